@@ -1,0 +1,46 @@
+# esgf_stac: the server's side. The client stands in relay/ with a makefile of
+# its own, because PGXS cannot build a module and a program in one.
+#
+#   make            the extension; needs the server's headers alone
+#   make relay      esgf_stac_relay; needs libpq
+#   make installcheck   pgTAP, isolation and TAP tests against what is installed
+
+EXTENSION = esgf_stac
+VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" esgf_stac.control)
+
+MODULE_big = esgf_stac
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+DATA = $(wildcard sql/upgrade/*.sql)
+DATA_built = esgf_stac--$(VERSION).sql
+
+PG_CPPFLAGS = -DESGF_STAC_VERSION='"$(VERSION)"'
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers
+
+REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test --outputdir=. --dbname=esgf_stac_regress --encoding=UTF8
+ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test --outputdir=. --dbname=esgf_stac_isolation
+TAP_TESTS = 1
+PROVE_TESTS = test/t/*.pl
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# Every object depends on every header: there are few, and a stale one lies.
+$(OBJS): $(wildcard src/*.h) esgf_stac.control
+
+esgf_stac--$(VERSION).sql: $(sort $(wildcard sql/install/*.sql)) esgf_stac.control
+	cat $(filter %.sql,$^) > $@
+
+# The client: built by "make relay", installed where it was built.
+.PHONY: relay
+relay:
+	$(MAKE) -C relay all PG_CONFIG=$(PG_CONFIG)
+ifneq ($(wildcard relay/esgf_stac_relay),)
+install: install-relay
+endif
+uninstall: uninstall-relay
+clean: clean-relay
+install-relay uninstall-relay clean-relay:
+	$(MAKE) -C relay $(patsubst %-relay,%,$@) PG_CONFIG=$(PG_CONFIG)

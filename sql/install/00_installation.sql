@@ -1,0 +1,1 @@
+\echo Use "CREATE EXTENSION esgf_stac" to load this file. \quit

@@ -1,0 +1,15 @@
+/*
+ * compat.h
+ *		The only home of differences between the server's major versions
+ *		15 to 18: everything else reads as one source.
+ */
+#ifndef ESGF_STAC_COMPAT_H
+#define ESGF_STAC_COMPAT_H
+
+#include "postgres.h"
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
+#error "esgf_stac is made for PostgreSQL 15 to 18"
+#endif
+
+#endif							/* ESGF_STAC_COMPAT_H */

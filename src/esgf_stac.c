@@ -1,0 +1,10 @@
+/*
+ * esgf_stac.c
+ *		The library as the server loads it.
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "fmgr.h"
+
+PG_MODULE_MAGIC;
