@@ -1,0 +1,90 @@
+-- Streams: who may follow the outbox. A stream is a row, a publication and,
+-- made later by whoever reads, a replication slot; the three share a name.
+
+-- Is that a jsonpath predicate, that is, does it answer true or false?
+CREATE FUNCTION esgf_stac.is_predicate(filter jsonpath) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN jsonb_path_match('{}', filter, silent => false) IS NOT DISTINCT FROM NULL OR true;
+EXCEPTION
+    WHEN singleton_sql_json_item_required THEN RETURN false;
+    WHEN sql_json_member_not_found THEN RETURN false;
+END
+$$;
+REVOKE ALL ON FUNCTION esgf_stac.is_predicate(jsonpath) FROM PUBLIC;
+
+CREATE FUNCTION esgf_stac.create_stream(name text, collections text[] DEFAULT NULL, filter jsonpath DEFAULT NULL) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    publication CONSTANT text := 'esgf_stac_' || name;
+    row_filter text;
+BEGIN
+    IF to_regclass('esgf_stac.catalogue') IS NULL THEN
+        RAISE EXCEPTION 'this database has no catalogue'
+            USING ERRCODE = 'PT503', CONSTRAINT = 'no-catalogue', SCHEMA = 'esgf_stac',
+                  HINT = 'SELECT esgf_stac.create_catalogue() makes one.';
+    ELSIF name IS NULL OR name !~ '^[a-z0-9_]{1,50}$' THEN
+        RAISE EXCEPTION 'no name for a stream: %', coalesce(quote_literal(left(name, 200)), 'NULL')
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
+                  HINT = 'A name has 1 to 50 of the characters a-z, 0-9 and _.';
+    ELSIF EXISTS (SELECT FROM esgf_stac.stream s WHERE s.name = create_stream.name) THEN
+        RAISE EXCEPTION 'stream "%" exists already', name
+            USING ERRCODE = 'PT400', CONSTRAINT = 'operation-not-permitted', SCHEMA = 'esgf_stac', TABLE = 'stream',
+                  HINT = 'Choose another name, or call drop_stream() first.';
+    ELSIF cardinality(collections) = 0 OR array_position(collections, NULL) IS NOT NULL OR array_ndims(collections) > 1 THEN
+        RAISE EXCEPTION 'collections must be a plain list of collection ids'
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
+                  HINT = 'Leave it null for a stream of all collections.';
+    ELSIF NOT esgf_stac.is_predicate(filter) THEN
+        RAISE EXCEPTION 'filter is no jsonpath predicate: %', left(filter::text, 200)
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
+                  HINT = 'A predicate answers true or false, for example $.properties."cmip6:source_id" == "CanESM5".';
+    END IF;
+
+    -- From here no writer runs who does not know the stream.
+    LOCK TABLE esgf_stac.item, esgf_stac.collection IN SHARE ROW EXCLUSIVE MODE;
+    INSERT INTO esgf_stac.stream (name, collections, filter) VALUES (name, collections, filter);
+
+    row_filter := concat_ws(' AND ',
+        CASE WHEN collections IS NOT NULL THEN format(
+            '(aggregatetype = ANY (%1$L::text[]) OR (aggregatetype = ''collection'' AND aggregateid = ANY (%1$L::text[])))', collections) END,
+        CASE WHEN filter IS NOT NULL THEN format(
+            '(aggregatetype = ''collection'' OR streams @> ARRAY[%1$L::text] OR left_streams @> ARRAY[%1$L::text])', name) END);
+    EXECUTE format(
+        'CREATE PUBLICATION %I FOR TABLE esgf_stac.outbox (seq, id, aggregatetype, aggregateid, type, version, payload,
+             occurred_at, reason, batch, streams, left_streams, request_id, xid) %s WITH (publish = ''insert'')',
+        publication, CASE WHEN row_filter <> '' THEN 'WHERE (' || row_filter || ')' END);
+    RETURN publication;
+END
+$$;
+COMMENT ON FUNCTION esgf_stac.create_stream(text, text[], jsonpath) IS 'makes a stream and its publication esgf_stac_<name>; whoever reads makes the slot of the same name after it';
+REVOKE ALL ON FUNCTION esgf_stac.create_stream(text, text[], jsonpath) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac.create_stream(text, text[], jsonpath) TO esgf_stac_admin;
+
+CREATE FUNCTION esgf_stac.drop_stream(name text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+BEGIN
+    IF to_regclass('esgf_stac.catalogue') IS NULL THEN
+        RAISE EXCEPTION 'this database has no catalogue'
+            USING ERRCODE = 'PT503', CONSTRAINT = 'no-catalogue', SCHEMA = 'esgf_stac',
+                  HINT = 'SELECT esgf_stac.create_catalogue() makes one.';
+    END IF;
+    DELETE FROM esgf_stac.stream s WHERE s.name = drop_stream.name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(left(name, 200)), 'NULL')
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
+                  HINT = 'The view esgf_stac.stream_status lists the streams.';
+    END IF;
+    EXECUTE format('DROP PUBLICATION IF EXISTS %I', 'esgf_stac_' || name);
+    -- Last, because no rollback brings a slot back; an active one is the server's error.
+    PERFORM pg_drop_replication_slot(slot_name)
+       FROM pg_replication_slots
+      WHERE slot_name = 'esgf_stac_' || name AND database = current_database();
+END
+$$;
+COMMENT ON FUNCTION esgf_stac.drop_stream(text) IS 'removes a stream, its publication and its slot; stop its reader first';
+REVOKE ALL ON FUNCTION esgf_stac.drop_stream(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac.drop_stream(text) TO esgf_stac_admin;
