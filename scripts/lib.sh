@@ -26,15 +26,17 @@ done
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "${0##*/}: $*"; exit 1; }
-is_root() { [ "$(id -u)" -eq 0 ]; }
+become() { setpriv --reuid "$1" --regid "$(id -g "$1")" --init-groups -- "${@:2}"; }
+is_root() { [ "$EUID" -eq 0 ]; }
 
 # ---------------------------------------------------------------- clean end
 
-# Send a signal to each process whose program lies in temp; true if there was one.
+# Send a signal to each process whose program lies in temp and ends in the
+# given name; true if there was one.
 signal_processes() {
 	local exe found=1
 	for exe in /proc/[0-9]*/exe; do
-		if [[ $(readlink "$exe" 2>/dev/null) == "$temp"/* ]]; then
+		if [[ $(readlink "$exe" 2>/dev/null) == "$temp"/*"${2:-}" ]]; then
 			exe=${exe#/proc/}
 			kill "-$1" "${exe%/exe}" 2>/dev/null && found=0
 		fi
@@ -44,12 +46,18 @@ signal_processes() {
 
 # Stop all that runs from temp, servers by immediate shutdown, and remove it.
 remove_temp() {
-	local i
-	signal_processes QUIT || true
+	local i file shared_memory
+	# Interrupted, initdb would remove the file that names its shared memory.
+	signal_processes KILL /initdb || true
+	[ -z "$job" ] || kill -TERM -- "-$job" 2>/dev/null || true
 	for i in {1..50}; do
-		signal_processes 0 || break
+		signal_processes QUIT || break
 		[ "$i" -lt 50 ] || signal_processes KILL || true
 		sleep 0.1
+	done
+	find "$temp" -name postmaster.pid | while IFS= read -r file; do
+		read -r _ shared_memory < <(sed -n 7p "$file") || continue
+		ipcrm -m "$shared_memory" 2>/dev/null || true
 	done
 	cd /
 	rm -rf "$temp"
@@ -59,7 +67,6 @@ cleanup() {
 	local status=$?
 	trap '' INT TERM HUP
 	trap - EXIT
-	[ -z "$job" ] || kill -TERM -- "-$job" 2>/dev/null || true
 	[ -z "$cluster_snippet" ] || allow_clusters
 	[ -n "$keep" ] || remove_temp
 	exit "$status"
@@ -187,7 +194,7 @@ build() {
 	local owner builder=() made_for=$checkout/.made_for server
 	owner=$(stat -c %U "$checkout")
 	if is_root && [ "$owner" != root ] && id "$owner" >/dev/null 2>&1; then
-		builder=(runuser -u "$owner" --)
+		builder=(become "$owner")
 	elif [ ! -w "$checkout" ]; then
 		die "$checkout is not writable for you, and it is built in place: make a copy of your own (git clone) and start there"
 	fi
@@ -210,7 +217,7 @@ choose_worker() {
 	as_worker=(env HOME="$temp" TMPDIR="$temp/tmp")
 	if is_root; then
 		worker=postgres
-		as_worker=(runuser -u postgres -- "${as_worker[@]}")
+		as_worker=(become postgres "${as_worker[@]}")
 		chown postgres "$temp"
 	fi
 	cd "$temp"
