@@ -170,9 +170,9 @@ install_packages() {
 		done
 	done
 	[ ${#missing[@]} -gt 0 ] || return 0
-	say "installing ${missing[*]}"
 	local install=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${missing[@]}")
 	update_package_lists
+	say "installing ${missing[*]}"
 	as_root "${install[@]}" --download-only >&2 || die "the packages cannot be had: see above"
 	# An interrupt may stop the download, but not leave packages half installed.
 	forbid_clusters
