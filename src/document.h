@@ -23,8 +23,15 @@ typedef struct JsonKey
 #define JSON_PATH(...) \
 	lengthof(((JsonKey[]) {__VA_ARGS__})), (JsonKey[]) {__VA_ARGS__}
 
-/* RFC 7396. May return an argument itself. */
+/* RFC 7396, and RFC 6902 both ways. The first two may return an argument itself. */
 extern Jsonb *merge_patch(Jsonb *target, Jsonb *patch);
+extern Jsonb *json_patch(Jsonb *target, Jsonb *operations);
+extern void check_json_patch(const Jsonb *operations);
+extern Jsonb *json_diff(const Jsonb *source, const Jsonb *target);
+
+/* RFC 6901: the value points into the document; false if nothing is there. */
+extern bool json_pointer_get(const Jsonb *document, const char *pointer, int len,
+							 JsonbValue *value);
 
 /* Are two documents, or values, equal as jsonb's "=" has it? By bytes first. */
 extern bool documents_equal(const Jsonb *a, const Jsonb *b);

@@ -8,14 +8,11 @@
  */
 #include "postgres.h"
 
-#include <float.h>
-
 #include "fmgr.h"
 #include "geojson.h"
 #include "miscadmin.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 
 /* Collections within collections; the federation's consumers stop at 255. */
 #define NESTING_MAX 32
@@ -128,7 +125,7 @@ static uint32
 read_numbers(const JsonNode *node, const char **numbers, uint32 max)
 {
 	Cursor		elements;
-	JsonNode		element;
+	JsonNode	element;
 	uint32		count = 0;
 
 	if (!node_is_array(node) || node_count(node) > max)
@@ -196,7 +193,7 @@ check_line(const JsonNode *node, const GeometryType *type,
 {
 	Place		here = {place};
 	Cursor		elements = elements_of(node_container(node));
-	JsonNode		element;
+	JsonNode	element;
 	Position	first = {0};
 	Position	last = {0};
 	bool		altitude = false;
@@ -227,7 +224,7 @@ check_coordinates(const JsonNode *node, const GeometryType *type, int nesting,
 {
 	Place		here = {place};
 	Cursor		elements;
-	JsonNode		element;
+	JsonNode	element;
 	bool		altitude = false;
 
 	if (nesting == 0)
@@ -252,7 +249,7 @@ check_geometries(const JsonNode *node, int level, const Place *place, ProblemLis
 {
 	Place		here = {place};
 	Cursor		elements;
-	JsonNode		element;
+	JsonNode	element;
 	uint32		altitudes = 0;
 	int			before = problems->count;
 
@@ -280,7 +277,7 @@ check_geometries(const JsonNode *node, int level, const Place *place, ProblemLis
 static bool
 check_geometry_at(const JsonNode *node, int level, const Place *place, ProblemList *problems)
 {
-	JsonNode		found[GEOMETRY_MEMBERS];
+	JsonNode	found[GEOMETRY_MEMBERS];
 	const JsonNode *type_name = &found[GEOMETRY_TYPE];
 	const GeometryType *type;
 	Place		geometries = MEMBER_PLACE(place, "geometries");

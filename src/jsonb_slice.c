@@ -144,7 +144,7 @@ find_key(const JsonbContainer *object, uint32 first, uint32 count,
 }
 
 /* First position from "from" on where two byte strings differ, or len. */
-static uint32
+uint32
 first_difference(const char *a, const char *b, uint32 from, uint32 len)
 {
 	while (len - from >= DIFFERENCE_BLOCK && memcmp(a + from, b + from, DIFFERENCE_BLOCK) == 0)
@@ -164,7 +164,6 @@ static bool
 containers_equal(const JsonbContainer *a, const JsonbContainer *b, uint32 same)
 {
 	uint32		entries = container_entries(a);
-	uint32		data = offsetof(JsonbContainer, children) + entries * sizeof(JEntry);
 	JsonbCursor acursor;
 	JsonbCursor bcursor;
 
@@ -179,20 +178,10 @@ containers_equal(const JsonbContainer *a, const JsonbContainer *b, uint32 same)
 	{
 		JsonbSlice	achild;
 		JsonbSlice	bchild;
-		uint32		known = 0;
 
 		cursor_next(&acursor, &achild);
 		cursor_next(&bcursor, &bchild);
-		if (same > data)
-		{
-			uint32		start = achild.data - (const char *) a;
-
-			if (same >= start + achild.len)
-				continue;
-			if (same > start)
-				known = same - start;
-		}
-		if (!equal_from(&achild, &bchild, known))
+		if (!equal_from(&achild, &bchild, same_of_child(a, same, &achild)))
 			return false;
 	}
 	return true;

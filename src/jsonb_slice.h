@@ -32,6 +32,15 @@ typedef struct JsonbCursor
 	uint32		offset;			/* where its data starts, padding included */
 } JsonbCursor;
 
+/* Walks the members of an object. */
+typedef struct MemberCursor
+{
+	JsonbCursor keys;
+	JsonbCursor values;
+	JsonbSlice	key;			/* the member in hand */
+	JsonbSlice	value;
+} MemberCursor;
+
 /* The container that a slice is. */
 static inline const JsonbContainer *
 slice_container(const JsonbSlice *slice)
@@ -93,6 +102,41 @@ cursor_next(JsonbCursor *cursor, JsonbSlice *child)
 	child->len = cursor->offset - start;
 }
 
+static inline void
+members_init(MemberCursor *members, const JsonbContainer *object)
+{
+	cursor_init(&members->keys, object, 0);
+	cursor_init(&members->values, object, JsonContainerSize(object));
+}
+
+/* Take the next member in hand; false after the last. */
+static inline bool
+members_next(MemberCursor *members)
+{
+	if (members->keys.index == JsonContainerSize(members->keys.container))
+		return false;
+	cursor_next(&members->keys, &members->key);
+	cursor_next(&members->values, &members->value);
+	return true;
+}
+
+/*
+ * Of two containers the first "same" bytes are the same: how many are then of
+ * the children at one place?
+ */
+static inline uint32
+same_of_child(const JsonbContainer *container, uint32 same, const JsonbSlice *child)
+{
+	uint32		data = offsetof(JsonbContainer, children) +
+		container_entries(container) * sizeof(JEntry);
+	uint32		start;
+
+	if (same <= data || child->len == 0)
+		return 0;
+	start = child->data - (const char *) container;
+	return same <= start ? 0 : Min(same - start, child->len);
+}
+
 /* Order of keys in an object: by length, then by bytes. */
 static inline int
 compare_keys(const char *a, uint32 alen, const char *b, uint32 blen)
@@ -110,6 +154,7 @@ extern void slice_to_value(const JsonbSlice *slice, JsonbValue *value);
 extern void container_child(const JsonbContainer *container, uint32 index, JsonbSlice *child);
 extern bool find_key(const JsonbContainer *object, uint32 first, uint32 count,
 					 const char *key, uint32 keylen, uint32 *place);
+extern uint32 first_difference(const char *a, const char *b, uint32 from, uint32 len);
 extern bool slices_equal(const JsonbSlice *a, const JsonbSlice *b);
 
 #endif							/* ESGF_STAC_JSONB_SLICE_H */

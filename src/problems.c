@@ -6,6 +6,7 @@
 
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "errors.h"
 #include "problems.h"
 
 /* A longer key is cut in a pointer: it was not written to be read. */
@@ -100,4 +101,15 @@ errdetail_problems(const ProblemList *problems)
 		appendStringInfo(&lines, "\n%s", rest);
 
 	return errdetail_internal("%s", lines.data);
+}
+
+/* Refuse a document, 400 stac-validation, if anything is wrong with it. */
+void
+report_problems(const ProblemList *problems, const char *table, const char *message)
+{
+	if (problems->count > 0)
+		ereport(ERROR,
+				(errproblem(PROBLEM_STAC_VALIDATION), errtable_of(table),
+				 errmsg("%s", message),
+				 errdetail_problems(problems)));
 }

@@ -49,5 +49,6 @@ typedef struct Place
 extern void add_problem(ProblemList *problems, const Place *place, const char *detail);
 extern char *problem_rest(const ProblemList *problems);
 extern int	errdetail_problems(const ProblemList *problems);
+extern void report_problems(const ProblemList *problems, const char *table, const char *message);
 
 #endif							/* ESGF_STAC_PROBLEMS_H */

@@ -11,25 +11,31 @@ Cursor
 elements_of(const JsonbContainer *array)
 {
 	uint32		count = JsonContainerSize(array);
+	Cursor		cursor = {array, (const char *) &array->children[count], 0, count, 0};
 
-	return (Cursor) {array, (const char *) &array->children[count], 0, count, 0};
+	return cursor;
 }
 
 Cursor
 keys_of(const JsonbContainer *object)
 {
 	uint32		count = JsonContainerSize(object);
+	Cursor		cursor = {object, (const char *) &object->children[2 * count], 0, count, 0};
 
-	return (Cursor) {object, (const char *) &object->children[2 * count], 0, count, 0};
+	return cursor;
 }
 
+/* Values stand behind all keys, in their order. */
 Cursor
 values_of(const JsonbContainer *object)
 {
 	uint32		count = JsonContainerSize(object);
+	Cursor		cursor = keys_of(object);
 
-	return (Cursor) {object, (const char *) &object->children[2 * count],
-		count, 2 * count, getJsonbOffset(object, count)};
+	cursor.next = count;
+	cursor.end = 2 * count;
+	cursor.offset = getJsonbOffset(object, count);
+	return cursor;
 }
 
 /* Compare a member's name with a key in the order of jsonb's keys. */
@@ -75,8 +81,8 @@ check_members(const JsonbContainer *object, const Member *members, int count,
 {
 	Cursor		keys = keys_of(object);
 	Cursor		values = values_of(object);
-	JsonNode		key;
-	JsonNode		value;
+	JsonNode	key;
+	JsonNode	value;
 	int			m = 0;
 
 	if (found)
@@ -117,7 +123,7 @@ check_elements(const JsonNode *node, Check check, const Place *place, ProblemLis
 {
 	Place		here = {place};
 	Cursor		elements;
-	JsonNode		element;
+	JsonNode	element;
 
 	if (!node_is_array(node))
 	{
@@ -138,8 +144,8 @@ check_values(const JsonNode *node, Check check, const Place *place, ProblemList 
 {
 	Cursor		keys;
 	Cursor		values;
-	JsonNode		key;
-	JsonNode		value;
+	JsonNode	key;
+	JsonNode	value;
 
 	if (!node_is_object(node))
 	{

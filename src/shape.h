@@ -38,7 +38,7 @@ typedef void (*Check) (const JsonNode *node, const Place *place, ProblemList *pr
 
 typedef enum Presence
 {
-	REQUIRED,					/* there, and not null unless the check says so */
+	REQUIRED,					/* there; the check sees null too */
 	REQUIRED_OR_NULL,			/* there, perhaps null */
 	OPTIONAL					/* perhaps null, which counts as absent */
 } Presence;

@@ -9,7 +9,6 @@
 
 #include <math.h>
 
-#include "compat.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "geojson.h"
@@ -27,9 +26,10 @@
 static void
 check_id(const JsonNode *node, const Place *place, ProblemList *problems)
 {
-	const char *problem = JBE_ISSTRING(node->entry) ?
-		id_problem(node->data, node->length) : "must be a string";
+	const char *problem = "must be a string";
 
+	if (JBE_ISSTRING(node->entry))
+		problem = id_problem(node->data, node->length);
 	if (problem)
 		add_problem(problems, place, problem);
 }
@@ -196,7 +196,7 @@ static const Member properties_members[PROPERTIES_MEMBERS] = {
 static void
 check_properties(const JsonNode *node, const Place *place, ProblemList *problems)
 {
-	JsonNode		found[PROPERTIES_MEMBERS];
+	JsonNode	found[PROPERTIES_MEMBERS];
 	const JsonNode *datetime = &found[PROPERTIES_DATETIME];
 	bool		start;
 	bool		end;
@@ -255,7 +255,7 @@ static const Member item_members[ITEM_MEMBERS] = {
 void
 check_stac_item(JsonbContainer *document, ProblemList *problems)
 {
-	JsonNode		found[ITEM_MEMBERS];
+	JsonNode	found[ITEM_MEMBERS];
 	Place		bbox = MEMBER_PLACE(NULL, "bbox");
 
 	if (!JsonContainerIsObject(document))
