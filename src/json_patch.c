@@ -1,0 +1,383 @@
+/*
+ * json_patch.c
+ *		RFC 6902, JSON patch.
+ *
+ * The form of all operations is checked before the first is applied. They are
+ * applied to a tree of changes, which is written once; an error leaves nothing.
+ */
+#include "document.h"
+
+#include "errors.h"
+#include "fmgr.h"
+#include "json_pointer.h"
+#include "json_tree.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+
+#define DETAIL_CHARACTERS	200
+
+/* The type of a member that an operation does not have: no such entry. */
+#define ABSENT				JENTRY_TYPEMASK
+
+typedef enum OperationKind
+{
+	OP_ADD,
+	OP_REMOVE,
+	OP_REPLACE,
+	OP_MOVE,
+	OP_COPY,
+	OP_TEST
+} OperationKind;
+
+static const char *const kind_names[] = {
+	[OP_ADD] = "add",
+	[OP_REMOVE] = "remove",
+	[OP_REPLACE] = "replace",
+	[OP_MOVE] = "move",
+	[OP_COPY] = "copy",
+	[OP_TEST] = "test"
+};
+
+/* One operation as it stands in the patch. */
+typedef struct Operation
+{
+	uint32		index;
+	OperationKind kind;
+	JsonbSlice	op;
+	JsonbSlice	path;
+	JsonbSlice	from;
+	JsonbSlice	value;
+} Operation;
+
+/* Append a member of an operation to the text about it, cut to a readable length. */
+static void
+describe_member(StringInfo text, const char *name, const JsonbSlice *member)
+{
+	int			len;
+
+	if (member->type != JENTRY_ISSTRING)
+		return;
+	len = pg_mbcharcliplen(member->data, member->len, DETAIL_CHARACTERS);
+	appendStringInfo(text, "%s %s \"%.*s\"%s", text->data[text->len - 1] == ':' ? "" : ",",
+					 name, len, member->data, len < (int) member->len ? "..." : "");
+}
+
+/* Name an operation in an error's detail. */
+static int
+operation_detail(const Operation *operation)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "Operation %u:", operation->index);
+	describe_member(&text, "op", &operation->op);
+	describe_member(&text, "path", &operation->path);
+	describe_member(&text, "from", &operation->from);
+	if (text.data[text.len - 1] == ':')
+		text.data[text.len - 1] = '\0';
+	return errdetail("%s.", text.data);
+}
+
+/* Refuse a patch for its form. */
+static void pg_attribute_noreturn()
+bad_patch(const Operation *operation, const char *problem)
+{
+	ereport(ERROR,
+			(errproblem(PROBLEM_BAD_PATCH),
+			 errmsg("bad JSON patch: %s", problem),
+			 operation_detail(operation)));
+}
+
+/* Refuse a patch for the state of the document. */
+static void pg_attribute_noreturn()
+does_not_apply(const Operation *operation, const char *problem)
+{
+	ereport(ERROR,
+			(errproblem(PROBLEM_PATCH_DOES_NOT_APPLY),
+			 errmsg("JSON patch does not apply: %s", problem),
+			 operation_detail(operation)));
+}
+
+/* Read the members of an operation that mean something. */
+static void
+read_operation(const JsonbSlice *source, uint32 index, Operation *operation)
+{
+	const JsonbContainer *object;
+	JsonbCursor keys;
+	JsonbCursor values;
+
+	operation->index = index;
+	operation->op.type = operation->path.type = ABSENT;
+	operation->from.type = operation->value.type = ABSENT;
+	if (!slice_is_object(source))
+		bad_patch(operation, "an operation is an object");
+
+	object = slice_container(source);
+	cursor_init(&keys, object, 0);
+	cursor_init(&values, object, JsonContainerSize(object));
+	for (uint32 i = 0; i < JsonContainerSize(object); i++)
+	{
+		JsonbSlice	key;
+		JsonbSlice	value;
+
+		cursor_next(&keys, &key);
+		cursor_next(&values, &value);
+		if (key.len == 2 && memcmp(key.data, "op", 2) == 0)
+			operation->op = value;
+		else if (key.len == 4 && memcmp(key.data, "path", 4) == 0)
+			operation->path = value;
+		else if (key.len == 4 && memcmp(key.data, "from", 4) == 0)
+			operation->from = value;
+		else if (key.len == 5 && memcmp(key.data, "value", 5) == 0)
+			operation->value = value;
+	}
+
+	if (operation->op.type != JENTRY_ISSTRING)
+		bad_patch(operation, "an operation has a string \"op\"");
+	for (int kind = 0; kind < (int) lengthof(kind_names); kind++)
+	{
+		if (operation->op.len == strlen(kind_names[kind]) &&
+			memcmp(operation->op.data, kind_names[kind], operation->op.len) == 0)
+		{
+			operation->kind = kind;
+			return;
+		}
+	}
+	bad_patch(operation, "\"op\" is none of add, remove, replace, move, copy, test");
+}
+
+/* Check a member that must be a pointer. */
+static void
+check_pointer(const Operation *operation, const JsonbSlice *member, const char *missing)
+{
+	const char *problem;
+
+	if (member->type != JENTRY_ISSTRING)
+		bad_patch(operation, missing);
+	problem = pointer_problem(member);
+	if (problem != NULL)
+		bad_patch(operation, problem);
+}
+
+/* Check all that can be known of an operation without the document. */
+static void
+check_operation(const Operation *operation)
+{
+	const JsonbSlice *path = &operation->path;
+	const JsonbSlice *from = &operation->from;
+
+	check_pointer(operation, path, "an operation has a string \"path\"");
+	if (operation->kind == OP_MOVE || operation->kind == OP_COPY)
+		check_pointer(operation, from, "\"move\" and \"copy\" have a string \"from\"");
+	else if (operation->kind != OP_REMOVE && operation->value.type == ABSENT)
+		bad_patch(operation, "\"add\", \"replace\" and \"test\" have a \"value\"");
+
+	if (operation->kind == OP_MOVE && path->len > from->len && path->data[from->len] == '/' &&
+		memcmp(path->data, from->data, from->len) == 0)
+		bad_patch(operation, "a value cannot be moved into itself");
+}
+
+/* The place of the child that a token means, which must be there. */
+static uint32
+find_place(const Operation *operation, const JsonNode *node, const JsonbSlice *token)
+{
+	uint32		place;
+
+	if (node_is_array(node))
+	{
+		if (!token_is_end(token) && !token_to_index(token, &place))
+			does_not_apply(operation, "an array has no such index");
+		if (token_is_end(token) || place >= node_count(node))
+			does_not_apply(operation, "the array index is out of bounds");
+	}
+	else if (!node_is_object(node) || !node_find(node, token->data, token->len, &place))
+		does_not_apply(operation, "there is nothing at this path");
+	return place;
+}
+
+/* The value at a pointer, to read only. */
+static JsonNode
+read_path(const JsonTree *tree, const Operation *operation, const JsonbSlice *path)
+{
+	JsonNode	node = tree->root;
+	JsonPointer pointer;
+	JsonbSlice	token;
+
+	for (pointer_init(&pointer, path); !pointer_at_end(&pointer);)
+	{
+		pointer_next(&pointer, &token);
+		node = node_child(&node, find_place(operation, &node, &token));
+	}
+	return node;
+}
+
+/* The container around a pointer's place, to be changed, and the last token. */
+static JsonNode *
+open_parent(JsonTree *tree, const Operation *operation, const JsonbSlice *path, JsonbSlice *last)
+{
+	JsonNode   *node = &tree->root;
+	JsonPointer pointer;
+
+	pointer_init(&pointer, path);
+	for (pointer_next(&pointer, last); !pointer_at_end(&pointer); pointer_next(&pointer, last))
+		node = node_change(tree, node, find_place(operation, node, last));
+	return node;
+}
+
+/* Put a value where there is none yet, or in place of a member. */
+static void
+add_value(JsonTree *tree, const Operation *operation, const JsonNode *value)
+{
+	JsonNode   *parent;
+	JsonbSlice	token;
+	uint32		place;
+
+	tree->size += value->slice.len;
+	if (operation->path.len == 0)
+	{
+		tree->root = *value;
+		return;
+	}
+
+	parent = open_parent(tree, operation, &operation->path, &token);
+	if (node_is_array(parent))
+	{
+		if (token_is_end(&token))
+			place = node_count(parent);
+		else if (!token_to_index(&token, &place))
+			does_not_apply(operation, "an array has no such index");
+		else if (place > node_count(parent))
+			does_not_apply(operation, "the array index is out of bounds");
+		node_insert(tree, parent, place, NULL, value);
+	}
+	else if (!node_is_object(parent))
+		does_not_apply(operation, "there is nothing at this path");
+	else if (node_find(parent, token.data, token.len, &place))
+		*node_change(tree, parent, place) = *value;
+	else
+		node_insert(tree, parent, place, &token, value);
+}
+
+/* Take the value away that stands at a pointer. */
+static void
+remove_value(JsonTree *tree, const Operation *operation, const JsonbSlice *path)
+{
+	JsonNode   *parent;
+	JsonbSlice	token;
+
+	if (path->len == 0)
+		does_not_apply(operation, "the whole document cannot be removed");
+	parent = open_parent(tree, operation, path, &token);
+	node_remove(tree, parent, find_place(operation, parent, &token));
+}
+
+/* Put a value in the place of the one that stands there. */
+static void
+replace_value(JsonTree *tree, const Operation *operation, const JsonNode *value)
+{
+	JsonNode   *parent;
+	JsonbSlice	token;
+
+	tree->size += value->slice.len;
+	if (operation->path.len == 0)
+	{
+		tree->root = *value;
+		return;
+	}
+	parent = open_parent(tree, operation, &operation->path, &token);
+	*node_change(tree, parent, find_place(operation, parent, &token)) = *value;
+}
+
+static void
+apply_operation(JsonTree *tree, const Operation *operation)
+{
+	JsonNode	value;
+
+	switch (operation->kind)
+	{
+		case OP_ADD:
+			value = node_of_slice(&operation->value);
+			add_value(tree, operation, &value);
+			break;
+		case OP_REMOVE:
+			remove_value(tree, operation, &operation->path);
+			break;
+		case OP_REPLACE:
+			value = node_of_slice(&operation->value);
+			replace_value(tree, operation, &value);
+			break;
+		case OP_MOVE:
+			/* From the root it can only go to the root. */
+			if (operation->from.len == 0)
+				break;
+			value = read_path(tree, operation, &operation->from);
+			remove_value(tree, operation, &operation->from);
+			add_value(tree, operation, &value);
+			break;
+		case OP_COPY:
+			value = read_path(tree, operation, &operation->from);
+			if (value.opened != NULL)
+				tree_share(tree);
+			add_value(tree, operation, &value);
+			break;
+		case OP_TEST:
+			value = read_path(tree, operation, &operation->path);
+			if (!node_equals(&value, &operation->value))
+				does_not_apply(operation, "the value at this path differs");
+			break;
+	}
+}
+
+/* Refuse a patch whose form is wrong, whatever the document. */
+void
+check_json_patch(const Jsonb *operations)
+{
+	JsonbCursor cursor;
+	JsonbSlice	source;
+	Operation	operation;
+
+	if (!JB_ROOT_IS_ARRAY(operations) || JB_ROOT_IS_SCALAR(operations))
+		ereport(ERROR,
+				(errproblem(PROBLEM_BAD_PATCH),
+				 errmsg("bad JSON patch: a patch is an array of operations"),
+				 JB_ROOT_IS_OBJECT(operations) ?
+				 errhint("An object is a JSON merge patch, for jsonb_merge_patch().") : 0));
+
+	cursor_init(&cursor, &operations->root, 0);
+	for (uint32 i = 0; i < JB_ROOT_COUNT(operations); i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		cursor_next(&cursor, &source);
+		read_operation(&source, i, &operation);
+		check_operation(&operation);
+	}
+}
+
+/* RFC 6902: the target itself, if it is not changed. */
+Jsonb *
+json_patch(Jsonb *target, Jsonb *operations)
+{
+	JsonTree	tree;
+	JsonbCursor cursor;
+	JsonbSlice	source;
+	Operation	operation;
+
+	check_json_patch(operations);
+	tree_init(&tree, target);
+	cursor_init(&cursor, &operations->root, 0);
+	for (uint32 i = 0; i < JB_ROOT_COUNT(operations); i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		cursor_next(&cursor, &source);
+		read_operation(&source, i, &operation);
+		apply_operation(&tree, &operation);
+	}
+	return tree_finish(&tree);
+}
+
+PG_FUNCTION_INFO_V1(jsonb_patch);
+Datum
+jsonb_patch(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_JSONB_P(json_patch(PG_GETARG_JSONB_P(0), PG_GETARG_JSONB_P(1)));
+}

@@ -1,0 +1,484 @@
+/*
+ * json_tree.c
+ *		A document while it is changed: see json_tree.h.
+ */
+#include "json_tree.h"
+
+#include "jsonb_writer.h"
+#include "miscadmin.h"
+
+typedef struct Piece
+{
+	struct Piece *left;
+	struct Piece *right;
+	uint32		priority;
+	uint32		stamp;
+	uint32		total;			/* children in this subtree of pieces */
+	uint32		count;			/* children in this piece */
+	const JsonbContainer *source;	/* of a run; NULL for a child of its own */
+	uint32		first;			/* a run's first child, or member */
+	JsonbSlice	key;			/* a member's, of its own */
+	JsonNode	value;			/* a child's, of its own */
+} Piece;
+
+struct JsonOpened
+{
+	Piece	   *pieces;			/* NULL: empty */
+	uint32		stamp;
+	bool		object;
+};
+
+/* Begin to change a document. */
+void
+tree_init(JsonTree *tree, Jsonb *source)
+{
+	JsonbSlice	slice;
+
+	slice_of_jsonb(source, &slice);
+	tree->root = node_of_slice(&slice);
+	tree->source = source;
+	tree->size = VARSIZE(source);
+	tree->random = UINT64CONST(0x9E3779B97F4A7C15);
+	tree->stamp = 0;
+}
+
+/* A node is about to stand at two places: let no change reach both. */
+void
+tree_share(JsonTree *tree)
+{
+	tree->stamp++;
+}
+
+/* Next priority; the same changes always make the same tree (xorshift64). */
+static uint32
+next_priority(JsonTree *tree)
+{
+	tree->random ^= tree->random << 13;
+	tree->random ^= tree->random >> 7;
+	tree->random ^= tree->random << 17;
+	return (uint32) (tree->random >> 32);
+}
+
+static inline uint32
+piece_total(const Piece *piece)
+{
+	return piece == NULL ? 0 : piece->total;
+}
+
+static inline void
+update_total(Piece *piece)
+{
+	piece->total = piece_total(piece->left) + piece->count + piece_total(piece->right);
+}
+
+static Piece *
+make_piece(JsonTree *tree, uint32 count)
+{
+	Piece	   *piece = palloc0(sizeof(Piece));
+
+	piece->priority = next_priority(tree);
+	piece->stamp = tree->stamp;
+	piece->total = piece->count = count;
+	return piece;
+}
+
+/* A run of children, or of an object's members; NULL if there are none. */
+static Piece *
+make_run(JsonTree *tree, const JsonbContainer *source, uint32 first, uint32 count)
+{
+	Piece	   *piece;
+
+	if (count == 0)
+		return NULL;
+	piece = make_piece(tree, count);
+	piece->source = source;
+	piece->first = first;
+	return piece;
+}
+
+/* The piece itself if it is at one place only, else a copy to change. */
+static Piece *
+own_piece(JsonTree *tree, Piece *piece)
+{
+	Piece	   *copy;
+
+	if (piece->stamp == tree->stamp)
+		return piece;
+	copy = palloc(sizeof(Piece));
+	*copy = *piece;
+	copy->stamp = tree->stamp;
+	return copy;
+}
+
+/* Join two sequences. */
+static Piece *
+join_pieces(JsonTree *tree, Piece *left, Piece *right)
+{
+	check_stack_depth();
+
+	if (left == NULL)
+		return right;
+	if (right == NULL)
+		return left;
+	if (left->priority >= right->priority)
+	{
+		left = own_piece(tree, left);
+		left->right = join_pieces(tree, left->right, right);
+		update_total(left);
+		return left;
+	}
+	right = own_piece(tree, right);
+	right->left = join_pieces(tree, left, right->left);
+	update_total(right);
+	return right;
+}
+
+/* Cut a sequence into its first "count" children and the rest. */
+static void
+split_pieces(JsonTree *tree, Piece *piece, uint32 count, Piece **left, Piece **right)
+{
+	uint32		before;
+
+	check_stack_depth();
+
+	if (piece == NULL)
+	{
+		*left = *right = NULL;
+		return;
+	}
+	before = piece_total(piece->left);
+	if (count <= before)
+	{
+		piece = own_piece(tree, piece);
+		split_pieces(tree, piece->left, count, left, &piece->left);
+		update_total(piece);
+		*right = piece;
+	}
+	else if (count >= before + piece->count)
+	{
+		piece = own_piece(tree, piece);
+		split_pieces(tree, piece->right, count - before - piece->count, &piece->right, right);
+		update_total(piece);
+		*left = piece;
+	}
+	else
+	{
+		uint32		part = count - before;
+
+		*left = join_pieces(tree, piece->left,
+							make_run(tree, piece->source, piece->first, part));
+		*right = join_pieces(tree,
+							 make_run(tree, piece->source, piece->first + part,
+									  piece->count - part),
+							 piece->right);
+	}
+}
+
+/* Open a container for change, or take a copy of a shared one. */
+static struct JsonOpened *
+open_node(JsonTree *tree, JsonNode *node)
+{
+	struct JsonOpened *opened = node->opened;
+
+	if (opened != NULL && opened->stamp == tree->stamp)
+		return opened;
+	node->opened = palloc(sizeof(struct JsonOpened));
+	if (opened != NULL)
+		*node->opened = *opened;
+	else
+	{
+		const JsonbContainer *source = slice_container(&node->slice);
+
+		node->opened->object = JsonContainerIsObject(source);
+		node->opened->pieces = make_run(tree, source, 0, JsonContainerSize(source));
+	}
+	node->opened->stamp = tree->stamp;
+	return node->opened;
+}
+
+bool
+node_is_object(const JsonNode *node)
+{
+	return node->opened != NULL ? node->opened->object : slice_is_object(&node->slice);
+}
+
+bool
+node_is_array(const JsonNode *node)
+{
+	return node->opened != NULL ? !node->opened->object : slice_is_array(&node->slice);
+}
+
+/* Number of a container's elements or members. */
+uint32
+node_count(const JsonNode *node)
+{
+	return node->opened != NULL ? piece_total(node->opened->pieces) :
+		JsonContainerSize(slice_container(&node->slice));
+}
+
+/*
+ * Look for a key in an object. *place is the member's number, or where it
+ * would stand.
+ */
+bool
+node_find(const JsonNode *node, const char *key, uint32 keylen, uint32 *place)
+{
+	const Piece *piece;
+	uint32		before = 0;
+
+	if (node->opened == NULL)
+		return find_key(slice_container(&node->slice), 0, node_count(node), key, keylen, place);
+
+	for (piece = node->opened->pieces; piece != NULL;)
+	{
+		uint32		within = 0;
+		bool		found;
+
+		if (piece->source != NULL)
+			found = find_key(piece->source, piece->first, piece->count, key, keylen, &within);
+		else
+		{
+			int			order = compare_keys(piece->key.data, piece->key.len, key, keylen);
+
+			found = order == 0;
+			within = order < 0 ? 1 : 0;
+		}
+		if (!found && within == 0)
+			piece = piece->left;
+		else
+		{
+			before += piece_total(piece->left) + within;
+			if (found || within < piece->count)
+			{
+				*place = before;
+				return found;
+			}
+			piece = piece->right;
+		}
+	}
+	*place = before;
+	return false;
+}
+
+/* The value of an element or member, to read only. */
+JsonNode
+node_child(const JsonNode *node, uint32 place)
+{
+	const JsonbContainer *source;
+	JsonbSlice	slice;
+
+	if (node->opened == NULL)
+		source = slice_container(&node->slice);
+	else
+	{
+		const Piece *piece = node->opened->pieces;
+		uint32		before;
+
+		while (place < (before = piece_total(piece->left)) || place >= before + piece->count)
+		{
+			if (place < before)
+				piece = piece->left;
+			else
+			{
+				place -= before + piece->count;
+				piece = piece->right;
+			}
+		}
+		if (piece->source == NULL)
+			return piece->value;
+		source = piece->source;
+		place = piece->first + place - before;
+	}
+	if (JsonContainerIsObject(source))
+		place += JsonContainerSize(source);
+	container_child(source, place, &slice);
+	return node_of_slice(&slice);
+}
+
+/* The value of an element or member, to be changed in place. */
+JsonNode *
+node_change(JsonTree *tree, JsonNode *node, uint32 place)
+{
+	struct JsonOpened *opened = open_node(tree, node);
+	Piece	   *left;
+	Piece	   *child;
+	Piece	   *right;
+
+	split_pieces(tree, opened->pieces, place, &left, &right);
+	split_pieces(tree, right, 1, &child, &right);
+	child = own_piece(tree, child);
+	if (child->source != NULL)
+	{
+		if (opened->object)
+			container_child(child->source, child->first, &child->key);
+		container_child(child->source,
+						child->first + (opened->object ? JsonContainerSize(child->source) : 0),
+						&child->value.slice);
+		child->source = NULL;
+	}
+	opened->pieces = join_pieces(tree, join_pieces(tree, left, child), right);
+	return &child->value;
+}
+
+/* Insert an element, or with a key a member, before the one at "place". */
+void
+node_insert(JsonTree *tree, JsonNode *node, uint32 place,
+			const JsonbSlice *key, const JsonNode *value)
+{
+	struct JsonOpened *opened = open_node(tree, node);
+	Piece	   *child = make_piece(tree, 1);
+	Piece	   *left;
+	Piece	   *right;
+
+	if (key != NULL)
+		child->key = *key;
+	child->value = *value;
+	split_pieces(tree, opened->pieces, place, &left, &right);
+	opened->pieces = join_pieces(tree, join_pieces(tree, left, child), right);
+}
+
+/* Remove an element or member. */
+void
+node_remove(JsonTree *tree, JsonNode *node, uint32 place)
+{
+	struct JsonOpened *opened = open_node(tree, node);
+	Piece	   *left;
+	Piece	   *child;
+	Piece	   *right;
+
+	split_pieces(tree, opened->pieces, place, &left, &right);
+	split_pieces(tree, right, 1, &child, &right);
+	opened->pieces = join_pieces(tree, left, right);
+}
+
+/* Do pieces hold the children that follow under a cursor? Keys, then values. */
+static bool
+pieces_equal(const Piece *piece, JsonbCursor *cursor, bool keys)
+{
+	JsonbSlice	value;
+	JsonbSlice	child;
+
+	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
+
+	if (piece == NULL)
+		return true;
+	if (!pieces_equal(piece->left, cursor, keys))
+		return false;
+	if (piece->source != NULL)
+	{
+		JsonbCursor run;
+		uint32		first = piece->first;
+
+		if (!keys && JsonContainerIsObject(piece->source))
+			first += JsonContainerSize(piece->source);
+		cursor_init(&run, piece->source, first);
+		for (uint32 i = 0; i < piece->count; i++)
+		{
+			cursor_next(&run, &child);
+			cursor_next(cursor, &value);
+			if (!slices_equal(&child, &value))
+				return false;
+		}
+	}
+	else
+	{
+		cursor_next(cursor, &value);
+		if (keys ? !slices_equal(&piece->key, &value) : !node_equals(&piece->value, &value))
+			return false;
+	}
+	return pieces_equal(piece->right, cursor, keys);
+}
+
+/* Is a node equal to a value, as jsonb's "=" has it? */
+bool
+node_equals(const JsonNode *node, const JsonbSlice *value)
+{
+	JsonbCursor cursor;
+
+	if (node->opened == NULL)
+		return slices_equal(&node->slice, value);
+	if (!(node->opened->object ? slice_is_object(value) : slice_is_array(value)) ||
+		node_count(node) != JsonContainerSize(slice_container(value)))
+		return false;
+	cursor_init(&cursor, slice_container(value), 0);
+	return (!node->opened->object || pieces_equal(node->opened->pieces, &cursor, true)) &&
+		pieces_equal(node->opened->pieces, &cursor, false);
+}
+
+static void write_node(JsonbWriter *writer, JsonbFrame *parent, const JsonNode *node);
+
+/* Write the keys of pieces in order. */
+static void
+write_piece_keys(JsonbWriter *writer, JsonbFrame *frame, const Piece *piece)
+{
+	check_stack_depth();
+
+	for (; piece != NULL; piece = piece->right)
+	{
+		write_piece_keys(writer, frame, piece->left);
+		if (piece->source != NULL)
+			writer_run(writer, frame, piece->source, piece->first, piece->count);
+		else
+			writer_child(writer, frame, &piece->key);
+	}
+}
+
+/* Write the values of pieces in order. */
+static void
+write_piece_values(JsonbWriter *writer, JsonbFrame *frame, const Piece *piece)
+{
+	check_stack_depth();
+
+	for (; piece != NULL; piece = piece->right)
+	{
+		write_piece_values(writer, frame, piece->left);
+		if (piece->source == NULL)
+			write_node(writer, frame, &piece->value);
+		else if (JsonContainerIsObject(piece->source))
+			writer_run(writer, frame, piece->source,
+					   JsonContainerSize(piece->source) + piece->first, piece->count);
+		else
+			writer_run(writer, frame, piece->source, piece->first, piece->count);
+	}
+}
+
+/* Write a node; what was not opened is copied as bytes. */
+static void
+write_node(JsonbWriter *writer, JsonbFrame *parent, const JsonNode *node)
+{
+	JsonbFrame	frame;
+
+	CHECK_FOR_INTERRUPTS();
+
+	if (node->opened == NULL)
+	{
+		writer_child(writer, parent, &node->slice);
+		return;
+	}
+	writer_begin(writer, &frame, parent,
+				 node_count(node) | (node->opened->object ? JB_FOBJECT : JB_FARRAY));
+	if (node->opened->object)
+		write_piece_keys(writer, &frame, node->opened->pieces);
+	write_piece_values(writer, &frame, node->opened->pieces);
+	writer_end(writer, &frame);
+}
+
+/* The changed document; the source itself if nothing was changed. */
+Jsonb *
+tree_finish(JsonTree *tree)
+{
+	JsonbWriter writer;
+	JsonbSlice	source;
+
+	if (tree->root.opened != NULL)
+	{
+		writer_init(&writer, tree->size);
+		write_node(&writer, NULL, &tree->root);
+		return writer_finish(&writer);
+	}
+	slice_of_jsonb(tree->source, &source);
+	if (tree->root.slice.type == source.type && tree->root.slice.data == source.data)
+		return tree->source;
+	return slice_to_jsonb(&tree->root.slice);
+}

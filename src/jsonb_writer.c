@@ -1,0 +1,219 @@
+/*
+ * jsonb_writer.c
+ *		Writing jsonb from pieces of other jsonb: see jsonb_writer.h.
+ */
+#include "jsonb_writer.h"
+
+#include "utils/memutils.h"
+
+/* What the server's parser takes at most, and would have to read in a dump. */
+#define MAX_ELEMENTS	Min(MaxAllocSize / sizeof(JsonbValue), JB_CMASK)
+#define MAX_MEMBERS		Min(MaxAllocSize / sizeof(JsonbPair), JB_CMASK)
+
+/* Start a document; "expected" bytes are a guess and need not suffice. */
+void
+writer_init(JsonbWriter *writer, Size expected)
+{
+	writer->capacity = Min(expected + VARHDRSZ, MaxAllocSize);
+	writer->buffer = palloc(writer->capacity);
+	writer->len = VARHDRSZ;
+}
+
+/* Make room for more bytes. */
+static void
+writer_grow(JsonbWriter *writer, uint32 len)
+{
+	Size		needed = (Size) writer->len + len;
+
+	if (needed > MaxAllocSize)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("jsonb document exceeds the maximum of %zu bytes", (Size) MaxAllocSize)));
+	writer->capacity = Min(Max(needed, (Size) writer->capacity * 2), MaxAllocSize);
+	writer->buffer = repalloc(writer->buffer, writer->capacity);
+}
+
+/* Claim the next bytes, to be filled by the caller. */
+static inline char *
+writer_reserve(JsonbWriter *writer, uint32 len)
+{
+	char	   *place;
+
+	if (unlikely(len > writer->capacity - writer->len))
+		writer_grow(writer, len);
+	place = writer->buffer + writer->len;
+	writer->len += len;
+	return place;
+}
+
+/* Pad to a multiple of four bytes. */
+static inline void
+writer_align(JsonbWriter *writer)
+{
+	uint32		padding = INTALIGN(writer->len) - writer->len;
+
+	if (padding > 0)
+		memset(writer_reserve(writer, padding), 0, padding);
+}
+
+/* The container under a frame; moves when the buffer grows. */
+static inline JsonbContainer *
+frame_container(JsonbWriter *writer, const JsonbFrame *frame)
+{
+	return (JsonbContainer *) (writer->buffer + INTALIGN(frame->start));
+}
+
+/* Refuse, in its words, what the server's own writer refuses. */
+static inline void
+check_container_size(JsonbWriter *writer, const JsonbFrame *frame, uint32 size)
+{
+	if (unlikely(size > JENTRY_OFFLENMASK))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("total size of jsonb %s elements exceeds the maximum of %d bytes",
+						JsonContainerIsObject(frame_container(writer, frame)) ? "object" : "array",
+						JENTRY_OFFLENMASK)));
+}
+
+/* Fill the next entry for a child that ends "end" bytes into the data. */
+static inline JEntry
+make_entry(uint32 index, JEntry type, uint32 len, uint32 end)
+{
+	if (index % JB_OFFSET_STRIDE == 0)
+		return type | end | JENTRY_HAS_OFF;
+	return type | len;
+}
+
+/* Enter a child, written from "start" to the end of the buffer, in its frame. */
+static inline void
+enter_child(JsonbWriter *writer, JsonbFrame *frame, JEntry type, uint32 start)
+{
+	uint32		end = writer->len - frame->data;
+
+	check_container_size(writer, frame, end);
+	frame_container(writer, frame)->children[frame->index] =
+		make_entry(frame->index, type, writer->len - start, end);
+	frame->index++;
+}
+
+/* Begin a container; the header holds its flags and number of children. */
+void
+writer_begin(JsonbWriter *writer, JsonbFrame *frame, JsonbFrame *parent, uint32 header)
+{
+	bool		object = (header & JB_FOBJECT) != 0;
+	uint32		count = header & JB_CMASK;
+
+	if (count > (object ? MAX_MEMBERS : MAX_ELEMENTS))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("number of jsonb %s exceeds the maximum allowed (%zu)",
+						object ? "object pairs" : "array elements",
+						object ? MAX_MEMBERS : MAX_ELEMENTS)));
+
+	frame->parent = parent;
+	frame->start = writer->len;
+	frame->index = 0;
+	writer_align(writer);
+	*(uint32 *) writer_reserve(writer, sizeof(uint32)) = header;
+	writer_reserve(writer, (object ? count * 2 : count) * sizeof(JEntry));
+	frame->data = writer->len;
+}
+
+/* Append one child: a scalar or the bytes of a container. */
+void
+writer_child(JsonbWriter *writer, JsonbFrame *frame, const JsonbSlice *child)
+{
+	uint32		start = writer->len;
+
+	if (entry_is_aligned(child->type))
+		writer_align(writer);
+	if (child->len > 0)
+		memcpy(writer_reserve(writer, child->len), child->data, child->len);
+	enter_child(writer, frame, child->type, start);
+}
+
+/*
+ * Append consecutive children of another container. Where their data stands
+ * at the same phase of alignment here and there, which it does at the latest
+ * after the first aligned child, all of it is copied at once.
+ */
+void
+writer_run(JsonbWriter *writer, JsonbFrame *frame,
+		   const JsonbContainer *source, uint32 first, uint32 count)
+{
+	uint32		stop = first + count;
+	JsonbCursor cursor;
+	JsonbSlice	child;
+	const JEntry *entry;
+	JEntry	   *copy;
+	uint32		start;
+	uint32		shift;
+	uint32		index;
+
+	if (count == 0)
+		return;
+	cursor_init(&cursor, source, first);
+	while (cursor.index < stop && ((cursor.offset ^ writer->len) & (sizeof(int32) - 1)) != 0)
+	{
+		cursor_next(&cursor, &child);
+		writer_child(writer, frame, &child);
+	}
+	if (cursor.index == stop)
+		return;
+
+	start = cursor.offset;
+	shift = writer->len - frame->data - start;
+	entry = source->children + cursor.index;
+	copy = frame_container(writer, frame)->children + frame->index;
+	for (index = frame->index; cursor.index < stop; index++)
+	{
+		uint32		before = cursor.offset;
+
+		JBE_ADVANCE_OFFSET(cursor.offset, *entry);
+		*copy++ = make_entry(index, *entry & JENTRY_TYPEMASK, cursor.offset - before,
+							 cursor.offset + shift);
+		entry++;
+		cursor.index++;
+	}
+	frame->index = index;
+	check_container_size(writer, frame, cursor.offset + shift);
+	memcpy(writer_reserve(writer, cursor.offset - start), cursor.base + start,
+		   cursor.offset - start);
+}
+
+/* End a container and enter it in its parent. */
+void
+writer_end(JsonbWriter *writer, JsonbFrame *frame)
+{
+	Assert(frame->index == container_entries(frame_container(writer, frame)));
+	check_container_size(writer, frame, writer->len - frame->start);
+	if (frame->parent != NULL)
+		enter_child(writer, frame->parent, JENTRY_ISCONTAINER, frame->start);
+}
+
+/* The document, once its root is ended. */
+Jsonb *
+writer_finish(JsonbWriter *writer)
+{
+	SET_VARSIZE(writer->buffer, writer->len);
+	return (Jsonb *) writer->buffer;
+}
+
+/* A document of its own from one value. */
+Jsonb *
+slice_to_jsonb(const JsonbSlice *slice)
+{
+	JsonbWriter writer;
+	JsonbFrame	frame;
+
+	writer_init(&writer, slice->len + sizeof(uint32) + sizeof(JEntry));
+	if (slice->type == JENTRY_ISCONTAINER)
+		memcpy(writer_reserve(&writer, slice->len), slice->data, slice->len);
+	else
+	{
+		writer_begin(&writer, &frame, NULL, 1 | JB_FARRAY | JB_FSCALAR);
+		writer_child(&writer, &frame, slice);
+		writer_end(&writer, &frame);
+	}
+	return writer_finish(&writer);
+}
