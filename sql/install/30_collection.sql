@@ -59,7 +59,7 @@ AS $$
 DECLARE
     -- A document without an id is refused by the trigger, with all else that it lacks.
     new_id CONSTANT text := coalesce(document ->> 'id', '');
-    there esgf_stac.collection;
+    there record;
 BEGIN
     PERFORM esgf_stac.require_catalogue();
     IF document IS NULL THEN
