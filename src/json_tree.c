@@ -351,43 +351,52 @@ node_remove(JsonTree *tree, JsonNode *node, uint32 place)
 	opened->pieces = join_pieces(tree, left, right);
 }
 
-/* Do pieces hold the children that follow under a cursor? Keys, then values. */
+/* Does a run hold the children that follow under a cursor? Keys, or values. */
+static pg_noinline bool
+run_equals(const Piece *piece, JsonbCursor *cursor, bool keys)
+{
+	uint32		first = piece->first;
+	JsonbCursor run;
+	JsonbSlice	child;
+	JsonbSlice	value;
+
+	if (!keys && JsonContainerIsObject(piece->source))
+		first += JsonContainerSize(piece->source);
+	cursor_init(&run, piece->source, first);
+	for (uint32 i = 0; i < piece->count; i++)
+	{
+		cursor_next(&run, &child);
+		cursor_next(cursor, &value);
+		if (!slices_equal(&child, &value))
+			return false;
+	}
+	return true;
+}
+
+/* Do pieces hold the children that follow under a cursor? */
 static bool
 pieces_equal(const Piece *piece, JsonbCursor *cursor, bool keys)
 {
 	JsonbSlice	value;
-	JsonbSlice	child;
 
 	check_stack_depth();
 	CHECK_FOR_INTERRUPTS();
 
-	if (piece == NULL)
-		return true;
-	if (!pieces_equal(piece->left, cursor, keys))
-		return false;
-	if (piece->source != NULL)
+	for (; piece != NULL; piece = piece->right)
 	{
-		JsonbCursor run;
-		uint32		first = piece->first;
-
-		if (!keys && JsonContainerIsObject(piece->source))
-			first += JsonContainerSize(piece->source);
-		cursor_init(&run, piece->source, first);
-		for (uint32 i = 0; i < piece->count; i++)
+		if (!pieces_equal(piece->left, cursor, keys))
+			return false;
+		if (piece->source != NULL)
 		{
-			cursor_next(&run, &child);
-			cursor_next(cursor, &value);
-			if (!slices_equal(&child, &value))
+			if (!run_equals(piece, cursor, keys))
 				return false;
+			continue;
 		}
-	}
-	else
-	{
 		cursor_next(cursor, &value);
 		if (keys ? !slices_equal(&piece->key, &value) : !node_equals(&piece->value, &value))
 			return false;
 	}
-	return pieces_equal(piece->right, cursor, keys);
+	return true;
 }
 
 /* Is a node equal to a value, as jsonb's "=" has it? */

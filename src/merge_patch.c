@@ -19,6 +19,20 @@ typedef struct MergeStep
 	bool		removes;		/* the patch says null */
 } MergeStep;
 
+/* Two objects being merged; levels are on the heap, because documents may be deep. */
+typedef struct MergeLevel
+{
+	struct MergeLevel *outer;
+	const JsonbContainer *target;
+	uint32		targetsize;
+	uint32		patchsize;
+	JsonbFrame	frame;
+	JsonbCursor values;			/* of the patch */
+	uint32		next;			/* step */
+	uint32		done;			/* target members that are dealt with */
+	MergeStep	steps[FLEXIBLE_ARRAY_MEMBER];
+} MergeLevel;
+
 /*
  * Find the place of each patch member in the target. Returns the number of
  * members of the result.
@@ -88,57 +102,83 @@ write_keys(JsonbWriter *writer, JsonbFrame *frame, const JsonbContainer *target,
 	writer_run(writer, frame, target, done, targetsize - done);
 }
 
-/* Write the merge of two objects. */
-static void
-merge_objects(JsonbWriter *writer, JsonbFrame *parent,
-			  const JsonbContainer *target, const JsonbContainer *patch)
+/* Begin to merge two objects: the keys are written at once. */
+static MergeLevel *
+begin_level(JsonbWriter *writer, MergeLevel *outer,
+			const JsonbContainer *target, const JsonbContainer *patch)
 {
-	uint32		targetsize = JsonContainerSize(target);
 	uint32		patchsize = JsonContainerSize(patch);
-	MergeStep  *steps = palloc(patchsize * sizeof(MergeStep));
-	uint32		done = 0;
-	JsonbFrame	frame;
-	JsonbCursor cursor;
+	MergeLevel *level = palloc(offsetof(MergeLevel, steps) + patchsize * sizeof(MergeStep));
+
+	CHECK_FOR_INTERRUPTS();
+	level->outer = outer;
+	level->target = target;
+	level->targetsize = JsonContainerSize(target);
+	level->patchsize = patchsize;
+	level->next = 0;
+	level->done = 0;
+	cursor_init(&level->values, patch, patchsize);
+	writer_begin(writer, &level->frame, outer == NULL ? NULL : &outer->frame,
+				 plan_steps(target, patch, level->steps) | JB_FOBJECT);
+	write_keys(writer, &level->frame, target, patch, level->steps);
+	return level;
+}
+
+/* Write target values up to a member. */
+static void
+write_values_before(JsonbWriter *writer, MergeLevel *level, uint32 place)
+{
+	writer_run(writer, &level->frame, level->target, level->targetsize + level->done,
+			   place - level->done);
+	level->done = place;
+}
+
+/* End a level, and return to the one around it. */
+static MergeLevel *
+end_level(JsonbWriter *writer, MergeLevel *level)
+{
+	MergeLevel *outer = level->outer;
+
+	write_values_before(writer, level, level->targetsize);
+	writer_end(writer, &level->frame);
+	pfree(level);
+	return outer;
+}
+
+/* Write the merge of two objects, value by value. */
+static void
+merge_objects(JsonbWriter *writer, const JsonbContainer *target, const JsonbContainer *patch)
+{
+	MergeLevel *level = begin_level(writer, NULL, target, patch);
 	JsonbSlice	value;
 	JsonbSlice	old;
 
-	check_stack_depth();
-	CHECK_FOR_INTERRUPTS();
-
-	writer_begin(writer, &frame, parent,
-				 plan_steps(target, patch, steps) | JB_FOBJECT);
-	write_keys(writer, &frame, target, patch, steps);
-
-	cursor_init(&cursor, patch, patchsize);
-	for (uint32 i = 0; i < patchsize; i++)
+	while (level != NULL)
 	{
-		const MergeStep *step = &steps[i];
+		const MergeStep *step = &level->steps[level->next];
 
-		cursor_next(&cursor, &value);
+		if (level->next++ == level->patchsize)
+		{
+			level = end_level(writer, level);
+			continue;
+		}
+		cursor_next(&level->values, &value);
 		if (step->removes && !step->found)
 			continue;
-		writer_run(writer, &frame, target, targetsize + done, step->place - done);
-		done = step->place + step->found;
-		if (step->removes)
-			continue;
+		write_values_before(writer, level, step->place);
+		if (step->found)
+			level->done++;
 		if (slice_is_object(&value))
 		{
-			const JsonbContainer *base = &empty_object;
-
 			if (step->found)
-			{
-				container_child(target, targetsize + step->place, &old);
-				if (slice_is_object(&old))
-					base = slice_container(&old);
-			}
-			merge_objects(writer, &frame, base, slice_container(&value));
+				container_child(level->target, level->targetsize + step->place, &old);
+			level = begin_level(writer, level,
+								step->found && slice_is_object(&old) ? slice_container(&old) : &empty_object,
+								slice_container(&value));
 		}
-		else
-			writer_child(writer, &frame, &value);
+		else if (!step->removes)
+			writer_child(writer, &level->frame, &value);
 	}
-	writer_run(writer, &frame, target, targetsize + done, targetsize - done);
-	writer_end(writer, &frame);
-	pfree(steps);
 }
 
 /* RFC 7396: the target, or the patch itself, where that is the result. */
@@ -154,7 +194,7 @@ merge_patch(Jsonb *target, Jsonb *patch)
 		return target;
 
 	writer_init(&writer, (Size) (object ? VARSIZE(target) : 0) + VARSIZE(patch));
-	merge_objects(&writer, NULL, object ? &target->root : &empty_object, &patch->root);
+	merge_objects(&writer, object ? &target->root : &empty_object, &patch->root);
 	return writer_finish(&writer);
 }
 
