@@ -133,52 +133,44 @@ writer_child(JsonbWriter *writer, JsonbFrame *frame, const JsonbSlice *child)
 }
 
 /*
- * Append consecutive children of another container. Where their data stands
- * at the same phase of alignment here and there, which it does at the latest
- * after the first aligned child, all of it is copied at once.
+ * Append the next children under a cursor. Where their data stands at the same
+ * phase of alignment here and there, which it does at the latest after the
+ * first aligned child, all of it is copied at once.
  */
 void
-writer_run(JsonbWriter *writer, JsonbFrame *frame,
-		   const JsonbContainer *source, uint32 first, uint32 count)
+writer_run(JsonbWriter *writer, JsonbFrame *frame, JsonbCursor *source, uint32 count)
 {
-	uint32		stop = first + count;
-	JsonbCursor cursor;
+	uint32		stop = source->index + count;
 	JsonbSlice	child;
-	const JEntry *entry;
 	JEntry	   *copy;
 	uint32		start;
 	uint32		shift;
 	uint32		index;
 
-	if (count == 0)
-		return;
-	cursor_init(&cursor, source, first);
-	while (cursor.index < stop && ((cursor.offset ^ writer->len) & (sizeof(int32) - 1)) != 0)
+	while (source->index < stop && ((source->offset ^ writer->len) & (sizeof(int32) - 1)) != 0)
 	{
-		cursor_next(&cursor, &child);
+		cursor_next(source, &child);
 		writer_child(writer, frame, &child);
 	}
-	if (cursor.index == stop)
+	if (source->index == stop)
 		return;
 
-	start = cursor.offset;
+	start = source->offset;
 	shift = writer->len - frame->data - start;
-	entry = source->children + cursor.index;
 	copy = frame_container(writer, frame)->children + frame->index;
-	for (index = frame->index; cursor.index < stop; index++)
+	for (index = frame->index; source->index < stop; index++)
 	{
-		uint32		before = cursor.offset;
+		JEntry		entry = source->container->children[source->index++];
+		uint32		before = source->offset;
 
-		JBE_ADVANCE_OFFSET(cursor.offset, *entry);
-		*copy++ = make_entry(index, *entry & JENTRY_TYPEMASK, cursor.offset - before,
-							 cursor.offset + shift);
-		entry++;
-		cursor.index++;
+		JBE_ADVANCE_OFFSET(source->offset, entry);
+		*copy++ = make_entry(index, entry & JENTRY_TYPEMASK, source->offset - before,
+							 source->offset + shift);
 	}
 	frame->index = index;
-	check_container_size(writer, frame, cursor.offset + shift);
-	memcpy(writer_reserve(writer, cursor.offset - start), cursor.base + start,
-		   cursor.offset - start);
+	check_container_size(writer, frame, source->offset + shift);
+	memcpy(writer_reserve(writer, source->offset - start), source->base + start,
+		   source->offset - start);
 }
 
 /* End a container and enter it in its parent. */

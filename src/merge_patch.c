@@ -23,13 +23,11 @@ typedef struct MergeStep
 typedef struct MergeLevel
 {
 	struct MergeLevel *outer;
-	const JsonbContainer *target;
-	uint32		targetsize;
-	uint32		patchsize;
 	JsonbFrame	frame;
-	JsonbCursor values;			/* of the patch */
-	uint32		next;			/* step */
-	uint32		done;			/* target members that are dealt with */
+	JsonbCursor targetvalues;
+	JsonbCursor patchvalues;
+	uint32		next;			/* step, of so many */
+	uint32		count;
 	MergeStep	steps[FLEXIBLE_ARRAY_MEMBER];
 } MergeLevel;
 
@@ -80,26 +78,26 @@ static void
 write_keys(JsonbWriter *writer, JsonbFrame *frame, const JsonbContainer *target,
 		   const JsonbContainer *patch, const MergeStep *steps)
 {
-	uint32		targetsize = JsonContainerSize(target);
 	uint32		patchsize = JsonContainerSize(patch);
-	uint32		done = 0;
-	JsonbCursor cursor;
+	JsonbCursor targetkeys;
+	JsonbCursor patchkeys;
 	JsonbSlice	key;
+	JsonbSlice	removed;
 
-	cursor_init(&cursor, patch, 0);
+	cursor_init(&targetkeys, target, 0);
+	cursor_init(&patchkeys, patch, 0);
 	for (uint32 i = 0; i < patchsize; i++)
 	{
-		cursor_next(&cursor, &key);
+		cursor_next(&patchkeys, &key);
 		if (steps[i].found != steps[i].removes)
 			continue;
-		writer_run(writer, frame, target, done, steps[i].place - done);
-		done = steps[i].place;
+		writer_run(writer, frame, &targetkeys, steps[i].place - targetkeys.index);
 		if (steps[i].removes)
-			done++;
+			cursor_next(&targetkeys, &removed);
 		else
 			writer_child(writer, frame, &key);
 	}
-	writer_run(writer, frame, target, done, targetsize - done);
+	writer_run(writer, frame, &targetkeys, JsonContainerSize(target) - targetkeys.index);
 }
 
 /* Begin to merge two objects: the keys are written at once. */
@@ -107,30 +105,29 @@ static MergeLevel *
 begin_level(JsonbWriter *writer, MergeLevel *outer,
 			const JsonbContainer *target, const JsonbContainer *patch)
 {
-	uint32		patchsize = JsonContainerSize(patch);
-	MergeLevel *level = palloc(offsetof(MergeLevel, steps) + patchsize * sizeof(MergeStep));
+	uint32		count = JsonContainerSize(patch);
+	MergeLevel *level = palloc(offsetof(MergeLevel, steps) + count * sizeof(MergeStep));
 
 	CHECK_FOR_INTERRUPTS();
 	level->outer = outer;
-	level->target = target;
-	level->targetsize = JsonContainerSize(target);
-	level->patchsize = patchsize;
 	level->next = 0;
-	level->done = 0;
-	cursor_init(&level->values, patch, patchsize);
+	level->count = count;
+	cursor_init(&level->targetvalues, target, JsonContainerSize(target));
+	cursor_init(&level->patchvalues, patch, count);
 	writer_begin(writer, &level->frame, outer == NULL ? NULL : &outer->frame,
 				 plan_steps(target, patch, level->steps) | JB_FOBJECT);
 	write_keys(writer, &level->frame, target, patch, level->steps);
 	return level;
 }
 
-/* Write target values up to a member. */
+/* Write target values up to the one at "place". */
 static void
 write_values_before(JsonbWriter *writer, MergeLevel *level, uint32 place)
 {
-	writer_run(writer, &level->frame, level->target, level->targetsize + level->done,
-			   place - level->done);
-	level->done = place;
+	JsonbCursor *values = &level->targetvalues;
+
+	writer_run(writer, &level->frame, values,
+			   JsonContainerSize(values->container) + place - values->index);
 }
 
 /* End a level, and return to the one around it. */
@@ -139,10 +136,46 @@ end_level(JsonbWriter *writer, MergeLevel *level)
 {
 	MergeLevel *outer = level->outer;
 
-	write_values_before(writer, level, level->targetsize);
+	write_values_before(writer, level, JsonContainerSize(level->targetvalues.container));
 	writer_end(writer, &level->frame);
 	pfree(level);
 	return outer;
+}
+
+/* Has an object null members, at any depth of objects in objects? */
+static bool
+has_nulls(const JsonbContainer *object)
+{
+	uint32		count = JsonContainerSize(object);
+	JsonbSlice	value;
+
+	check_stack_depth();
+
+	for (uint32 i = count; i < count * 2; i++)
+	{
+		JEntry		entry = object->children[i];
+
+		if (JBE_ISNULL(entry))
+			return true;
+		if (!JBE_ISCONTAINER(entry))
+			continue;
+		container_child(object, i, &value);
+		if (slice_is_object(&value) && has_nulls(slice_container(&value)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Is an object of the patch copied as it is? It is, where it is new and has no
+ * nulls. Below an object that had some, all is walked: looking for them again
+ * at each level would make deep patches slow.
+ */
+static bool
+is_copied(const MergeLevel *level, const JsonbContainer *base, const JsonbContainer *object)
+{
+	return base == &empty_object && level->targetvalues.container != &empty_object &&
+		!has_nulls(object);
 }
 
 /* Write the merge of two objects, value by value. */
@@ -150,33 +183,32 @@ static void
 merge_objects(JsonbWriter *writer, const JsonbContainer *target, const JsonbContainer *patch)
 {
 	MergeLevel *level = begin_level(writer, NULL, target, patch);
-	JsonbSlice	value;
-	JsonbSlice	old;
 
 	while (level != NULL)
 	{
 		const MergeStep *step = &level->steps[level->next];
+		const JsonbContainer *base = &empty_object;
+		JsonbSlice	value;
+		JsonbSlice	old;
 
-		if (level->next++ == level->patchsize)
+		if (level->next++ == level->count)
 		{
 			level = end_level(writer, level);
 			continue;
 		}
-		cursor_next(&level->values, &value);
-		if (step->removes && !step->found)
-			continue;
+		cursor_next(&level->patchvalues, &value);
 		write_values_before(writer, level, step->place);
 		if (step->found)
-			level->done++;
-		if (slice_is_object(&value))
 		{
-			if (step->found)
-				container_child(level->target, level->targetsize + step->place, &old);
-			level = begin_level(writer, level,
-								step->found && slice_is_object(&old) ? slice_container(&old) : &empty_object,
-								slice_container(&value));
+			cursor_next(&level->targetvalues, &old);
+			if (slice_is_object(&old))
+				base = slice_container(&old);
 		}
-		else if (!step->removes)
+		if (step->removes)
+			continue;
+		if (slice_is_object(&value) && !is_copied(level, base, slice_container(&value)))
+			level = begin_level(writer, level, base, slice_container(&value));
+		else
 			writer_child(writer, &level->frame, &value);
 	}
 }
