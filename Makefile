@@ -6,14 +6,14 @@
 #   make installcheck   pgTAP, isolation and TAP tests against what is installed
 
 EXTENSION = esgf_stac
-VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" esgf_stac.control)
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" esgf_stac.control)
 
 MODULE_big = esgf_stac
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 DATA = $(wildcard sql/upgrade/*.sql)
-DATA_built = esgf_stac--$(VERSION).sql
+DATA_built = esgf_stac--$(EXTVERSION).sql
 
-PG_CPPFLAGS = -DESGF_STAC_VERSION='"$(VERSION)"'
+PG_CPPFLAGS = -DESGF_STAC_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers
 
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
@@ -30,7 +30,7 @@ include $(PGXS)
 # Every object depends on every header: there are few, and a stale one lies.
 $(OBJS): $(wildcard src/*.h) esgf_stac.control
 
-esgf_stac--$(VERSION).sql: $(sort $(wildcard sql/install/*.sql)) esgf_stac.control
+esgf_stac--$(EXTVERSION).sql: $(sort $(wildcard sql/install/*.sql)) esgf_stac.control
 	cat $(filter %.sql,$^) > $@
 
 # The client: built by "make relay", installed where it was built.

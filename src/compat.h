@@ -12,4 +12,13 @@
 #error "esgf_stac is made for PostgreSQL 15 to 18"
 #endif
 
+#include "storage/proc.h"
+
+/* The number of this backend's transaction, of use until it ends. */
+#if PG_VERSION_NUM >= 170000
+#define backend_local_xid() (MyProc->vxid.lxid)
+#else
+#define backend_local_xid() (MyProc->lxid)
+#endif
+
 #endif							/* ESGF_STAC_COMPAT_H */

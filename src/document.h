@@ -26,6 +26,7 @@ typedef struct JsonKey
 /* RFC 7396, and RFC 6902 both ways. The first two may return an argument itself. */
 extern Jsonb *merge_patch(Jsonb *target, Jsonb *patch);
 extern Jsonb *json_patch(Jsonb *target, Jsonb *operations);
+extern void check_json_patch(const Jsonb *operations);
 extern Jsonb *json_diff(const Jsonb *source, const Jsonb *target);
 
 /* RFC 6901: the value points into the document; false if nothing is there. */

@@ -328,12 +328,10 @@ apply_operation(JsonTree *tree, const Operation *operation)
 	}
 }
 
-/* RFC 6902: the target itself, if it is not changed. */
-Jsonb *
-json_patch(Jsonb *target, Jsonb *operations)
+/* Refuse a patch whose form is wrong, whatever the document. */
+void
+check_json_patch(const Jsonb *operations)
 {
-	uint32		count = JB_ROOT_COUNT(operations);
-	JsonTree	tree;
 	JsonbCursor cursor;
 	JsonbSlice	source;
 	Operation	operation;
@@ -346,17 +344,28 @@ json_patch(Jsonb *target, Jsonb *operations)
 				 errhint("An object is a JSON merge patch, for jsonb_merge_patch().") : 0));
 
 	cursor_init(&cursor, &operations->root, 0);
-	for (uint32 i = 0; i < count; i++)
+	for (uint32 i = 0; i < JB_ROOT_COUNT(operations); i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		cursor_next(&cursor, &source);
 		read_operation(&source, i, &operation);
 		check_operation(&operation);
 	}
+}
 
+/* RFC 6902: the target itself, if it is not changed. */
+Jsonb *
+json_patch(Jsonb *target, Jsonb *operations)
+{
+	JsonTree	tree;
+	JsonbCursor cursor;
+	JsonbSlice	source;
+	Operation	operation;
+
+	check_json_patch(operations);
 	tree_init(&tree, target);
 	cursor_init(&cursor, &operations->root, 0);
-	for (uint32 i = 0; i < count; i++)
+	for (uint32 i = 0; i < JB_ROOT_COUNT(operations); i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		cursor_next(&cursor, &source);

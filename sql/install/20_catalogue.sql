@@ -72,11 +72,11 @@ BEGIN
 
     CREATE OR REPLACE VIEW esgf_stac.stream_status AS
         WITH slot AS (
-            SELECT substr(slot_name, 11) AS name, slot_name, active, restart_lsn, confirmed_flush_lsn, wal_status, safe_wal_size
+            SELECT substr(slot_name, 11) COLLATE "default" AS name, slot_name, active, restart_lsn, confirmed_flush_lsn, wal_status, safe_wal_size
               FROM pg_replication_slots
              WHERE slot_name LIKE 'esgf\_stac\_%' AND database = current_database()
         ), publication AS (
-            SELECT substr(pubname, 11) AS name, pubname FROM pg_publication WHERE pubname LIKE 'esgf\_stac\_%'
+            SELECT substr(pubname, 11) COLLATE "default" AS name, pubname FROM pg_publication WHERE pubname LIKE 'esgf\_stac\_%'
         ), here AS (
             SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END AS lsn
         )

@@ -6,10 +6,11 @@ CREATE FUNCTION esgf_stac.is_predicate(filter jsonpath) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN jsonb_path_match('{}', filter, silent => false) IS NOT DISTINCT FROM NULL OR true;
-EXCEPTION
-    WHEN singleton_sql_json_item_required THEN RETURN false;
-    WHEN sql_json_member_not_found THEN RETURN false;
+    -- A predicate answers even where nothing is found; any other path is an error then.
+    PERFORM jsonb_path_match('{}', filter);
+    RETURN true;
+EXCEPTION WHEN data_exception THEN
+    RETURN false;
 END
 $$;
 REVOKE ALL ON FUNCTION esgf_stac.is_predicate(jsonpath) FROM PUBLIC;
@@ -21,11 +22,8 @@ DECLARE
     publication CONSTANT text := 'esgf_stac_' || name;
     row_filter text;
 BEGIN
-    IF to_regclass('esgf_stac.catalogue') IS NULL THEN
-        RAISE EXCEPTION 'this database has no catalogue'
-            USING ERRCODE = 'PT503', CONSTRAINT = 'no-catalogue', SCHEMA = 'esgf_stac',
-                  HINT = 'SELECT esgf_stac.create_catalogue() makes one.';
-    ELSIF name IS NULL OR name !~ '^[a-z0-9_]{1,50}$' THEN
+    PERFORM esgf_stac.require_catalogue();
+    IF name IS NULL OR name !~ '^[a-z0-9_]{1,50}$' THEN
         RAISE EXCEPTION 'no name for a stream: %', coalesce(quote_literal(left(name, 200)), 'NULL')
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
                   HINT = 'A name has 1 to 50 of the characters a-z, 0-9 and _.';
@@ -67,11 +65,7 @@ CREATE FUNCTION esgf_stac.drop_stream(name text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 BEGIN
-    IF to_regclass('esgf_stac.catalogue') IS NULL THEN
-        RAISE EXCEPTION 'this database has no catalogue'
-            USING ERRCODE = 'PT503', CONSTRAINT = 'no-catalogue', SCHEMA = 'esgf_stac',
-                  HINT = 'SELECT esgf_stac.create_catalogue() makes one.';
-    END IF;
+    PERFORM esgf_stac.require_catalogue();
     DELETE FROM esgf_stac.stream s WHERE s.name = drop_stream.name;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(left(name, 200)), 'NULL')

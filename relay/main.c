@@ -1,0 +1,124 @@
+/*
+ * main.c
+ *		esgf_stac_relay: streams the events of one stream to one sink, session
+ *		after session, until it is told to stop.
+ */
+#include "relay.h"
+
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+
+/* The wait before a new session doubles from the one to the other. */
+#define FIRST_WAIT_MS 200
+#define LONGEST_WAIT_MS 30000
+
+static void
+request_stop(int signal_number)
+{
+	(void) signal_number;
+	stop_requested = true;
+}
+
+/* The second signal of a kind ends the program at once: nothing is lost by it */
+static void
+set_signals(void)
+{
+	struct sigaction stop = {.sa_handler = request_stop,.sa_flags = SA_RESETHAND};
+
+	sigaction(SIGTERM, &stop, NULL);
+	sigaction(SIGINT, &stop, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* Lose all connections; the sink stays open unless it failed */
+static void
+end_session(Relay *relay)
+{
+	batch_drop(relay);
+	PQfinish(relay->replication);
+	PQfinish(relay->sql);
+	relay->replication = NULL;
+	relay->sql = NULL;
+}
+
+/* Connect, check, and stream until something ends it */
+static ExitStatus
+run_session(Relay *relay)
+{
+	ExitStatus	status = catalogue_connect(relay);
+
+	if (status == STATUS_RUNNING)
+		status = catalogue_check(relay);
+	if (status == STATUS_RUNNING && relay->options.sink != NULL)
+		status = sink_open(relay);
+	if (status == STATUS_RUNNING)
+		status = slot_prepare(relay);
+	if (status == STATUS_RUNNING && relay->options.sink == NULL)
+		status = STATUS_STOPPED;
+	if (status == STATUS_RUNNING)
+		status = stream_start(relay);
+	if (status == STATUS_RUNNING)
+		status = stream_run(relay);
+	end_session(relay);
+	return status;
+}
+
+/* Wait before the next session; many relays must not come all at once */
+static void
+back_off(int64_t *wait)
+{
+	int64_t		jittered = *wait / 2 + random() % (*wait / 2 + 1);
+	int64_t		deadline = monotonic_ms() + jittered;
+
+	log_line(LOG_NOTE, "trying again in %d ms", (int) jittered);
+	while (!stop_requested && monotonic_ms() < deadline)
+		wait_readable(-1, deadline - monotonic_ms() < 100 ? deadline - monotonic_ms() : 100);
+	*wait = *wait * 2 < LONGEST_WAIT_MS ? *wait * 2 : LONGEST_WAIT_MS;
+}
+
+/* Run sessions until there is nothing to try again */
+static ExitStatus
+run(Relay *relay)
+{
+	int64_t		wait = FIRST_WAIT_MS;
+
+	while (!stop_requested)
+	{
+		uint64_t	durable = relay->durable;
+		ExitStatus	status = run_session(relay);
+
+		if (relay->durable > durable)
+			wait = FIRST_WAIT_MS;
+		if (stop_requested && status != STATUS_INTERNAL)
+			return STATUS_STOPPED;
+		if (relay->options.no_loop || (status != STATUS_DATABASE && status != STATUS_SINK))
+			return status;
+		back_off(&wait);
+	}
+	return STATUS_STOPPED;
+}
+
+int
+main(int argc, char **argv)
+{
+	static Relay relay;
+	ExitStatus	status = options_read(&relay.options, argc, argv);
+
+	if (status != STATUS_RUNNING)
+		return (int) status;
+	log_start(relay.options.stream, relay.options.verbose);
+	srandom((unsigned int) time(NULL) ^ (unsigned int) getpid());
+	set_signals();
+
+	/* event.c reads dates of this form, whatever the database prefers. */
+	setenv("PGDATESTYLE", "ISO", 1);
+	setenv("PGTZ", "UTC", 1);
+
+	status = run(&relay);
+	sink_close(&relay);
+	free(relay.batch);
+	return (int) status;
+}

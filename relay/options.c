@@ -1,0 +1,356 @@
+/*
+ * options.c
+ *		Reads the options. One table tells all of them; each has three places
+ *		where it may be given, of which the first wins: --status-interval on the
+ *		command line, ESGF_STAC_RELAY_STATUS_INTERVAL in the environment,
+ *		"status-interval = 10" in the file that --config names.
+ */
+#include "options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "database.h"
+
+#define PROGRAM_NAME "esgf_stac_relay"
+#define ENVIRONMENT_PREFIX "ESGF_STAC_RELAY_"
+
+typedef enum OptionKind
+{
+	OPTION_TEXT,
+	OPTION_FLAG,
+	OPTION_NUMBER,
+	OPTION_LSN,
+} OptionKind;
+
+typedef struct OptionRule
+{
+	const char *name;
+	char		letter;			/* 0: none */
+	OptionKind	kind;
+	size_t		field;
+	int64_t		least;			/* of a number */
+	const char *argument;
+	const char *help;
+} OptionRule;
+
+#define FIELD(name) offsetof(Options, name)
+
+static const OptionRule rules[] = {
+	{"dbname", 'd', OPTION_TEXT, FIELD(dbname), 0, "CONNSTR", "database name or connection string, without a password"},
+	{"stream", 0, OPTION_TEXT, FIELD(stream), 0, "NAME", "the stream to read"},
+	{"sink", 0, OPTION_TEXT, FIELD(sink), 0, "SINK", "where its events go"},
+	{"create", 0, OPTION_FLAG, FIELD(create), 0, NULL, "make the replication slot; without --sink that is all"},
+	{"if-not-exists", 0, OPTION_FLAG, FIELD(if_not_exists), 0, NULL, "do not fail if the slot exists when making it"},
+	{"batch", 0, OPTION_NUMBER, FIELD(batch), 1, "EVENTS", "hand at most so many events at once to the sink (default: 500)"},
+	{"endpos", 'E', OPTION_LSN, FIELD(endpos), 0, "LSN", "stop after the last transaction that ends by this position"},
+	{"no-loop", 'n', OPTION_FLAG, FIELD(no_loop), 0, NULL, "end instead of trying again when a connection is lost"},
+	{"status-interval", 's', OPTION_NUMBER, FIELD(status_interval), 1, "SECONDS", "time between status packets sent to the server (default: 10)"},
+	{"config", 0, OPTION_TEXT, FIELD(config), 0, "FILE", "read options from a file of lines \"name = value\""},
+	{"verbose", 'v', OPTION_FLAG, FIELD(verbose), 0, NULL, "log more"},
+};
+
+#define RULE_COUNT (sizeof(rules) / sizeof(rules[0]))
+
+/* What getopt_long returns for an option without a letter. */
+#define LONG_ONLY 256
+
+static ExitStatus
+usage_error(const char *message, const char *detail)
+{
+	fprintf(stderr, "%s: error: %s%s%s\n", PROGRAM_NAME, message, detail ? ": " : "", detail ? detail : "");
+	fprintf(stderr, "%s: hint: Try \"%s --help\" for more information.\n", PROGRAM_NAME, PROGRAM_NAME);
+	return STATUS_USAGE;
+}
+
+static void
+print_help(void)
+{
+	printf("%s streams the events of an esgf_stac catalogue to an index.\n\n", PROGRAM_NAME);
+	printf("Usage:\n  %s --dbname CONNSTR --stream NAME --sink SINK [OPTION]...\n\nOptions:\n", PROGRAM_NAME);
+	for (size_t i = 0; i < RULE_COUNT; i++)
+	{
+		const OptionRule *rule = &rules[i];
+		char		left[64];
+
+		snprintf(left, sizeof(left), "%s%s%s", rule->name, rule->argument ? "=" : "",
+				 rule->argument ? rule->argument : "");
+		if (rule->letter)
+			printf("  -%c, --%-26s %s\n", rule->letter, left, rule->help);
+		else
+			printf("      --%-26s %s\n", left, rule->help);
+	}
+	printf("  -V, --%-26s %s\n", "version", "print the version and exit");
+	printf("  -?, --%-26s %s\n", "help", "print this and exit");
+	sink_help();
+	printf("\nEvery option can stand in the environment too, as %sSTREAM.\n", ENVIRONMENT_PREFIX);
+	printf("Exit status: 0 stopped as asked, 1 internal, 2 usage, 3 database, 4 slot, publication or version, 5 sink.\n");
+}
+
+static bool
+parse_flag(const char *value, bool *flag)
+{
+	*flag = strcmp(value, "on") == 0 || strcmp(value, "true") == 0 || strcmp(value, "1") == 0;
+	return *flag || strcmp(value, "off") == 0 || strcmp(value, "false") == 0 || strcmp(value, "0") == 0;
+}
+
+static bool
+parse_number(const char *value, int64_t least, int64_t *number)
+{
+	char	   *end;
+
+	errno = 0;
+	*number = strtoll(value, &end, 10);
+	return errno == 0 && end != value && *end == '\0' && *number >= least && *number <= INT32_MAX;
+}
+
+/* Set one option to a value that is given as text */
+static ExitStatus
+set_option(Options *options, const OptionRule *rule, const char *value)
+{
+	char	   *field = (char *) options + rule->field;
+	bool		good = true;
+	Buffer		message = {0};
+	ExitStatus	status = STATUS_RUNNING;
+
+	switch (rule->kind)
+	{
+		case OPTION_TEXT:
+			*(const char **) field = copy_string(value);
+			break;
+		case OPTION_FLAG:
+			good = parse_flag(value, (bool *) field);
+			break;
+		case OPTION_NUMBER:
+			good = parse_number(value, rule->least, (int64_t *) field);
+			break;
+		case OPTION_LSN:
+			good = lsn_parse(value, (uint64_t *) field);
+			break;
+	}
+	if (!good)
+	{
+		buffer_printf(&message, "invalid value for option --%s", rule->name);
+		status = usage_error(message.data, value);
+		buffer_free(&message);
+	}
+	return status;
+}
+
+/* Set every option that the environment names */
+static ExitStatus
+read_environment(Options *options)
+{
+	ExitStatus	status = STATUS_RUNNING;
+
+	for (size_t i = 0; i < RULE_COUNT && status == STATUS_RUNNING; i++)
+	{
+		char		name[64] = ENVIRONMENT_PREFIX;
+		char	   *next = name + strlen(name);
+		const char *value;
+
+		for (const char *letter = rules[i].name; *letter != '\0'; letter++)
+			*next++ = *letter == '-' ? '_' : (char) toupper((unsigned char) *letter);
+		value = getenv(name);
+		if (value != NULL)
+			status = set_option(options, &rules[i], value);
+	}
+	return status;
+}
+
+/* Cut the blanks off both ends, in place */
+static char *
+trim(char *text)
+{
+	char	   *end = text + strlen(text);
+
+	while (end > text && isspace((unsigned char) end[-1]))
+		*--end = '\0';
+	while (isspace((unsigned char) *text))
+		text++;
+	return text;
+}
+
+static const OptionRule *
+find_rule(const char *name)
+{
+	for (size_t i = 0; i < RULE_COUNT; i++)
+		if (strcmp(rules[i].name, name) == 0)
+			return &rules[i];
+	return NULL;
+}
+
+/* Set every option that the configuration file names */
+static ExitStatus
+read_file(Options *options, const char *path)
+{
+	FILE	   *file = fopen(path, "r");
+	char	   *line = NULL;
+	size_t		space = 0;
+	ExitStatus	status = STATUS_RUNNING;
+
+	if (file == NULL)
+		return usage_error("could not read the configuration file", path);
+	while (status == STATUS_RUNNING && getline(&line, &space, file) > 0)
+	{
+		char	   *name = trim(line);
+		char	   *equals = strchr(name, '=');
+		const OptionRule *rule;
+
+		if (*name == '\0' || *name == '#')
+			continue;
+		if (equals == NULL)
+		{
+			status = usage_error("a line of the configuration file is not \"name = value\"", path);
+			break;
+		}
+		*equals = '\0';
+		rule = find_rule(trim(name));
+		if (rule == NULL)
+			status = usage_error("unknown option in the configuration file", trim(name));
+		else
+			status = set_option(options, rule, trim(equals + 1));
+	}
+	free(line);
+	fclose(file);
+	return status;
+}
+
+/* Set every option that the command line names */
+static ExitStatus
+read_command_line(Options *options, int argc, char **argv)
+{
+	struct option longs[RULE_COUNT + 1] = {0};
+	char		letters[2 * RULE_COUNT + 1] = "";
+	size_t		used = 0;
+	int			found;
+	ExitStatus	status = STATUS_RUNNING;
+
+	for (size_t i = 0; i < RULE_COUNT; i++)
+	{
+		longs[i].name = rules[i].name;
+		longs[i].has_arg = rules[i].kind == OPTION_FLAG ? no_argument : required_argument;
+		longs[i].val = LONG_ONLY + (int) i;
+		if (rules[i].letter)
+			letters[used++] = rules[i].letter;
+		if (rules[i].letter && rules[i].kind != OPTION_FLAG)
+			letters[used++] = ':';
+	}
+
+	optind = 1;
+	while (status == STATUS_RUNNING && (found = getopt_long(argc, argv, letters, longs, NULL)) != -1)
+	{
+		const OptionRule *rule = found >= LONG_ONLY ? &rules[found - LONG_ONLY] : NULL;
+
+		for (size_t i = 0; i < RULE_COUNT && rule == NULL; i++)
+			if (rules[i].letter == found)
+				rule = &rules[i];
+		if (rule == NULL)
+			return usage_error("invalid command line", NULL);
+		status = set_option(options, rule, optarg != NULL ? optarg : "on");
+	}
+	if (status == STATUS_RUNNING && optind < argc)
+		return usage_error("too many command-line arguments", argv[optind]);
+	return status;
+}
+
+/* --help and --version end the program wherever they stand */
+static bool
+print_and_stop(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+	{
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-?") == 0)
+		{
+			print_help();
+			return true;
+		}
+		if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0)
+		{
+			printf("%s %s\n", PROGRAM_NAME, ESGF_STAC_VERSION);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* No password may stand where every user of the machine can read it */
+static ExitStatus
+check_passwords(const Options *given)
+{
+	const char *target;
+	const SinkKind *kind = given->sink != NULL ? sink_find(given->sink, &target) : NULL;
+
+	if ((given->dbname != NULL && conninfo_names_password(given->dbname)) ||
+		(kind != NULL && kind->names_password != NULL && kind->names_password(target)))
+		return usage_error("a password on the command line is visible to everyone",
+						   "give it in the environment, a password file or the configuration file");
+	return STATUS_RUNNING;
+}
+
+/* A name that create_stream() would refuse cannot be a stream */
+static bool
+valid_stream(const char *name)
+{
+	size_t		length = strlen(name);
+
+	return length >= 1 && length <= 50 &&
+		strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == length;
+}
+
+static ExitStatus
+check_options(Options *options)
+{
+	if (options->stream == NULL)
+		return usage_error("no stream specified", "use --stream");
+	if (!valid_stream(options->stream))
+		return usage_error("no name for a stream", options->stream);
+	if (options->if_not_exists && !options->create)
+		return usage_error("--if-not-exists goes with --create", NULL);
+	if (options->sink == NULL && !options->create)
+		return usage_error("no sink specified", "use --sink");
+	if (options->sink != NULL)
+	{
+		options->sink_kind = sink_find(options->sink, &options->sink_target);
+		if (options->sink_kind == NULL)
+			return usage_error("no such sink", options->sink);
+	}
+	if (options->dbname != NULL && !conninfo_valid(options->dbname))
+		return usage_error("invalid connection string for option --dbname", NULL);
+	snprintf(options->slot, sizeof(options->slot), "esgf_stac_%s", options->stream);
+	return STATUS_RUNNING;
+}
+
+/* Read all options; STATUS_RUNNING if there is something to do */
+ExitStatus
+options_read(Options *options, int argc, char **argv)
+{
+	Options		given = {0};
+	const char *config;
+	ExitStatus	status;
+
+	memset(options, 0, sizeof(*options));
+	options->batch = 500;
+	options->status_interval = 10;
+
+	if (print_and_stop(argc, argv))
+		return STATUS_STOPPED;
+	status = read_command_line(&given, argc, argv);
+	if (status == STATUS_RUNNING)
+		status = check_passwords(&given);
+	config = given.config != NULL ? given.config : getenv(ENVIRONMENT_PREFIX "CONFIG");
+	if (status == STATUS_RUNNING && config != NULL)
+		status = read_file(options, config);
+	if (status == STATUS_RUNNING)
+		status = read_environment(options);
+	if (status == STATUS_RUNNING)
+		status = read_command_line(options, argc, argv);
+	if (status == STATUS_RUNNING)
+		status = check_options(options);
+	return status;
+}

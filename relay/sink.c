@@ -1,0 +1,43 @@
+/*
+ * sink.c
+ *		The kinds of sinks that this program was built with.
+ */
+#include "sink.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const SinkKind *const kinds[] = {
+	&sink_ndjson,
+};
+
+#define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
+
+/* Find the kind that scheme:target names, and where its target begins */
+const SinkKind *
+sink_find(const char *name, const char **target)
+{
+	const char *colon = strchr(name, ':');
+
+	if (colon == NULL || colon[1] == '\0')
+		return NULL;
+	for (size_t i = 0; i < KIND_COUNT; i++)
+	{
+		if (strlen(kinds[i]->scheme) == (size_t) (colon - name) &&
+			strncmp(kinds[i]->scheme, name, (size_t) (colon - name)) == 0)
+		{
+			*target = colon + 1;
+			return kinds[i];
+		}
+	}
+	return NULL;
+}
+
+/* Print what --sink may be */
+void
+sink_help(void)
+{
+	printf("\nSinks:\n");
+	for (size_t i = 0; i < KIND_COUNT; i++)
+		printf("  %s\n", kinds[i]->syntax);
+}

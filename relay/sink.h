@@ -1,0 +1,60 @@
+/*
+ * sink.h
+ *		Where events go. A sink is one C file that fills a SinkKind, which
+ *		sink.c lists; doc/relay.md shows how to write another.
+ *
+ * The relay calls one sink from one thread: open, then write and flush as often
+ * as needed, then close. Any of them may fail: the sink is down, the relay
+ * closes it, waits, opens it again, and has the server send again all that no
+ * flush made durable. So a sink sees an event once or more, the versions of
+ * one item in order, and after a repetition all its later versions again.
+ */
+#ifndef RELAY_SINK_H
+#define RELAY_SINK_H
+
+#include <stdbool.h>
+
+#include "event.h"
+
+typedef struct SinkKind SinkKind;
+
+/* A sink's own struct begins with this one. */
+typedef struct Sink
+{
+	const SinkKind *kind;
+	bool		gone;			/* opening it again would not help */
+} Sink;
+
+struct SinkKind
+{
+	const char *scheme;			/* --sink is scheme:target */
+	const char *syntax;			/* for --help */
+
+	/* Does that target name a password? NULL: it cannot. */
+	bool		(*names_password) (const char *target);
+
+	/* Open it; NULL and a problem if that cannot be done now. */
+	Sink	   *(*open) (const char *target, Buffer *problem);
+
+	/*
+	 * Write a batch, in order. Every event comes as EVENT_DONE;
+	 * event_refuse() says otherwise of one alone, with what the sink says of
+	 * it. False and a problem: the sink itself is down, no outcome counts.
+	 *
+	 * After an event that is to be tried again, later events of the same item
+	 * must be so too, unless the sink compares versions.
+	 */
+	bool		(*write) (Sink *sink, Event *events, int count, Buffer *problem);
+
+	/* Make durable all that was written; NULL: write did. */
+	bool		(*flush) (Sink *sink, Buffer *problem);
+
+	void		(*close) (Sink *sink);
+};
+
+extern const SinkKind sink_ndjson;
+
+extern const SinkKind *sink_find(const char *name, const char **target);
+extern void sink_help(void);
+
+#endif							/* RELAY_SINK_H */

@@ -1,0 +1,173 @@
+/*
+ * sink_ndjson.c
+ *		Newline-delimited JSON, to a file or to stdout.
+ *
+ * A file is appended to. What a crash left of an unfinished last line is cut
+ * off on opening: its event was never confirmed, so it comes again.
+ */
+#include "sink.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Lines are handed to the system once they are that many bytes. */
+#define WRITE_SIZE (256 * 1024)
+
+typedef struct NdjsonSink
+{
+	Sink		sink;
+	const char *name;
+	int			file;
+	bool		regular;		/* a file that can be cut and synced */
+	Buffer		lines;
+} NdjsonSink;
+
+/* Find where the last complete line ends; -1 if the file cannot be read */
+static off_t
+end_of_last_line(int file, off_t size)
+{
+	char		chunk[8192];
+
+	while (size > 0)
+	{
+		off_t		start = size > (off_t) sizeof(chunk) ? size - (off_t) sizeof(chunk) : 0;
+		ssize_t		count = pread(file, chunk, (size_t) (size - start), start);
+
+		if (count <= 0)
+			return -1;
+		for (ssize_t i = count; i > 0; i--)
+			if (chunk[i - 1] == '\n')
+				return start + i;
+		size = start;
+	}
+	return 0;
+}
+
+/* A new file is durable when its directory is */
+static bool
+sync_directory(const char *path)
+{
+	char	   *copy = copy_string(path);
+	int			directory = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool		synced = directory >= 0 && fsync(directory) == 0;
+
+	if (directory >= 0)
+		close(directory);
+	free(copy);
+	return synced;
+}
+
+static bool
+open_file(NdjsonSink *sink)
+{
+	struct stat status;
+	off_t		end;
+
+	sink->file = open(sink->name, O_RDWR | O_APPEND | O_CLOEXEC);
+	if (sink->file < 0 && errno == ENOENT)
+	{
+		sink->file = open(sink->name, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+		if (sink->file < 0 || !sync_directory(sink->name))
+			return false;
+	}
+	if (sink->file < 0 || fstat(sink->file, &status) != 0)
+		return false;
+	sink->regular = S_ISREG(status.st_mode);
+	if (!sink->regular)
+		return true;
+	end = end_of_last_line(sink->file, status.st_size);
+	return end >= 0 && (end == status.st_size || ftruncate(sink->file, end) == 0);
+}
+
+static void
+ndjson_close(Sink *opened)
+{
+	NdjsonSink *sink = (NdjsonSink *) opened;
+
+	if (sink->file > STDOUT_FILENO)
+		close(sink->file);
+	buffer_free(&sink->lines);
+	free(sink);
+}
+
+static Sink *
+ndjson_open(const char *target, Buffer *problem)
+{
+	NdjsonSink *sink = allocate(sizeof(NdjsonSink));
+
+	sink->sink.kind = &sink_ndjson;
+	sink->name = target;
+	sink->file = STDOUT_FILENO;
+	if (strcmp(target, "-") != 0 && !open_file(sink))
+	{
+		buffer_printf(problem, "could not open file \"%s\": %s", target, strerror(errno));
+		ndjson_close(&sink->sink);
+		return NULL;
+	}
+	return &sink->sink;
+}
+
+/* Hand the lines to the system */
+static bool
+write_lines(NdjsonSink *sink, Buffer *problem)
+{
+	size_t		done = 0;
+
+	while (done < sink->lines.length)
+	{
+		ssize_t		count = write(sink->file, sink->lines.data + done, sink->lines.length - done);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+		{
+			buffer_printf(problem, "could not write to \"%s\": %s", sink->name, strerror(errno));
+			sink->sink.gone = sink->file == STDOUT_FILENO;
+			return false;
+		}
+		done += (size_t) count;
+	}
+	buffer_clear(&sink->lines);
+	return true;
+}
+
+static bool
+ndjson_write(Sink *opened, Event *events, int count, Buffer *problem)
+{
+	NdjsonSink *sink = (NdjsonSink *) opened;
+
+	for (int i = 0; i < count; i++)
+	{
+		event_line(&sink->lines, &events[i]);
+		if (sink->lines.length >= WRITE_SIZE && !write_lines(sink, problem))
+			return false;
+	}
+	return write_lines(sink, problem);
+}
+
+static bool
+ndjson_flush(Sink *opened, Buffer *problem)
+{
+	NdjsonSink *sink = (NdjsonSink *) opened;
+
+	if (sink->regular && fsync(sink->file) != 0)
+	{
+		buffer_printf(problem, "could not sync \"%s\": %s", sink->name, strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+const SinkKind sink_ndjson = {
+	.scheme = "ndjson",
+	.syntax = "ndjson:-, ndjson:PATH       one line of JSON per event, to stdout or appended to a file",
+	.open = ndjson_open,
+	.write = ndjson_write,
+	.flush = ndjson_flush,
+	.close = ndjson_close,
+};

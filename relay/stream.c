@@ -1,0 +1,312 @@
+/*
+ * stream.c
+ *		Reads the slot: "Streaming Replication Protocol" in PostgreSQL's
+ *		documentation.
+ *
+ * The server sends data ('w') and keepalives ('k'); we answer with status
+ * packets ('r') that confirm what is durable. A keepalive's position counts as
+ * received too, so that an idle stream holds no WAL: the server sends it after
+ * every transaction that ends before it.
+ */
+#include "relay.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "log.h"
+
+/* Events are made durable, and confirmed, that often while they flow. */
+#define SETTLE_INTERVAL_MS 1000
+
+/* A server that was asked to answer and does not for so long is lost. */
+#define SILENCE_MS 30000
+
+/* After CopyDone the server may still send what it had begun. */
+#define FAREWELL_MS 5000
+
+/* The seconds from the Unix to the PostgreSQL epoch. */
+#define EPOCH_DISTANCE 946684800
+
+/* The clocks and the state of one reading. */
+typedef struct Reading
+{
+	Relay	   *relay;
+	int64_t		settled_at;
+	int64_t		reported_at;
+	int64_t		asked_at;		/* when an answer was asked for; 0: heard
+								 * since */
+	bool		ended;			/* endpos is reached, or a stop was asked for */
+} Reading;
+
+static ExitStatus
+stream_lost(Relay *relay, const char *what)
+{
+	log_line(LOG_ERROR, "stream: %s%s", what, PQerrorMessage(relay->replication));
+	return STATUS_DATABASE;
+}
+
+/* Confirm what is durable */
+static ExitStatus
+send_status(Reading *reading, bool answer)
+{
+	Relay	   *relay = reading->relay;
+	char		packet[1 + 8 + 8 + 8 + 8 + 1];
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	packet[0] = 'r';
+	write_number(packet + 1, relay->received, 8);
+	write_number(packet + 9, relay->durable, 8);
+	write_number(packet + 17, relay->durable, 8);
+	write_number(packet + 25, (uint64_t) (now.tv_sec - EPOCH_DISTANCE) * 1000000 + (uint64_t) now.tv_nsec / 1000, 8);
+	packet[33] = answer;
+	if (PQputCopyData(relay->replication, packet, sizeof(packet)) <= 0 || PQflush(relay->replication) != 0)
+		return stream_lost(relay, "could not send a status packet: ");
+	reading->reported_at = monotonic_ms();
+	if (answer && reading->asked_at == 0)
+		reading->asked_at = reading->reported_at;
+	return STATUS_RUNNING;
+}
+
+/* Make durable what was received, and confirm it */
+static ExitStatus
+settle(Reading *reading)
+{
+	ExitStatus	status = batch_settle(reading->relay);
+
+	reading->settled_at = monotonic_ms();
+	return status == STATUS_RUNNING ? send_status(reading, false) : status;
+}
+
+static void
+receive_up_to(Relay *relay, uint64_t position)
+{
+	if (position > relay->received)
+		relay->received = position;
+}
+
+/* Is everything that was asked for received? */
+static bool
+past_end(const Relay *relay, uint64_t position)
+{
+	return relay->options.endpos != 0 && position >= relay->options.endpos;
+}
+
+static ExitStatus
+take_keepalive(Reading *reading, const char *bytes, size_t length)
+{
+	Relay	   *relay = reading->relay;
+	uint64_t	position;
+
+	if (length < 1 + 8 + 8 + 1)
+		return stream_lost(relay, "a keepalive is cut short");
+	position = read_number(bytes + 1, 8);
+	if (!relay->in_transaction)
+	{
+		receive_up_to(relay, position);
+		reading->ended = past_end(relay, position);
+	}
+
+	/* A server that shuts down waits until we have confirmed everything. */
+	return bytes[17] ? settle(reading) : STATUS_RUNNING;
+}
+
+/* Take one message of pgoutput; the bytes are ours now */
+static ExitStatus
+take_data(Reading *reading, char *bytes, size_t length)
+{
+	Relay	   *relay = reading->relay;
+	Message		message;
+	Buffer		problem = {0};
+
+	if (length < 1 + 8 + 8 + 8 + 1 ||
+		!pgoutput_decode(&relay->decoder, bytes + 25, length - 25, &message, &problem))
+	{
+		log_problem("bad-message", "stream: %s", problem.length > 0 ? problem.data : "a message is cut short");
+		buffer_free(&problem);
+		PQfreemem(bytes);
+		return STATUS_SLOT;
+	}
+	switch (message.kind)
+	{
+		case MESSAGE_BEGIN:
+			reading->ended = past_end(relay, message.position);
+			relay->in_transaction = !reading->ended;
+			break;
+		case MESSAGE_EVENT:
+			message.event.memory = bytes;
+			message.event.release = PQfreemem;
+			batch_add(relay, &message.event);
+			return batch_full(relay) ? batch_deliver(relay) : STATUS_RUNNING;
+		case MESSAGE_COMMIT:
+			relay->in_transaction = false;
+			receive_up_to(relay, message.position);
+			reading->ended = past_end(relay, message.position);
+			break;
+		case MESSAGE_OTHER:
+			break;
+	}
+	PQfreemem(bytes);
+	return STATUS_RUNNING;
+}
+
+/* The server ended the copy: why? */
+static ExitStatus
+server_ended(Relay *relay)
+{
+	PGresult   *result = PQgetResult(relay->replication);
+
+	log_line(LOG_ERROR, "stream: the server ended it: %s",
+			 result != NULL ? PQresultErrorMessage(result) : PQerrorMessage(relay->replication));
+	PQclear(result);
+	return STATUS_DATABASE;
+}
+
+/* Deliver, settle and report as it is time to, then wait for the server */
+static ExitStatus
+wait_for_server(Reading *reading)
+{
+	Relay	   *relay = reading->relay;
+	int64_t		interval = relay->options.status_interval * 1000;
+	int64_t		now;
+	int64_t		due;
+	ExitStatus	status = STATUS_RUNNING;
+	bool		unsettled;
+
+	/* While more is on its way the batch goes on growing. */
+	if (wait_readable(PQsocket(relay->replication), 0))
+		goto read;
+
+	status = batch_deliver(relay);
+	if (status != STATUS_RUNNING)
+		return status;
+	now = monotonic_ms();
+	unsettled = relay->unflushed || relay->received > relay->durable;
+	if (unsettled && now >= reading->settled_at + SETTLE_INTERVAL_MS)
+		status = settle(reading);
+	else if (now >= reading->reported_at + interval)
+		status = send_status(reading, true);
+	if (status != STATUS_RUNNING)
+		return status;
+	if (reading->asked_at != 0 && now >= reading->asked_at + SILENCE_MS)
+		return stream_lost(relay, "the server has fallen silent");
+
+	due = reading->reported_at + interval;
+	if (unsettled && due > reading->settled_at + SETTLE_INTERVAL_MS)
+		due = reading->settled_at + SETTLE_INTERVAL_MS;
+	if (!wait_readable(PQsocket(relay->replication), due - now < SETTLE_INTERVAL_MS ? due - now : SETTLE_INTERVAL_MS))
+		return STATUS_RUNNING;
+
+read:
+	if (!PQconsumeInput(relay->replication))
+		return stream_lost(relay, "");
+	return STATUS_RUNNING;
+}
+
+/* Take what the server has sent, or wait for more */
+static ExitStatus
+take_message(Reading *reading)
+{
+	Relay	   *relay = reading->relay;
+	char	   *bytes;
+	int			length = PQgetCopyData(relay->replication, &bytes, 1);
+	ExitStatus	status = STATUS_RUNNING;
+
+	if (length == 0)
+		return wait_for_server(reading);
+	if (length == -1)
+		return server_ended(relay);
+	if (length < 0)
+		return stream_lost(relay, "");
+	reading->asked_at = 0;
+	if (bytes[0] == 'w')
+		status = take_data(reading, bytes, (size_t) length);
+	else
+	{
+		if (bytes[0] == 'k')
+			status = take_keepalive(reading, bytes, (size_t) length);
+		PQfreemem(bytes);
+	}
+
+	/* A flood leaves no time to wait, but must be confirmed too. */
+	if (status == STATUS_RUNNING && monotonic_ms() >= reading->settled_at + SETTLE_INTERVAL_MS)
+		status = settle(reading);
+	return status;
+}
+
+/* Begin to stream from where the last confirmation stands */
+ExitStatus
+stream_start(Relay *relay)
+{
+	Buffer		problem = {0};
+	Buffer		command = {0};
+	bool		started;
+
+	relay->decoder = (Decoder)
+	{
+		.stream = relay->options.stream
+	};
+	relay->in_transaction = false;
+	relay->received = relay->durable;
+	relay->replication = database_connect(relay->options.dbname, true, &problem);
+	if (relay->replication != NULL)
+	{
+		buffer_printf(&command, "START_REPLICATION SLOT \"%s\" LOGICAL " LSN_FORMAT
+					  " (proto_version '1', publication_names '\"%s\"')",
+					  relay->options.slot, LSN_PARTS(relay->durable), relay->options.slot);
+		started = database_do(relay->replication, &problem, command.data);
+		buffer_free(&command);
+		if (started)
+		{
+			log_line(LOG_NOTE, "streaming");
+			return STATUS_RUNNING;
+		}
+	}
+	log_line(LOG_ERROR, "could not start streaming: %s", problem.data);
+	buffer_free(&problem);
+	return STATUS_DATABASE;
+}
+
+/* Take leave, so that the server has heard our last confirmation */
+static void
+stream_finish(Relay *relay)
+{
+	int64_t		deadline = monotonic_ms() + FAREWELL_MS;
+	char	   *bytes;
+	int			length = 0;
+
+	if (PQputCopyEnd(relay->replication, NULL) <= 0 || PQflush(relay->replication) != 0)
+		return;
+	while (length >= 0 && monotonic_ms() < deadline)
+	{
+		length = PQgetCopyData(relay->replication, &bytes, 1);
+		if (length > 0)
+			PQfreemem(bytes);
+		else if (length == 0 &&
+				 wait_readable(PQsocket(relay->replication), deadline - monotonic_ms()) &&
+				 !PQconsumeInput(relay->replication))
+			return;
+	}
+}
+
+/* Stream until there is a reason to end */
+ExitStatus
+stream_run(Relay *relay)
+{
+	Reading		reading = {.relay = relay};
+	ExitStatus	status = STATUS_RUNNING;
+
+	while (status == STATUS_RUNNING && !reading.ended)
+	{
+		if (stop_requested && !relay->in_transaction)
+			break;
+		status = take_message(&reading);
+	}
+	if (status == STATUS_RUNNING)
+		status = settle(&reading);
+	if (status != STATUS_RUNNING)
+		return status;
+	stream_finish(relay);
+	log_line(LOG_NOTE, "stopped; durable up to " LSN_FORMAT, LSN_PARTS(relay->durable));
+	return STATUS_STOPPED;
+}

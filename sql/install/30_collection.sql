@@ -1,0 +1,200 @@
+-- The verbs of collections: the administrators' to call. The triggers of the
+-- table give versions and write events (src/collection.c).
+
+-- 503 where this database has no catalogue, or one of another version.
+CREATE FUNCTION esgf_stac.require_catalogue() RETURNS void
+    AS 'MODULE_PATHNAME', 'esgf_require_catalogue' LANGUAGE C STABLE PARALLEL RESTRICTED;
+
+-- What a patch of either form makes of a document.
+CREATE FUNCTION esgf_stac.apply_patch(document jsonb, patch jsonb) RETURNS jsonb
+    AS 'MODULE_PATHNAME', 'esgf_apply_patch' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+-- Has a collection an active item now, whatever the transaction's snapshot shows?
+CREATE FUNCTION esgf_stac.has_active_items(collection_id text) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'esgf_has_active_items' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+
+-- The answer of a verb that made the newest event of a collection, or none.
+CREATE FUNCTION esgf_stac.collection_receipt(collection_id text, before bigint) RETURNS esgf_stac.receipt
+    LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    answer esgf_stac.receipt;
+BEGIN
+    SELECT o.aggregateid, NULL, o.version, true, substr(o.type, length('collection.') + 1), o.id
+      INTO answer
+      FROM esgf_stac.outbox o
+     WHERE o.aggregatetype = 'collection' AND o.aggregateid = collection_id AND o.version = before + 1;
+    IF NOT FOUND THEN
+        answer := ROW (collection_id, NULL, before, false, NULL, NULL);
+    END IF;
+    RETURN answer;
+END
+$$;
+
+-- Lock a collection that must be there; answers its version.
+CREATE FUNCTION esgf_stac.lock_collection(collection_id text) RETURNS bigint
+    LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    version bigint;
+BEGIN
+    PERFORM esgf_stac.require_catalogue();
+    IF collection_id IS NULL THEN
+        RAISE EXCEPTION 'argument "collection_id" must not be null'
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection';
+    END IF;
+    SELECT c.version INTO version FROM esgf_stac.collection c WHERE c.id = collection_id AND NOT c.deleted FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'collection "%" does not exist', left(collection_id, 200)
+            USING ERRCODE = 'PT404', CONSTRAINT = 'collection-does-not-exist', SCHEMA = 'esgf_stac', TABLE = 'collection',
+                  HINT = 'SELECT id FROM esgf_stac.collection WHERE NOT deleted lists those that do.';
+    END IF;
+    RETURN version;
+END
+$$;
+
+CREATE FUNCTION esgf_stac.create_collection(document jsonb) RETURNS esgf_stac.receipt
+    LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    -- A document without an id is refused by the trigger, with all else that it lacks.
+    new_id CONSTANT text := coalesce(document ->> 'id', '');
+    there record;
+BEGIN
+    PERFORM esgf_stac.require_catalogue();
+    IF document IS NULL THEN
+        RAISE EXCEPTION 'argument "document" must not be null'
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection';
+    END IF;
+    INSERT INTO esgf_stac.collection (id, document) VALUES (new_id, document) ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+        RETURN esgf_stac.collection_receipt(new_id, 0);
+    END IF;
+    SELECT * INTO there FROM esgf_stac.collection c WHERE c.id = new_id FOR UPDATE;
+    IF NOT there.deleted THEN
+        RAISE EXCEPTION 'collection "%" exists already', new_id
+            USING ERRCODE = 'PT409', CONSTRAINT = 'collection-already-exists', SCHEMA = 'esgf_stac', TABLE = 'collection',
+                  HINT = 'Patch or replace it.';
+    END IF;
+    UPDATE esgf_stac.collection c SET document = create_collection.document, deleted = false WHERE c.id = new_id;
+    RETURN esgf_stac.collection_receipt(new_id, there.version);
+END
+$$;
+COMMENT ON FUNCTION esgf_stac.create_collection(jsonb) IS 'publish a STAC collection under the id in its document';
+
+CREATE FUNCTION esgf_stac.replace_collection(collection_id text, document jsonb) RETURNS esgf_stac.receipt
+    LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    before CONSTANT bigint := esgf_stac.lock_collection(collection_id);
+BEGIN
+    IF document IS NULL THEN
+        RAISE EXCEPTION 'argument "document" must not be null'
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection';
+    END IF;
+    IF jsonb_typeof(document) = 'object' AND document ->> 'id' IS NULL THEN
+        document := document || jsonb_build_object('id', collection_id);
+    END IF;
+    UPDATE esgf_stac.collection c SET document = replace_collection.document WHERE c.id = collection_id;
+    RETURN esgf_stac.collection_receipt(collection_id, before);
+END
+$$;
+COMMENT ON FUNCTION esgf_stac.replace_collection(text, jsonb) IS 'replace the document of a collection';
+
+CREATE FUNCTION esgf_stac.patch_collection(collection_id text, patch jsonb) RETURNS esgf_stac.receipt
+    LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    before CONSTANT bigint := esgf_stac.lock_collection(collection_id);
+BEGIN
+    IF patch IS NULL THEN
+        RAISE EXCEPTION 'argument "patch" must not be null'
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection';
+    END IF;
+    UPDATE esgf_stac.collection c SET document = esgf_stac.apply_patch(c.document, patch) WHERE c.id = collection_id;
+    RETURN esgf_stac.collection_receipt(collection_id, before);
+END
+$$;
+COMMENT ON FUNCTION esgf_stac.patch_collection(text, jsonb) IS 'apply a merge patch (an object) or a JSON patch (an array) to a collection';
+
+CREATE FUNCTION esgf_stac.delete_collection(collection_id text) RETURNS esgf_stac.receipt
+    LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    before CONSTANT bigint := esgf_stac.lock_collection(collection_id);
+BEGIN
+    IF esgf_stac.has_active_items(collection_id) THEN
+        RAISE EXCEPTION 'collection "%" has items', collection_id
+            USING ERRCODE = 'PT409', CONSTRAINT = 'collection-not-empty', SCHEMA = 'esgf_stac', TABLE = 'collection',
+                  HINT = 'Delete its items first.';
+    END IF;
+    UPDATE esgf_stac.collection c SET deleted = true WHERE c.id = collection_id;
+    RETURN esgf_stac.collection_receipt(collection_id, before);
+END
+$$;
+COMMENT ON FUNCTION esgf_stac.delete_collection(text) IS 'remove a collection that has no active items';
+
+CREATE FUNCTION esgf_stac.configure_collection(collection_id text, settings jsonb) RETURNS esgf_stac.receipt
+    LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    before CONSTANT bigint := esgf_stac.lock_collection(collection_id);
+    problem text;
+BEGIN
+    SELECT string_agg(format('/%s: %s', given.key, given.problem), E'\n' ORDER BY given.key)
+      INTO problem
+      FROM (SELECT s.key, CASE
+                WHEN s.key IN ('require_version', 'complete_replicas', 'stamp_times')
+                    THEN CASE WHEN jsonb_typeof(s.value) <> 'boolean' THEN 'must be true or false' END
+                WHEN s.key = 'institution_path'
+                    THEN CASE WHEN jsonb_typeof(s.value) <> 'string' OR s.value #>> '{}' !~ '^(/([^~/]|~[01])*)+$' THEN 'must be a JSON pointer' END
+                WHEN s.key = 'null_members'
+                    THEN CASE WHEN s.value NOT IN ('"reject"', '"ignore"') THEN 'must be reject or ignore' END
+                ELSE 'is no setting of a collection'
+            END AS problem
+              FROM jsonb_each(CASE WHEN jsonb_typeof(settings) = 'object' THEN settings END) s) given
+     WHERE given.problem IS NOT NULL;
+    IF problem IS NOT NULL OR jsonb_typeof(settings) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION 'these are no settings of a collection'
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection',
+                  DETAIL = coalesce(problem, ': must be an object'),
+                  HINT = 'The columns of esgf_stac.collection after updated are the settings.';
+    END IF;
+    UPDATE esgf_stac.collection c
+       SET require_version = coalesce((settings -> 'require_version')::boolean, c.require_version),
+           complete_replicas = coalesce((settings -> 'complete_replicas')::boolean, c.complete_replicas),
+           stamp_times = coalesce((settings -> 'stamp_times')::boolean, c.stamp_times),
+           institution_path = coalesce(settings ->> 'institution_path', c.institution_path),
+           null_members = coalesce(settings ->> 'null_members', c.null_members)
+     WHERE c.id = collection_id;
+    RETURN esgf_stac.collection_receipt(collection_id, before);
+END
+$$;
+COMMENT ON FUNCTION esgf_stac.configure_collection(text, jsonb) IS 'change settings of a collection; makes no version and no event';
+
+REVOKE ALL ON FUNCTION
+    esgf_stac.require_catalogue(),
+    esgf_stac.apply_patch(jsonb, jsonb),
+    esgf_stac.has_active_items(text),
+    esgf_stac.collection_receipt(text, bigint),
+    esgf_stac.lock_collection(text),
+    esgf_stac.create_collection(jsonb),
+    esgf_stac.replace_collection(text, jsonb),
+    esgf_stac.patch_collection(text, jsonb),
+    esgf_stac.delete_collection(text),
+    esgf_stac.configure_collection(text, jsonb)
+FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    esgf_stac.require_catalogue()
+TO esgf_stac_reader, esgf_stac_relay;
+GRANT EXECUTE ON FUNCTION
+    esgf_stac.apply_patch(jsonb, jsonb),
+    esgf_stac.has_active_items(text),
+    esgf_stac.collection_receipt(text, bigint),
+    esgf_stac.lock_collection(text),
+    esgf_stac.create_collection(jsonb),
+    esgf_stac.replace_collection(text, jsonb),
+    esgf_stac.patch_collection(text, jsonb),
+    esgf_stac.delete_collection(text),
+    esgf_stac.configure_collection(text, jsonb)
+TO esgf_stac_admin;

@@ -1,0 +1,113 @@
+-- The verbs of items. Each is one request: see src/item_request.c.
+
+CREATE FUNCTION esgf_stac.create_item(collection_id text, document jsonb) RETURNS esgf_stac.receipt
+    AS 'MODULE_PATHNAME', 'esgf_create_item' LANGUAGE C;
+COMMENT ON FUNCTION esgf_stac.create_item(text, jsonb) IS
+'publish an item under the id in its document, or bring back a deleted one';
+
+CREATE FUNCTION esgf_stac.replace_item(collection_id text, item_id text, document jsonb, if_match bigint DEFAULT NULL) RETURNS esgf_stac.receipt
+    AS 'MODULE_PATHNAME', 'esgf_replace_item' LANGUAGE C;
+COMMENT ON FUNCTION esgf_stac.replace_item(text, text, jsonb, bigint) IS
+'replace the document of an item';
+
+CREATE FUNCTION esgf_stac.patch_item(collection_id text, item_id text, patch jsonb, if_match bigint DEFAULT NULL) RETURNS esgf_stac.receipt
+    AS 'MODULE_PATHNAME', 'esgf_patch_item' LANGUAGE C;
+COMMENT ON FUNCTION esgf_stac.patch_item(text, text, jsonb, bigint) IS
+'apply a merge patch (an object, RFC 7396) or a JSON patch (an array, RFC 6902) to an item';
+
+CREATE FUNCTION esgf_stac.delete_item(collection_id text, item_id text, if_match bigint DEFAULT NULL, reason text DEFAULT NULL) RETURNS esgf_stac.receipt
+    AS 'MODULE_PATHNAME', 'esgf_delete_item' LANGUAGE C;
+COMMENT ON FUNCTION esgf_stac.delete_item(text, text, bigint, text) IS
+'hide an item from readers; restore_item brings it back';
+
+CREATE FUNCTION esgf_stac.restore_item(collection_id text, item_id text, if_match bigint DEFAULT NULL) RETURNS esgf_stac.receipt
+    AS 'MODULE_PATHNAME', 'esgf_restore_item' LANGUAGE C;
+COMMENT ON FUNCTION esgf_stac.restore_item(text, text, bigint) IS
+'bring back a deleted item as it was';
+
+CREATE FUNCTION esgf_stac.retract_item(collection_id text, item_id text, if_match bigint DEFAULT NULL, reason text DEFAULT NULL) RETURNS esgf_stac.receipt
+    AS 'MODULE_PATHNAME', 'esgf_retract_item' LANGUAGE C;
+COMMENT ON FUNCTION esgf_stac.retract_item(text, text, bigint, text) IS
+'retract an item: readers see it without its assets, which the database keeps';
+
+CREATE FUNCTION esgf_stac.reinstate_item(collection_id text, item_id text, if_match bigint DEFAULT NULL, reason text DEFAULT NULL) RETURNS esgf_stac.receipt
+    AS 'MODULE_PATHNAME', 'esgf_reinstate_item' LANGUAGE C;
+COMMENT ON FUNCTION esgf_stac.reinstate_item(text, text, bigint, text) IS
+'end the retraction of an item: it is as if it had never been retracted';
+
+-- A past version as it was published, from the outbox; none for what was never given, or is pruned.
+CREATE FUNCTION esgf_stac.past_version(collection_id text, item_id text, version bigint) RETURNS esgf_stac.item_state
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+    SELECT o.aggregatetype, o.aggregateid, o.version, '"' || o.version || '"', o.occurred_at, o.payload IS NULL, o.payload
+      FROM esgf_stac.outbox o
+     WHERE o.aggregatetype = $1 AND o.aggregateid = $2 AND o.version = $3 AND o.type LIKE 'item.%'
+$$;
+
+CREATE FUNCTION esgf_stac.get_item(collection_id text, item_id text, version bigint DEFAULT NULL, stored boolean DEFAULT false) RETURNS esgf_stac.item_state
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    answer esgf_stac.item_state;
+BEGIN
+    PERFORM esgf_stac.require_catalogue();
+    IF collection_id IS NULL OR item_id IS NULL OR stored IS NULL THEN
+        RAISE EXCEPTION 'arguments "collection_id", "item_id" and "stored" must not be null'
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'item';
+    END IF;
+    IF stored THEN
+        SELECT i.collection_id, i.id, i.version, '"' || i.version || '"', i.updated, i.deleted, i.document
+          INTO answer
+          FROM esgf_stac.item i
+         WHERE i.collection_id = collection_id AND i.id = item_id AND NOT i.deleted;
+    ELSE
+        SELECT p.collection_id, p.id, p.version, p.etag, p.updated, false, p.document
+          INTO answer
+          FROM esgf_stac.published_item p
+         WHERE p.collection_id = collection_id AND p.id = item_id;
+    END IF;
+    IF NOT FOUND THEN
+        IF NOT EXISTS (SELECT FROM esgf_stac.collection c WHERE c.id = collection_id AND NOT c.deleted) THEN
+            RAISE EXCEPTION 'collection "%" does not exist', left(collection_id, 200)
+                USING ERRCODE = 'PT404', CONSTRAINT = 'collection-does-not-exist', SCHEMA = 'esgf_stac', TABLE = 'collection',
+                      HINT = 'SELECT id FROM esgf_stac.collection WHERE NOT deleted lists those that do.';
+        END IF;
+        RAISE EXCEPTION 'item "%" does not exist in collection "%"', left(item_id, 200), collection_id
+            USING ERRCODE = 'PT404', CONSTRAINT = 'item-does-not-exist', SCHEMA = 'esgf_stac', TABLE = 'item',
+                  HINT = 'Look for it in esgf_stac.published_item.';
+    END IF;
+    IF version <> answer.version THEN
+        answer := esgf_stac.past_version(collection_id, item_id, version);
+        IF answer.version IS NULL THEN
+            RAISE EXCEPTION 'version % of item "%" is not kept', version, item_id
+                USING ERRCODE = 'PT404', CONSTRAINT = 'version-pruned', SCHEMA = 'esgf_stac', TABLE = 'outbox',
+                      HINT = 'It was never given, or its event has been pruned.';
+        END IF;
+    END IF;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION esgf_stac.get_item(text, text, bigint, boolean) IS
+'the item as published, or as stored (writers only); of a past version what was published then';
+REVOKE ALL ON FUNCTION esgf_stac.past_version(text, text, bigint), esgf_stac.get_item(text, text, bigint, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac.past_version(text, text, bigint), esgf_stac.get_item(text, text, bigint, boolean) TO esgf_stac_reader;
+
+REVOKE ALL ON FUNCTION
+    esgf_stac.create_item(text, jsonb),
+    esgf_stac.replace_item(text, text, jsonb, bigint),
+    esgf_stac.patch_item(text, text, jsonb, bigint),
+    esgf_stac.delete_item(text, text, bigint, text),
+    esgf_stac.restore_item(text, text, bigint),
+    esgf_stac.retract_item(text, text, bigint, text),
+    esgf_stac.reinstate_item(text, text, bigint, text)
+FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    esgf_stac.create_item(text, jsonb),
+    esgf_stac.replace_item(text, text, jsonb, bigint),
+    esgf_stac.patch_item(text, text, jsonb, bigint),
+    esgf_stac.delete_item(text, text, bigint, text),
+    esgf_stac.restore_item(text, text, bigint),
+    esgf_stac.retract_item(text, text, bigint, text),
+    esgf_stac.reinstate_item(text, text, bigint, text)
+TO esgf_stac_writer;

@@ -1,0 +1,53 @@
+/*
+ * catalogue.h
+ *		The catalogue's tables as the C code knows them, and the way it reads
+ *		and writes them: through SPI with prepared plans, as their owner.
+ */
+#ifndef ESGF_STAC_CATALOGUE_H
+#define ESGF_STAC_CATALOGUE_H
+
+#include "postgres.h"
+
+#include "executor/spi.h"
+
+/* The tables that C code must recognise, and who owns them. */
+typedef struct Catalogue
+{
+	Oid			owner;
+	Oid			catalogue;
+	Oid			collection;
+	Oid			item;
+	Oid			stream;
+	bool		adopted;		/* do its transaction ids belong to this cluster? */
+} Catalogue;
+
+/* One SQL statement of ours, prepared at first use and kept by the backend. */
+typedef struct Statement
+{
+	const char *sql;			/* every name and operator qualified */
+	int			nargs;
+	Oid			argtypes[16];
+	SPIPlanPtr	plan;
+} Statement;
+
+/* Whose rights were in force before become_owner(). */
+typedef struct SavedUser
+{
+	Oid			userid;
+	int			security_context;
+} SavedUser;
+
+typedef void (*CacheDropper) (void);
+
+extern const Catalogue *get_catalogue(void);
+extern const Catalogue *get_writable_catalogue(void);
+extern void on_catalogue_change(CacheDropper dropper);
+
+extern int	run_statement(Statement *statement, Datum *values, const char *nulls);
+extern int	run_statement_as_owner(Statement *statement, Datum *values, const char *nulls);
+extern int	read_latest_as_owner(Statement *statement, Datum *values, const char *nulls);
+
+extern void become_owner(SavedUser *saved);
+extern void become_caller(const SavedUser *saved);
+
+#endif							/* ESGF_STAC_CATALOGUE_H */

@@ -1,0 +1,241 @@
+/*
+ * dataset.c
+ *		Locks datasets, finds out which version is the newest, and demotes the
+ *		one that is superseded: see dataset.h.
+ *
+ * A demotion is a change of its own, with its own version and event. It waits
+ * for the end of the statement that published its successor, so that the
+ * events of each item keep their order.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "catalogue.h"
+#include "dataset.h"
+
+/* An item that another one of its dataset has just replaced as latest. */
+typedef struct Demotion
+{
+	SubTransactionId subxid;
+	Datum		collection_id;
+	Datum		id;
+} Demotion;
+
+static List *pending = NIL;
+static bool is_superseding = false;
+
+/* A demotion whose cause was rolled back must not happen. */
+static void
+forget_demotions(SubXactEvent event, SubTransactionId subxid, SubTransactionId parent, void *arg)
+{
+	ListCell   *cell;
+
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		foreach(cell, pending)
+		{
+			if (((Demotion *) lfirst(cell))->subxid >= subxid)
+				pending = foreach_delete_current(pending, cell);
+		}
+}
+
+/* With the transaction ends the memory of what was pending. */
+static void
+forget_all_demotions(XactEvent event, void *arg)
+{
+	pending = NIL;
+	is_superseding = false;
+}
+
+/* Remember an item to demote when the statement ends. */
+static void
+demote_later(Datum collection_id, Datum id)
+{
+	static bool registered = false;
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	Demotion   *demotion = palloc(sizeof(Demotion));
+
+	if (!registered)
+	{
+		RegisterXactCallback(forget_all_demotions, NULL);
+		RegisterSubXactCallback(forget_demotions, NULL);
+		registered = true;
+	}
+	demotion->subxid = GetCurrentSubTransactionId();
+	demotion->collection_id = PointerGetDatum(PG_DETOAST_DATUM_COPY(collection_id));
+	demotion->id = PointerGetDatum(PG_DETOAST_DATUM_COPY(id));
+	pending = lappend(pending, demotion);
+	MemoryContextSwitchTo(old);
+}
+
+/* The base_id of an item as text. */
+static Datum
+base_id_datum(const ParsedId *id)
+{
+	return PointerGetDatum(cstring_to_text_with_len(id->id, id->base_len));
+}
+
+/* Lock the dataset of an item, if there is one; a verb does so before the item. */
+void
+lock_dataset(Datum collection_id, const ParsedId *id)
+{
+	static Statement statement = {
+		"SELECT FROM esgf_stac.dataset WHERE collection_id OPERATOR(pg_catalog.=) $1"
+		" AND base_id OPERATOR(pg_catalog.=) $2 FOR UPDATE",
+		2, {TEXTOID, TEXTOID}
+	};
+	Datum		values[2] = {collection_id, base_id_datum(id)};
+
+	SPI_connect();
+	run_statement_as_owner(&statement, values, NULL);
+	SPI_finish();
+}
+
+/*
+ * Lock the dataset of an item that appears, making it where there is none.
+ * Answers whether the dataset holds the item for its latest already, as a new
+ * one does of its first item if that may be latest.
+ *
+ * The row is written even if it stays as it is, so that whoever waited for it
+ * with an old snapshot is told (40001) instead of deciding by what was.
+ */
+bool
+enter_dataset(Datum collection_id, const ParsedId *id, bool may_be_latest)
+{
+	static Statement statement = {
+		"INSERT INTO esgf_stac.dataset AS d (collection_id, base_id, latest_id) VALUES ($1, $2, $3)"
+		" ON CONFLICT (collection_id, base_id) DO UPDATE SET latest_id = d.latest_id"
+		" RETURNING coalesce(latest_id OPERATOR(pg_catalog.=) $3, false)",
+		3, {TEXTOID, TEXTOID, TEXTOID}
+	};
+	Datum		values[3] = {collection_id, base_id_datum(id), PointerGetDatum(cstring_to_text_with_len(id->id, id->len))};
+	bool		isnull;
+	bool		is_latest;
+
+	SPI_connect();
+	run_statement_as_owner(&statement, values, may_be_latest ? NULL : "  n");
+	is_latest = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return is_latest;
+}
+
+/* Read the other versions of an item's dataset, which the caller has locked. */
+void
+read_siblings(Datum collection_id, const ParsedId *id, Siblings *siblings)
+{
+	static Statement statement = {
+		"SELECT dataset_version, NOT deleted AND NOT retracted, document FROM esgf_stac.item"
+		" WHERE collection_id OPERATOR(pg_catalog.=) $1 AND base_id OPERATOR(pg_catalog.=) $2"
+		" AND id OPERATOR(pg_catalog.<>) $3",
+		3, {TEXTOID, TEXTOID, TEXTOID}
+	};
+	Datum		values[3] = {collection_id, base_id_datum(id), PointerGetDatum(cstring_to_text_with_len(id->id, id->len))};
+	int			count;
+	SPITupleTable *table;
+	char	   *newest_version = NULL;
+	Datum		newest = (Datum) 0;
+
+	SPI_connect();
+	count = run_statement_as_owner(&statement, values, NULL);
+	table = SPI_tuptable;
+	siblings->exist = count > 0;
+	siblings->newer = false;
+	siblings->newest_document = NULL;
+	for (int i = 0; i < count; i++)
+	{
+		char	   *version = SPI_getvalue(table->vals[i], table->tupdesc, 1);
+		int			len = version ? strlen(version) : 0;
+		bool		isnull;
+
+		if (DatumGetBool(SPI_getbinval(table->vals[i], table->tupdesc, 2, &isnull)) &&
+			compare_dataset_versions(version, len, id->version, id->version_len) > 0)
+			siblings->newer = true;
+		if (newest == (Datum) 0 ||
+			compare_dataset_versions(version, len, newest_version, newest_version ? strlen(newest_version) : 0) > 0)
+		{
+			newest = SPI_getbinval(table->vals[i], table->tupdesc, 3, &isnull);
+			newest_version = version;
+		}
+	}
+	if (newest)
+	{
+		Jsonb	   *document = DatumGetJsonbP(newest);
+
+		siblings->newest_document = SPI_palloc(VARSIZE(document));
+		memcpy(siblings->newest_document, document, VARSIZE(document));
+	}
+	SPI_finish();
+}
+
+/* Write down that an item became latest, or ceased to be. */
+void
+record_latest(Datum collection_id, Datum base_id, Datum id, bool latest)
+{
+	static Statement set = {
+		"UPDATE esgf_stac.dataset AS d SET latest_id = $3 FROM esgf_stac.dataset AS o"
+		" WHERE d.collection_id OPERATOR(pg_catalog.=) $1 AND d.base_id OPERATOR(pg_catalog.=) $2"
+		" AND o.collection_id OPERATOR(pg_catalog.=) $1 AND o.base_id OPERATOR(pg_catalog.=) $2"
+		" AND (d.latest_id IS NULL OR d.latest_id OPERATOR(pg_catalog.<>) $3) RETURNING o.latest_id",
+		3, {TEXTOID, TEXTOID, TEXTOID}
+	};
+	static Statement unset = {
+		"UPDATE esgf_stac.dataset SET latest_id = NULL WHERE collection_id OPERATOR(pg_catalog.=) $1"
+		" AND base_id OPERATOR(pg_catalog.=) $2 AND latest_id OPERATOR(pg_catalog.=) $3",
+		3, {TEXTOID, TEXTOID, TEXTOID}
+	};
+	Datum		values[3] = {collection_id, base_id, id};
+	Datum		before;
+	bool		isnull;
+
+	SPI_connect();
+	if (run_statement_as_owner(latest ? &set : &unset, values, NULL) > 0 && latest)
+	{
+		before = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+		if (!isnull)
+			demote_later(collection_id, before);
+	}
+	SPI_finish();
+}
+
+/* Is the change under way a demotion? */
+bool
+superseding(void)
+{
+	return is_superseding;
+}
+
+/* Demote what the statement that ends here has superseded. */
+void
+supersede_pending(void)
+{
+	static Statement statement = {
+		"UPDATE esgf_stac.item SET reason = NULL WHERE collection_id OPERATOR(pg_catalog.=) $1"
+		" AND id OPERATOR(pg_catalog.=) $2 AND latest",
+		2, {TEXTOID, TEXTOID}
+	};
+
+	if (is_superseding || pending == NIL)
+		return;
+	SPI_connect();
+	while (pending != NIL)
+	{
+		Demotion   *demotion = linitial(pending);
+		Datum		values[2] = {demotion->collection_id, demotion->id};
+
+		pending = list_delete_first(pending);
+		is_superseding = true;
+		PG_TRY();
+		{
+			run_statement_as_owner(&statement, values, NULL);
+		}
+		PG_FINALLY();
+		{
+			is_superseding = false;
+		}
+		PG_END_TRY();
+	}
+	SPI_finish();
+}

@@ -1,0 +1,31 @@
+/*
+ * dataset.h
+ *		Datasets: the versions of one thing, of which at most one is latest.
+ *
+ * The row of a dataset is locked before an item of it may become or cease to
+ * be latest. Superseding is what happens to the version that was latest.
+ */
+#ifndef ESGF_STAC_DATASET_H
+#define ESGF_STAC_DATASET_H
+
+#include "postgres.h"
+
+#include "item_id.h"
+#include "utils/jsonb.h"
+
+/* What the other versions of a dataset say, read under its lock. */
+typedef struct Siblings
+{
+	bool		newer;			/* is an active, unretracted one newer? */
+	bool		exist;
+	Jsonb	   *newest_document;	/* of the newest of all, deleted ones too */
+} Siblings;
+
+extern void lock_dataset(Datum collection_id, const ParsedId *id);
+extern bool enter_dataset(Datum collection_id, const ParsedId *id, bool may_be_latest);
+extern void read_siblings(Datum collection_id, const ParsedId *id, Siblings *siblings);
+extern void record_latest(Datum collection_id, Datum base_id, Datum id, bool latest);
+extern bool superseding(void);
+extern void supersede_pending(void);
+
+#endif							/* ESGF_STAC_DATASET_H */

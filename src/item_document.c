@@ -1,0 +1,304 @@
+/*
+ * item_document.c
+ *		What the database reads out of an item's document, and writes into it:
+ *		see item_document.h.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "document.h"
+#include "errors.h"
+#include "item_document.h"
+#include "stac_item.h"
+
+/* A string as a JSON value; it is not copied. */
+static JsonbValue
+string_value(const char *data, int len)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = (char *) data;
+	value.val.string.len = len;
+	return value;
+}
+
+/* An empty array or object as a JSON value. */
+static JsonbValue
+empty_value(bool array)
+{
+	static const uint32 empty[2] = {JB_FOBJECT, JB_FARRAY};
+	JsonbValue	value;
+
+	value.type = jbvBinary;
+	value.val.binary.len = sizeof(uint32);
+	value.val.binary.data = (JsonbContainer *) &empty[array];
+	return value;
+}
+
+/* Is a top-level member missing, or null, which counts alike? */
+static bool
+is_missing(const Jsonb *document, const char *name)
+{
+	JsonKey		key = {name, strlen(name)};
+	JsonbValue	value;
+
+	return !document_get(&document->root, &value, 1, &key) || value.type == jbvNull;
+}
+
+/* Fill in `collection` and `links` where a client left them out. */
+Jsonb *
+fill_in_document(Jsonb *document, const char *collection_id, int collection_len)
+{
+	JsonbValue	collection = string_value(collection_id, collection_len);
+	JsonbValue	links = empty_value(true);
+	DocumentEdit *edit;
+
+	if (!JB_ROOT_IS_OBJECT(document) ||
+		(!is_missing(document, "collection") && !is_missing(document, "links")))
+		return document;
+	edit = document_edit(document);
+	if (is_missing(document, "collection"))
+		document_set(edit, &collection, JSON_PATH(JSON_KEY("collection")));
+	if (is_missing(document, "links"))
+		document_set(edit, &links, JSON_PATH(JSON_KEY("links")));
+	return document_finish(edit);
+}
+
+/* Note that a member, where it is present, does not say what it must. */
+static void
+check_says(const Jsonb *document, const char *parent, const char *name,
+		   const char *expected, int len, ProblemList *problems)
+{
+	Place		parent_place = {NULL, parent, parent ? strlen(parent) : 0, 0};
+	Place		place = {parent ? &parent_place : NULL, name, strlen(name), 0};
+	JsonKey		path[2] = {{parent, parent ? strlen(parent) : 0}, {name, strlen(name)}};
+	JsonbValue	value;
+
+	if (!document_get(&document->root, &value, parent ? 2 : 1, parent ? path : path + 1) ||
+		value.type == jbvNull)
+		return;
+	if (value.type != jbvString || value.val.string.len != len ||
+		memcmp(value.val.string.val, expected, len) != 0)
+		add_problem(problems, &place, psprintf("must be \"%.*s\"", len, expected));
+}
+
+/* Note that a flag is neither true nor false. */
+static void
+check_flag(const Jsonb *document, const char *name, ProblemList *problems)
+{
+	Place		properties = MEMBER_PLACE(NULL, "properties");
+	Place		place = {&properties, name, strlen(name), 0};
+	JsonKey		path[2] = {JSON_KEY("properties"), {name, strlen(name)}};
+	JsonbValue	value;
+
+	if (document_get(&document->root, &value, 2, path) && value.type != jbvNull && value.type != jbvBool)
+		add_problem(problems, &place, "must be true or false");
+}
+
+/* Refuse a document that is no STAC item, or says that it is another one. */
+void
+check_item_document(Jsonb *document, Datum collection_id, const ParsedId *id)
+{
+	ProblemList problems = {0};
+	text	   *collection = DatumGetTextPP(collection_id);
+
+	check_stac_item(&document->root, &problems);
+	if (JB_ROOT_IS_OBJECT(document))
+	{
+		check_says(document, NULL, "id", id->id, id->len, &problems);
+		check_says(document, NULL, "collection", VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection), &problems);
+		check_says(document, "properties", "base_id", id->id, id->base_len, &problems);
+		if (id->version)
+			check_says(document, "properties", "version", id->version, id->version_len, &problems);
+		check_flag(document, "latest", &problems);
+		check_flag(document, "retracted", &problems);
+	}
+	report_problems(&problems, "item", "document is not the STAC item that it must be");
+}
+
+/* What a client says of latest or retracted; null is silence. */
+Flag
+document_flag(const Jsonb *document, const char *name)
+{
+	JsonKey		path[2] = {JSON_KEY("properties"), {name, strlen(name)}};
+	JsonbValue	value;
+
+	if (!document_get(&document->root, &value, 2, path) || value.type != jbvBool)
+		return FLAG_MISSING;
+	return value.val.boolean ? FLAG_TRUE : FLAG_FALSE;
+}
+
+/* Write the database's word on latest and retracted. */
+Jsonb *
+set_document_flags(Jsonb *document, bool latest, bool retracted)
+{
+	DocumentEdit *edit = document_edit(document);
+	JsonbValue	latest_value;
+	JsonbValue	retracted_value;
+
+	latest_value.type = retracted_value.type = jbvBool;
+	latest_value.val.boolean = latest;
+	retracted_value.val.boolean = retracted;
+	document_set(edit, &latest_value, JSON_PATH(JSON_KEY("properties"), JSON_KEY("latest")));
+	document_set(edit, &retracted_value, JSON_PATH(JSON_KEY("properties"), JSON_KEY("retracted")));
+	return document_finish(edit);
+}
+
+/* A time as RFC 3339 has it, in UTC, to the microsecond. */
+char *
+format_time(TimestampTz time)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+
+	if (timestamp2tm(time, NULL, &tm, &fsec, NULL, NULL) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timestamp out of range")));
+	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", tm.tm_year, tm.tm_mon, tm.tm_mday,
+					tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec);
+}
+
+/* Write properties.created and properties.updated. */
+Jsonb *
+stamp_document(Jsonb *document, TimestampTz created, TimestampTz updated)
+{
+	DocumentEdit *edit = document_edit(document);
+	char	   *created_text = format_time(created);
+	char	   *updated_text = format_time(updated);
+	JsonbValue	created_value = string_value(created_text, strlen(created_text));
+	JsonbValue	updated_value = string_value(updated_text, strlen(updated_text));
+
+	document_set(edit, &created_value, JSON_PATH(JSON_KEY("properties"), JSON_KEY("created")));
+	document_set(edit, &updated_value, JSON_PATH(JSON_KEY("properties"), JSON_KEY("updated")));
+	return document_finish(edit);
+}
+
+/* Is `assets` there and empty, as clients write it who retract? */
+bool
+has_no_assets(const Jsonb *document)
+{
+	JsonbValue	assets;
+
+	return document_get(&document->root, &assets, JSON_PATH(JSON_KEY("assets"))) &&
+		assets.type == jbvBinary && JsonContainerIsObject(assets.val.binary.data) &&
+		JsonContainerSize(assets.val.binary.data) == 0;
+}
+
+/* A document with the assets of another. */
+Jsonb *
+with_assets_of(Jsonb *document, const Jsonb *other)
+{
+	DocumentEdit *edit = document_edit(document);
+	JsonbValue	assets;
+
+	if (document_get(&other->root, &assets, JSON_PATH(JSON_KEY("assets"))))
+		document_set(edit, &assets, JSON_PATH(JSON_KEY("assets")));
+	return document_finish(edit);
+}
+
+/* A retracted document as readers see it: without its assets. */
+Jsonb *
+published_document(Jsonb *document)
+{
+	DocumentEdit *edit = document_edit(document);
+	JsonbValue	assets = empty_value(false);
+
+	document_set(edit, &assets, JSON_PATH(JSON_KEY("assets")));
+	return document_finish(edit);
+}
+
+/* Order text Datums by their bytes. */
+static int
+compare_texts(const void *a, const void *b)
+{
+	text	   *ta = *(text *const *) a;
+	text	   *tb = *(text *const *) b;
+	int			alen = VARSIZE_ANY_EXHDR(ta);
+	int			blen = VARSIZE_ANY_EXHDR(tb);
+	int			result = memcmp(VARDATA_ANY(ta), VARDATA_ANY(tb), Min(alen, blen));
+
+	return result ? result : alen - blen;
+}
+
+/* The nodes of an item, as text Datums. */
+typedef struct NodeList
+{
+	Datum	   *nodes;
+	int			count;
+	int			size;
+} NodeList;
+
+/* Add a node's name unless it is there; an item has few nodes. */
+static void
+add_node(NodeList *list, const JsonbValue *name)
+{
+	for (int i = 0; i < list->count; i++)
+	{
+		text	   *node = DatumGetTextPP(list->nodes[i]);
+
+		if (VARSIZE_ANY_EXHDR(node) == (Size) name->val.string.len &&
+			memcmp(VARDATA_ANY(node), name->val.string.val, name->val.string.len) == 0)
+			return;
+	}
+	if (list->count == list->size)
+	{
+		list->size *= 2;
+		list->nodes = repalloc(list->nodes, sizeof(Datum) * list->size);
+	}
+	list->nodes[list->count++] =
+		PointerGetDatum(cstring_to_text_with_len(name->val.string.val, name->val.string.len));
+}
+
+/* Add the nodes of one asset: that of its primary location, and its alternates. */
+static void
+add_asset_nodes(NodeList *list, const JsonbContainer *asset)
+{
+	JsonbValue	value;
+	JsonbValue	key;
+	JsonbIterator *iterator;
+
+	if (document_get(asset, &value, JSON_PATH(JSON_KEY("alternate:name"))) && value.type == jbvString)
+		add_node(list, &value);
+	if (!document_get(asset, &value, JSON_PATH(JSON_KEY("alternate"))) ||
+		value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
+		return;
+	iterator = JsonbIteratorInit(value.val.binary.data);
+	JsonbIteratorNext(&iterator, &key, true);
+	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
+	{
+		add_node(list, &key);
+		JsonbIteratorNext(&iterator, &value, true);
+	}
+}
+
+/* The data nodes of all locations of all assets, as a sorted text[]. */
+Datum
+document_nodes(Jsonb *document)
+{
+	NodeList	list = {palloc(sizeof(Datum) * 16), 0, 16};
+	JsonbValue	assets;
+	JsonbValue	value;
+	JsonbIterator *iterator;
+
+	if (document_get(&document->root, &assets, JSON_PATH(JSON_KEY("assets"))) && assets.type == jbvBinary)
+	{
+		iterator = JsonbIteratorInit(assets.val.binary.data);
+		JsonbIteratorNext(&iterator, &value, true);
+		while (JsonbIteratorNext(&iterator, &value, true) == WJB_KEY)
+		{
+			JsonbIteratorNext(&iterator, &value, true);
+			if (value.type == jbvBinary && JsonContainerIsObject(value.val.binary.data))
+				add_asset_nodes(&list, value.val.binary.data);
+		}
+	}
+	qsort(list.nodes, list.count, sizeof(Datum), compare_texts);
+	return PointerGetDatum(construct_array(list.nodes, list.count, TEXTOID, -1, false, TYPALIGN_INT));
+}

@@ -1,0 +1,32 @@
+/*
+ * item_document.h
+ *		What the database reads out of an item's document, and writes into it.
+ */
+#ifndef ESGF_STAC_ITEM_DOCUMENT_H
+#define ESGF_STAC_ITEM_DOCUMENT_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "item_id.h"
+#include "problems.h"
+#include "utils/jsonb.h"
+
+/* A flag as a client may write it. */
+typedef enum Flag
+{
+	FLAG_MISSING, FLAG_FALSE, FLAG_TRUE
+} Flag;
+
+extern Jsonb *fill_in_document(Jsonb *document, const char *collection_id, int collection_len);
+extern void check_item_document(Jsonb *document, Datum collection_id, const ParsedId *id);
+extern Flag document_flag(const Jsonb *document, const char *name);
+extern Jsonb *set_document_flags(Jsonb *document, bool latest, bool retracted);
+extern Jsonb *stamp_document(Jsonb *document, TimestampTz created, TimestampTz updated);
+extern bool has_no_assets(const Jsonb *document);
+extern Jsonb *with_assets_of(Jsonb *document, const Jsonb *other);
+extern Jsonb *published_document(Jsonb *document);
+extern Datum document_nodes(Jsonb *document);
+extern char *format_time(TimestampTz time);
+
+#endif							/* ESGF_STAC_ITEM_DOCUMENT_H */

@@ -1,0 +1,15 @@
+/*
+ * json_build.h
+ *		Objects of our own making, member by member.
+ */
+#ifndef ESGF_STAC_JSON_BUILD_H
+#define ESGF_STAC_JSON_BUILD_H
+
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
+extern void push_string_member(JsonbParseState **state, const char *key, const char *value, int len);
+extern void push_number_member(JsonbParseState **state, const char *key, int64 value);
+
+#endif							/* ESGF_STAC_JSON_BUILD_H */

@@ -1,0 +1,61 @@
+/*
+ * outbox.c
+ *		Writes events: see outbox.h.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "catalogue.h"
+#include "compat.h"
+#include "identity.h"
+#include "outbox.h"
+
+/* A random UUID, version 4 of RFC 9562. */
+static void
+make_uuid(pg_uuid_t *uuid)
+{
+	if (!pg_strong_random(uuid->data, UUID_LEN))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	uuid->data[6] = (uuid->data[6] & 0x0f) | 0x40;
+	uuid->data[8] = (uuid->data[8] & 0x3f) | 0x80;
+}
+
+/* Write one event and tell its id; SPI is connected. */
+void
+write_event(const Event *event, pg_uuid_t *id)
+{
+	static Statement statement = {
+		"INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at,"
+		" reason, streams, left_streams, request, identity)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+		12, {UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, JSONBOID, TIMESTAMPTZOID,
+		TEXTOID, TEXTARRAYOID, TEXTARRAYOID, JSONBOID, JSONBOID}
+	};
+	Datum		values[12];
+	char		nulls[12];
+
+	make_uuid(id);
+	values[0] = UUIDPGetDatum(id);
+	values[1] = event->aggregatetype;
+	values[2] = event->aggregateid;
+	values[3] = CStringGetTextDatum(event->type);
+	values[4] = Int64GetDatum(event->version);
+	values[5] = event->payload;
+	values[6] = TimestampTzGetDatum(event->occurred_at);
+	values[7] = event->reason;
+	values[8] = event->streams;
+	values[9] = event->left_streams;
+	values[10] = event->request;
+	values[11] = JsonbPGetDatum(current_identity());
+	for (int i = 0; i < 12; i++)
+		nulls[i] = ' ';
+	nulls[5] = event->payload ? ' ' : 'n';
+	for (int i = 7; i <= 10; i++)
+		nulls[i] = values[i] ? ' ' : 'n';
+	run_statement_as_owner(&statement, values, nulls);
+}

@@ -1,0 +1,269 @@
+/*
+ * patch.c
+ *		The patches that clients send for an item, as they really send them:
+ *		see patch.h.
+ *
+ * Tolerated beyond the RFCs, because clients in use do it: the operations
+ * wrapped in an object; each `remove p` followed by `add p null`, which means
+ * remove; an alternate added to an asset that has none yet.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "document.h"
+#include "errors.h"
+#include "json_pointer.h"
+#include "patch.h"
+
+/* Members that STAC requires, which no merge patch may null. */
+static const char *const required_members[] = {
+	"type", "stac_version", "stac_extensions", "id", "collection",
+	"geometry", "bbox", "properties", "links", "assets"
+};
+
+PG_FUNCTION_INFO_V1(esgf_apply_patch);
+
+/* Does a string begin with this? */
+static bool
+begins_with(const JsonbValue *string, const char *prefix)
+{
+	return (size_t) string->val.string.len >= strlen(prefix) &&
+		memcmp(string->val.string.val, prefix, strlen(prefix)) == 0;
+}
+
+/* Is a string just this? */
+static bool
+is_string(const JsonbValue *string, const char *text)
+{
+	return (size_t) string->val.string.len == strlen(text) && begins_with(string, text);
+}
+
+/* The operations of a JSON patch; NULL if it is a merge patch. */
+static Jsonb *
+operations_of(Jsonb *patch)
+{
+	JsonbValue	operations;
+
+	if (!JB_ROOT_IS_OBJECT(patch))
+		return patch;
+	if (JB_ROOT_COUNT(patch) != 1 ||
+		!document_get(&patch->root, &operations, JSON_PATH(JSON_KEY("operations"))))
+		return NULL;
+	return JsonbValueToJsonb(&operations);
+}
+
+/* Refuse a patch whose form is wrong, whatever the item. */
+void
+check_patch_form(Jsonb *patch)
+{
+	Jsonb	   *operations = operations_of(patch);
+	JsonbValue	value;
+
+	if (operations)
+		check_json_patch(operations);
+	else if (document_get(&patch->root, &value, JSON_PATH(JSON_KEY("patch"))) &&
+			 value.type == jbvBinary && JsonContainerIsArray(value.val.binary.data))
+		ereport(ERROR,
+				(errproblem(PROBLEM_BAD_PATCH),
+				 errmsg("bad patch: its operations stand in a member \"patch\""),
+				 errhint("Send the array of operations itself.")));
+}
+
+/* Get a member of an operation that is a string. */
+static bool
+operation_string(const JsonbValue *operation, const char *name, JsonbValue *value)
+{
+	JsonKey		key = {name, strlen(name)};
+
+	return document_get(operation->val.binary.data, value, 1, &key) && value->type == jbvString;
+}
+
+/* May a change at this path alter latest or retracted? */
+static bool
+path_touches_flags(const JsonbValue *path)
+{
+	return path->val.string.len == 0 || is_string(path, "/properties") ||
+		begins_with(path, "/properties/latest") || begins_with(path, "/properties/retracted");
+}
+
+/* May a patch of proper form alter latest or retracted? It may also not. */
+bool
+patch_touches_flags(Jsonb *patch)
+{
+	Jsonb	   *operations = operations_of(patch);
+	JsonbIterator *iterator;
+	JsonbValue	value;
+	JsonbValue	path;
+
+	if (operations == NULL)
+	{
+		if (!document_get(&patch->root, &value, JSON_PATH(JSON_KEY("properties"))))
+			return false;
+		return value.type != jbvBinary ||
+			document_get(value.val.binary.data, &path, JSON_PATH(JSON_KEY("latest"))) ||
+			document_get(value.val.binary.data, &path, JSON_PATH(JSON_KEY("retracted")));
+	}
+	iterator = JsonbIteratorInit(&operations->root);
+	JsonbIteratorNext(&iterator, &value, true);
+	while (JsonbIteratorNext(&iterator, &value, true) == WJB_ELEM)
+	{
+		if (operation_string(&value, "path", &path) && path_touches_flags(&path))
+			return true;
+		if (operation_string(&value, "from", &path) && path_touches_flags(&path))
+			return true;
+	}
+	return false;
+}
+
+/* Is an operation the `add p null` that some clients send after `remove p`? */
+static bool
+is_doubled_remove(const JsonbValue *removed, const JsonbValue *operation)
+{
+	JsonbValue	op;
+	JsonbValue	path;
+	JsonbValue	value;
+
+	return removed->type == jbvString &&
+		operation_string(operation, "op", &op) && is_string(&op, "add") &&
+		operation_string(operation, "path", &path) && values_equal(&path, removed) &&
+		document_get(operation->val.binary.data, &value, JSON_PATH(JSON_KEY("value"))) && value.type == jbvNull;
+}
+
+/* The operations without those that only double a remove; often the same array. */
+static Jsonb *
+without_doubled_removes(Jsonb *operations)
+{
+	JsonbParseState *state = NULL;
+	JsonbIterator *iterator = JsonbIteratorInit(&operations->root);
+	JsonbValue	operation;
+	JsonbValue	op;
+	JsonbValue	removed = {.type = jbvNull};
+	bool		found = false;
+
+	JsonbIteratorNext(&iterator, &operation, true);
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	while (JsonbIteratorNext(&iterator, &operation, true) == WJB_ELEM)
+	{
+		if (is_doubled_remove(&removed, &operation))
+		{
+			removed.type = jbvNull;
+			found = true;
+			continue;
+		}
+		if (!operation_string(&operation, "op", &op) || !is_string(&op, "remove") ||
+			!operation_string(&operation, "path", &removed))
+			removed.type = jbvNull;
+		pushJsonbValue(&state, WJB_ELEM, &operation);
+	}
+	if (!found)
+		return operations;
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+}
+
+/* Is a path "/assets/<key>/alternate/<node>"? Then tell the asset's key. */
+static bool
+is_alternate_path(const JsonbValue *path, JsonKey *asset)
+{
+	JsonPointer pointer = {path->val.string.val, path->val.string.val + path->val.string.len};
+	JsonbSlice	tokens[4];
+	int			count;
+
+	for (count = 0; count < 4 && !pointer_at_end(&pointer); count++)
+		pointer_next(&pointer, &tokens[count]);
+	if (count < 4 || !pointer_at_end(&pointer) || tokens[0].len != 6 || memcmp(tokens[0].data, "assets", 6) != 0 ||
+		tokens[2].len != 9 || memcmp(tokens[2].data, "alternate", 9) != 0)
+		return false;
+	asset->data = tokens[1].data;
+	asset->len = tokens[1].len;
+	return true;
+}
+
+/* Make the `alternate` of assets that get their first one by these operations. */
+static Jsonb *
+with_alternate_parents(Jsonb *document, Jsonb *operations)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&operations->root);
+	DocumentEdit *edit = NULL;
+	JsonbValue	operation;
+	JsonbValue	op;
+	JsonbValue	path;
+	JsonbValue	found;
+	uint32		header = JB_FOBJECT;
+	JsonbValue	empty;
+
+	empty.type = jbvBinary;
+	empty.val.binary.len = sizeof(header);
+	empty.val.binary.data = (JsonbContainer *) &header;
+	JsonbIteratorNext(&iterator, &operation, true);
+	while (JsonbIteratorNext(&iterator, &operation, true) == WJB_ELEM)
+	{
+		JsonKey		keys[3] = {JSON_KEY("assets"), {NULL, 0}, JSON_KEY("alternate")};
+
+		if (!operation_string(&operation, "op", &op) || !is_string(&op, "add") ||
+			!operation_string(&operation, "path", &path) || !is_alternate_path(&path, &keys[1]) ||
+			!document_get(&document->root, &found, 2, keys) ||
+			document_get(&document->root, &found, 3, keys))
+			continue;
+		if (edit == NULL)
+			edit = document_edit(document);
+		document_set(edit, &empty, 3, keys);
+	}
+	return edit ? document_finish(edit) : document;
+}
+
+/* A merge patch without nulls for members that STAC requires, or refused for them. */
+static Jsonb *
+without_required_nulls(Jsonb *patch, const CollectionSettings *settings)
+{
+	DocumentEdit *edit = NULL;
+
+	for (int i = 0; i < (int) lengthof(required_members); i++)
+	{
+		JsonKey		key = {required_members[i], strlen(required_members[i])};
+		JsonbValue	value;
+
+		if (!document_get(&patch->root, &value, 1, &key) || value.type != jbvNull)
+			continue;
+		if (!settings->ignore_null_members)
+			ereport(ERROR,
+					(errproblem(PROBLEM_BAD_PATCH),
+					 errmsg("bad merge patch: null removes \"%s\", which every item must have", required_members[i]),
+					 errdetail("/%s: must not be null", required_members[i]),
+					 errhint("Leave out what you do not change; for a client that cannot, set null_members of the collection to ignore.")));
+		if (edit == NULL)
+			edit = document_edit(patch);
+		document_remove(edit, 1, &key);
+	}
+	return edit ? document_finish(edit) : patch;
+}
+
+/* What a patch, of proper form and as its collection takes it, is to be. */
+Jsonb *
+prepare_patch(Jsonb *patch, const CollectionSettings *settings)
+{
+	Jsonb	   *operations = operations_of(patch);
+
+	return operations ? without_doubled_removes(operations) : without_required_nulls(patch, settings);
+}
+
+/* What a prepared patch makes of an item's document. */
+Jsonb *
+apply_patch(Jsonb *document, Jsonb *patch)
+{
+	if (JB_ROOT_IS_OBJECT(patch))
+		return merge_patch(document, patch);
+	return json_patch(with_alternate_parents(document, patch), patch);
+}
+
+/* apply_patch(document, patch): for the verbs that are not written in C. */
+Datum
+esgf_apply_patch(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *patch = PG_GETARG_JSONB_P(1);
+	Jsonb	   *operations;
+
+	check_patch_form(patch);
+	operations = operations_of(patch);
+	PG_RETURN_JSONB_P(apply_patch(PG_GETARG_JSONB_P(0), operations ? operations : patch));
+}

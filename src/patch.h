@@ -1,0 +1,19 @@
+/*
+ * patch.h
+ *		The patches that clients send for an item: merge patches (an object) and
+ *		JSON patches (an array, or an object whose only member is `operations`).
+ */
+#ifndef ESGF_STAC_PATCH_H
+#define ESGF_STAC_PATCH_H
+
+#include "postgres.h"
+
+#include "collection.h"
+#include "utils/jsonb.h"
+
+extern void check_patch_form(Jsonb *patch);
+extern bool patch_touches_flags(Jsonb *patch);
+extern Jsonb *prepare_patch(Jsonb *patch, const CollectionSettings *settings);
+extern Jsonb *apply_patch(Jsonb *document, Jsonb *patch);
+
+#endif							/* ESGF_STAC_PATCH_H */

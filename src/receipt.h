@@ -1,0 +1,30 @@
+/*
+ * receipt.h
+ *		What a verb asks of the triggers below it, and what they did, which is
+ *		its answer: a receipt.
+ */
+#ifndef ESGF_STAC_RECEIPT_H
+#define ESGF_STAC_RECEIPT_H
+
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+#include "utils/uuid.h"
+
+typedef struct Receipt
+{
+	bool		changed;
+	int64		version;
+	const char *action;			/* the event's type without its first word */
+	pg_uuid_t	event_id;
+} Receipt;
+
+/* The change that the triggers recorded last; demotions do not count. */
+extern Receipt last_receipt;
+
+/* What the verb under way was asked to do, for its event; or NULL. */
+extern const Jsonb *request_under_way;
+
+extern void record_receipt(int64 version, const char *action, const pg_uuid_t *event_id);
+
+#endif							/* ESGF_STAC_RECEIPT_H */

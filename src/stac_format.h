@@ -1,0 +1,19 @@
+/*
+ * stac_format.h
+ *		The strings of a STAC document that must have a form: ids, times, URLs,
+ *		versions of STAC.
+ */
+#ifndef ESGF_STAC_STAC_FORMAT_H
+#define ESGF_STAC_STAC_FORMAT_H
+
+#include "postgres.h"
+
+/* Two ids and a "|" between them are an OpenSearch _id: at most 512 bytes. */
+#define ID_MAX_LENGTH 255
+
+extern const char *id_problem(const char *id, int length);
+extern bool is_time(const char *text, int length);
+extern bool is_web_url(const char *text, int length);
+extern bool is_stac_version(const char *text, int length);
+
+#endif							/* ESGF_STAC_STAC_FORMAT_H */

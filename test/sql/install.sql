@@ -1,0 +1,95 @@
+\unset ECHO
+\getenv srcdir PG_ABS_SRCDIR
+\set setup :srcdir '/setup.psql'
+\i :setup
+-- Installing, laying the catalogue, and who may do what to it.
+SELECT plan(48);
+
+SELECT pg_temp.refused($$SELECT esgf_stac.create_item('C', '{"id": "x"}')$$, 'PT503', 'no-catalogue', 'a verb in C without a catalogue');
+SELECT pg_temp.refused($$SELECT esgf_stac.create_collection('{}')$$, 'PT503', 'no-catalogue', 'a verb in PL/pgSQL without a catalogue');
+SELECT pg_temp.refused($$SELECT esgf_stac.get_item('C', 'x')$$, 'PT503', 'no-catalogue', 'reading without a catalogue');
+SELECT pg_temp.refused($$SELECT esgf_stac.create_stream('s')$$, 'PT503', 'no-catalogue', 'a stream without a catalogue');
+SELECT pg_temp.refused($$SELECT esgf_stac.upgrade_catalogue()$$, 'PT503', 'no-catalogue', 'upgrading without a catalogue');
+SELECT pg_temp.refused($$SELECT esgf_stac.adopt_catalogue()$$, 'PT503', 'no-catalogue', 'adopting without a catalogue');
+
+SELECT lives_ok('SELECT esgf_stac.create_catalogue()', 'a catalogue is laid');
+SELECT tables_are('esgf_stac', ARRAY['catalogue', 'collection', 'dataset', 'item', 'site', 'access_rule', 'request',
+                                     'outbox', 'stream', 'consumer', 'dead_letter'], 'with these tables');
+SELECT views_are('esgf_stac', ARRAY['published_item', 'stream_status'], 'and these views');
+SELECT columns_are('esgf_stac', 'item', ARRAY['collection_id', 'id', 'version', 'base_id', 'dataset_version', 'latest',
+    'retracted', 'deleted', 'nodes', 'reason', 'document', 'created', 'updated'], 'item is as designed');
+SELECT columns_are('esgf_stac', 'published_item', ARRAY['collection_id', 'id', 'version', 'etag', 'updated', 'base_id',
+    'dataset_version', 'latest', 'retracted', 'nodes', 'document'], 'published_item is as designed');
+SELECT columns_are('esgf_stac', 'outbox', ARRAY['seq', 'id', 'aggregatetype', 'aggregateid', 'type', 'version', 'payload',
+    'occurred_at', 'reason', 'batch', 'streams', 'left_streams', 'request', 'identity', 'request_id', 'xid'], 'outbox is as designed');
+SELECT pg_temp.refused('SELECT esgf_stac.create_catalogue()', '42P07', NULL, 'a second catalogue is refused');
+SELECT is_empty($$SELECT objid::regclass FROM pg_depend WHERE deptype = 'e' AND classid = 'pg_class'::regclass
+                  AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'esgf_stac')
+                  AND (SELECT relkind FROM pg_class WHERE oid = objid) IN ('r', 'v', 'S')$$,
+                'no table or view is a member of the extension');
+SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'esgf_stac'::regnamespace
+                  AND p.prokind = 'f' AND p.prorettype <> 'trigger'::regtype AND obj_description(p.oid, 'pg_proc') IS NULL
+                  AND (p.proacl IS NULL OR p.proacl::text ~ '(^|[{,"])(=X|"?esgf_stac_(reader|writer|gateway))')
+                  AND p.proname NOT IN ('require_catalogue', 'past_version')$$,
+                'every function that others may call has a comment');
+SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c WHERE c.relnamespace = 'esgf_stac'::regnamespace
+                  AND c.relkind IN ('r', 'v') AND obj_description(c.oid, 'pg_class') IS NULL$$, 'every table and view has a comment');
+SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'esgf_stac'::regnamespace
+                  AND p.prosecdef AND NOT coalesce(array_to_string(p.proconfig, ',') LIKE 'search_path=pg_catalog, esgf_stac, pg_temp%', false)$$,
+                'every SECURITY DEFINER function has its search_path');
+SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'esgf_stac'::regnamespace
+                  AND (p.prosecdef OR p.provolatile = 'v') AND has_function_privilege('public', p.oid, 'EXECUTE')$$,
+                'PUBLIC may call nothing that writes');
+
+-- What is refused of tables.
+SELECT pg_temp.refused(format('DELETE FROM esgf_stac.%I', t), 'PT400', 'operation-not-permitted', 'DELETE of ' || t)
+  FROM unnest(ARRAY['item', 'dataset', 'outbox', 'collection', 'access_rule']) t;
+SELECT pg_temp.refused(format('TRUNCATE esgf_stac.%I', t), 'PT400', 'operation-not-permitted', 'TRUNCATE of ' || t)
+  FROM unnest(ARRAY['item', 'dataset', 'outbox', 'collection', 'access_rule']) t;
+SELECT is_empty($$SELECT table_name, grantee, privilege_type FROM information_schema.role_table_grants
+                  WHERE table_schema = 'esgf_stac' AND privilege_type IN ('DELETE', 'TRUNCATE') AND grantee LIKE 'esgf%'
+                  AND table_name <> 'site'$$, 'no role of ours may delete rows of a catalogue');
+
+-- Roles.
+SELECT roles_are_ours FROM (SELECT is(array_agg(rolname ORDER BY rolname),
+    ARRAY['esgf_stac_admin', 'esgf_stac_gateway', 'esgf_stac_reader', 'esgf_stac_relay', 'esgf_stac_writer']::name[], 'five roles') AS roles_are_ours
+  FROM pg_roles WHERE rolname LIKE 'esgf\_stac\_%') r;
+SELECT ok(pg_has_role('esgf_stac_admin', 'esgf_stac_reader', 'USAGE'), 'an administrator may do what a reader may');
+SELECT ok(NOT has_table_privilege('esgf_stac_reader', 'esgf_stac.item', 'SELECT'), 'a reader does not see the item table');
+SELECT ok(NOT has_any_column_privilege('esgf_stac_relay', 'esgf_stac.outbox', 'INSERT'), 'the relay does not write events');
+SELECT ok(NOT has_column_privilege('esgf_stac_relay', 'esgf_stac.outbox', 'identity', 'SELECT'), 'the relay does not see identities');
+SELECT ok(has_function_privilege('esgf_stac_writer', 'esgf_stac.patch_item(text, text, jsonb, bigint)', 'EXECUTE'), 'a writer may patch');
+SELECT ok(NOT has_function_privilege('esgf_stac_reader', 'esgf_stac.patch_item(text, text, jsonb, bigint)', 'EXECUTE'), 'a reader may not');
+SELECT ok(NOT has_function_privilege('esgf_stac_writer', 'esgf_stac.create_collection(jsonb)', 'EXECUTE'), 'a writer makes no collections');
+
+-- Code and data are apart.
+SELECT pg_temp.refused('DROP EXTENSION esgf_stac', '2BP01', NULL, 'DROP EXTENSION refuses while a catalogue stands');
+DO $$ BEGIN PERFORM esgf_stac.create_collection(pg_temp.collection_document('CMIP6')); END $$;
+DROP EXTENSION esgf_stac CASCADE;
+SELECT is((SELECT count(*) FROM esgf_stac.outbox), 1::bigint, 'DROP EXTENSION CASCADE erases no row');
+CREATE EXTENSION esgf_stac;
+SELECT lives_ok('SELECT esgf_stac.upgrade_catalogue()', 'the catalogue is attached to the extension again');
+SELECT is((SELECT r.version FROM esgf_stac.patch_collection('CMIP6', '{"title": "t"}') r), 2::bigint, 'and its versions go on');
+
+UPDATE esgf_stac.catalogue SET version = '0.0.0';
+SELECT pg_temp.refused($$SELECT esgf_stac.get_item('C', 'x')$$, '55000', NULL, 'tables of another version are an error');
+SELECT lives_ok('SELECT esgf_stac.upgrade_catalogue()', 'which upgrade_catalogue cures');
+UPDATE esgf_stac.catalogue SET system_identifier = 1;
+SELECT pg_temp.refused($$SELECT esgf_stac.create_item('C', '{"id": "x"}')$$, 'PT503', 'catalogue-not-adopted', 'a catalogue of another cluster is not written');
+SELECT lives_ok('SELECT esgf_stac.adopt_catalogue()', 'until it is adopted');
+SELECT pg_temp.refused($$SELECT esgf_stac.create_item('C', '{"id": "x"}')$$, 'PT404', 'collection-does-not-exist', 'and is then');
+
+-- What somebody else prepared.
+DROP EXTENSION esgf_stac CASCADE;
+DROP SCHEMA esgf_stac CASCADE;
+CREATE ROLE esgf_stac_test_mallory;
+CREATE SCHEMA esgf_stac AUTHORIZATION esgf_stac_test_mallory;
+SELECT pg_temp.refused('CREATE EXTENSION esgf_stac', '42501', NULL, 'a schema that belongs to somebody else');
+DROP SCHEMA esgf_stac;
+CREATE SCHEMA esgf_stac;
+CREATE FUNCTION esgf_stac.f() RETURNS int LANGUAGE sql AS 'SELECT 1';
+ALTER FUNCTION esgf_stac.f() OWNER TO esgf_stac_test_mallory;
+SELECT pg_temp.refused('CREATE EXTENSION esgf_stac', '42501', NULL, 'an object of somebody else in our schema');
+
+SELECT * FROM finish();
+ROLLBACK;

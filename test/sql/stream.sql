@@ -1,0 +1,53 @@
+\unset ECHO
+\getenv srcdir PG_ABS_SRCDIR
+\set catalogue :srcdir '/catalogue.psql'
+\i :catalogue
+-- Streams: rows, publications, and which events a filtered one is in.
+SELECT plan(37);
+
+SELECT is(esgf_stac.create_stream('all'), 'esgf_stac_all', 'a stream of everything');
+SELECT is(esgf_stac.create_stream('mpi', ARRAY['CMIP6', 'CMIP7'], '$.properties."cmip6:institution_id" == "MPI-M"'), 'esgf_stac_mpi', 'a filtered one');
+SELECT is((SELECT array_agg(pubname::text ORDER BY pubname) FROM pg_publication WHERE pubname LIKE 'esgf%'), ARRAY['esgf_stac_all', 'esgf_stac_mpi'], 'each has a publication');
+SELECT row_eq($$SELECT pubinsert, pubupdate, pubdelete, pubtruncate FROM pg_publication WHERE pubname = 'esgf_stac_mpi'$$, ROW (true, false, false, false), 'of inserts only');
+SELECT is((SELECT attnames::text[] FROM pg_publication_tables WHERE pubname = 'esgf_stac_all'),
+          ARRAY['seq', 'id', 'aggregatetype', 'aggregateid', 'type', 'version', 'payload', 'occurred_at', 'reason', 'batch',
+                'streams', 'left_streams', 'request_id', 'xid'], 'without request and identity');
+SELECT results_eq('SELECT name, warning FROM esgf_stac.stream_status ORDER BY name',
+                  $$VALUES ('all', 'no slot: nobody has begun to read'), ('mpi', 'no slot: nobody has begun to read')$$, 'stream_status shows them');
+
+-- Judging.
+SELECT lives_ok($$SELECT esgf_stac.create_item('CMIP6', pg_temp.document('s.v1'))$$, 'an item that satisfies the filter');
+SELECT row_eq($$SELECT streams, left_streams FROM pg_temp.last_event('s.v1')$$, ROW (ARRAY['mpi'], NULL::text[]), 'is in the stream');
+SELECT lives_ok($$SELECT esgf_stac.patch_item('CMIP6', 's.v1', '{"properties": {"cmip6:institution_id": "DKRZ"}}')$$, 'that ceases to');
+SELECT row_eq($$SELECT streams, left_streams FROM pg_temp.last_event('s.v1')$$, ROW (NULL::text[], ARRAY['mpi']), 'leaves it');
+SELECT lives_ok($$SELECT esgf_stac.patch_item('CMIP6', 's.v1', '{"properties": {"title": "t"}}')$$, 'that changes outside');
+SELECT row_eq($$SELECT streams, left_streams FROM pg_temp.last_event('s.v1')$$, ROW (NULL::text[], NULL::text[]), 'does not concern it');
+SELECT lives_ok($$SELECT esgf_stac.patch_item('CMIP6', 's.v1', '{"properties": {"cmip6:institution_id": "MPI-M"}}')$$, 'that satisfies it again');
+SELECT row_eq($$SELECT streams, left_streams FROM pg_temp.last_event('s.v1')$$, ROW (ARRAY['mpi'], NULL::text[]), 'comes back');
+SELECT lives_ok($$SELECT esgf_stac.retract_item('CMIP6', 's.v1')$$, 'that is retracted');
+SELECT row_eq($$SELECT streams, left_streams, payload -> 'assets' FROM pg_temp.last_event('s.v1')$$, ROW (ARRAY['mpi'], NULL::text[], '{}'::jsonb), 'stays, without assets');
+SELECT lives_ok($$SELECT esgf_stac.delete_item('CMIP6', 's.v1')$$, 'that is deleted');
+SELECT row_eq($$SELECT streams, left_streams, payload FROM pg_temp.last_event('s.v1')$$, ROW (NULL::text[], ARRAY['mpi'], NULL::jsonb), 'leaves it');
+DO $$ BEGIN PERFORM esgf_stac.create_collection(pg_temp.collection_document('CORDEX')); END $$;
+SELECT lives_ok($$SELECT esgf_stac.create_item('CORDEX', pg_temp.document('s.v1', '{"collection": "CORDEX"}'))$$, 'an item of another collection');
+SELECT row_eq($$SELECT streams FROM esgf_stac.outbox WHERE aggregatetype = 'CORDEX'$$, ROW (NULL::text[]), 'is not in a stream of these');
+
+-- A stream that is dropped is judged no more.
+SELECT lives_ok($$SELECT esgf_stac.drop_stream('mpi')$$, 'drop_stream');
+SELECT is_empty($$SELECT FROM pg_publication WHERE pubname = 'esgf_stac_mpi'$$, 'takes the publication with it');
+SELECT lives_ok($$SELECT esgf_stac.create_item('CMIP6', pg_temp.document('t.v1'))$$, 'and later events');
+SELECT row_eq($$SELECT streams FROM pg_temp.last_event('t.v1')$$, ROW (NULL::text[]), 'know it no more');
+
+-- What is refused.
+SELECT pg_temp.refused(format('SELECT esgf_stac.create_stream(%L)', n), 'PT400', 'bad-request', 'a stream named ' || coalesce(quote_literal(left(n, 10)), 'NULL'))
+  FROM unnest(ARRAY['', 'East', 'a-b', repeat('x', 51), NULL]) n;
+SELECT pg_temp.refused($$SELECT esgf_stac.create_stream('all')$$, 'PT400', 'operation-not-permitted', 'a stream that is there');
+SELECT pg_temp.refused(format('SELECT esgf_stac.create_stream(%L, filter => %L)', 's', f), 'PT400', 'bad-request', 'no predicate: ' || f)
+  FROM unnest(ARRAY['$.properties', '$.properties ? (@.x == 1)', 'strict $.properties']) f;
+SELECT pg_temp.refused($$SELECT esgf_stac.create_stream('s', '{}')$$, 'PT400', 'bad-request', 'no collections');
+SELECT pg_temp.refused($$SELECT esgf_stac.drop_stream('nobody')$$, 'PT400', 'bad-request', 'dropping a stream that is not there');
+SELECT is((SELECT count(*) FROM esgf_stac.stream), 1::bigint, 'none of these left a stream');
+SELECT is((SELECT count(*) FROM pg_publication WHERE pubname LIKE 'esgf%'), 1::bigint, 'or a publication');
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,123 @@
+# What the tests of esgf_stac_relay share: a server with a catalogue, events
+# written by hand, and a relay that is run, watched and killed.
+package RelayTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use IPC::Run ();
+use JSON::PP ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+our @EXPORT = qw(catalogue_node new_stream add_events run_relay start_relay stop_relay kill_relay
+  wait_for read_lines read_events);
+
+my $deadline = $PostgreSQL::Test::Utils::timeout_default;
+
+# A running server with a catalogue.
+sub catalogue_node
+{
+	my ($name, $conf) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	$node->init(allows_streaming => 'logical');
+	$node->append_conf('postgresql.conf', $conf // '');
+	$node->start;
+	$node->safe_psql('postgres',
+		'CREATE EXTENSION esgf_stac; SELECT esgf_stac.create_catalogue()');
+	return $node;
+}
+
+# A stream whose slot is made already.
+sub new_stream
+{
+	my ($node, $name, $arguments) = @_;
+	$node->safe_psql('postgres',
+		"SELECT esgf_stac.create_stream('$name'" . ($arguments // '') . ')');
+	my ($status, undef, $stderr) = run_relay($node, '--stream', $name, '--create');
+	BAIL_OUT("could not make the slot: $stderr") if $status != 0;
+	return;
+}
+
+# Events of items first to last, all of one version, in one transaction.
+sub add_events
+{
+	my ($node, $first, $last, $version, $more) = @_;
+	$version //= 1;
+	$more    //= '';
+	$node->safe_psql('postgres', qq{
+		INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at, identity)
+		SELECT gen_random_uuid(), 'CMIP6', 'item-' || i, 'item.published', $version,
+		       jsonb_build_object('id', 'item-' || i, 'n', 1.50, 'more', '$more'), now(), '{}'
+		  FROM generate_series($first, $last) i});
+	return;
+}
+
+# Run the relay to its end: (exit status, stdout, stderr).
+sub run_relay
+{
+	my ($node, @arguments) = @_;
+	my ($stdout, $stderr) = ('', '');
+	IPC::Run::run(
+		[ 'esgf_stac_relay', '--dbname', $node->connstr('postgres'), @arguments ],
+		'<', \undef, '>', \$stdout, '2>', \$stderr, IPC::Run::timeout($deadline));
+	return ($? >> 8, $stdout, $stderr);
+}
+
+# Start the relay, its log going to that file.
+sub start_relay
+{
+	my ($node, $log, @arguments) = @_;
+	return IPC::Run::start(
+		[ 'esgf_stac_relay', '--dbname', $node->connstr('postgres'), @arguments ],
+		'<', \undef, '>>', "$log.out", '2>>', $log);
+}
+
+# Stop it as an operator would; its exit status.
+sub stop_relay
+{
+	my ($relay, $signal) = @_;
+	$relay->signal($signal // 'TERM');
+	$relay->finish;
+	return $relay->full_result(0) >> 8;
+}
+
+# Kill it as nobody should.
+sub kill_relay
+{
+	my ($relay) = @_;
+	$relay->signal('KILL');
+	$relay->finish;
+	return;
+}
+
+# Poll until the code answers true.
+sub wait_for
+{
+	my ($what, $code) = @_;
+	for (1 .. $deadline * 50)
+	{
+		return 1 if $code->();
+		usleep(20_000);
+	}
+	fail("waited in vain: $what");
+	return 0;
+}
+
+sub read_lines
+{
+	my ($file) = @_;
+	return () unless -e $file;
+	return split /\n/, slurp_file($file);
+}
+
+sub read_events
+{
+	my ($file) = @_;
+	return map { JSON::PP::decode_json($_) } read_lines($file);
+}
+
+1;
