@@ -58,7 +58,7 @@ describe_member(StringInfo text, const char *name, const JsonbSlice *member)
 	if (member->type != JENTRY_ISSTRING)
 		return;
 	len = pg_mbcharcliplen(member->data, member->len, DETAIL_CHARACTERS);
-	appendStringInfo(text, "%s %s \"%.*s\"%s", text->data[text->len - 1] == ':' ? "" : ",",
+	appendStringInfo(text, "%s %s \"%.*s%s\"", text->data[text->len - 1] == ':' ? "" : ",",
 					 name, len, member->data, len < (int) member->len ? "..." : "");
 }
 

@@ -351,43 +351,60 @@ node_remove(JsonTree *tree, JsonNode *node, uint32 place)
 	opened->pieces = join_pieces(tree, left, right);
 }
 
-/* Do pieces hold the children that follow under a cursor? Keys, then values. */
+/* Place a cursor on a run; on the keys or on the values of members. */
+static void
+init_run(JsonbCursor *run, const Piece *piece, bool keys)
+{
+	uint32		first = piece->first;
+
+	if (!keys && JsonContainerIsObject(piece->source))
+		first += JsonContainerSize(piece->source);
+	cursor_init(run, piece->source, first);
+}
+
+/* Does a run hold the children that follow under a cursor? Keys, or values. */
+static pg_noinline bool
+run_equals(const Piece *piece, JsonbCursor *cursor, bool keys)
+{
+	JsonbCursor run;
+	JsonbSlice	child;
+	JsonbSlice	value;
+
+	init_run(&run, piece, keys);
+	for (uint32 i = 0; i < piece->count; i++)
+	{
+		cursor_next(&run, &child);
+		cursor_next(cursor, &value);
+		if (!slices_equal(&child, &value))
+			return false;
+	}
+	return true;
+}
+
+/* Do pieces hold the children that follow under a cursor? */
 static bool
 pieces_equal(const Piece *piece, JsonbCursor *cursor, bool keys)
 {
 	JsonbSlice	value;
-	JsonbSlice	child;
 
 	check_stack_depth();
 	CHECK_FOR_INTERRUPTS();
 
-	if (piece == NULL)
-		return true;
-	if (!pieces_equal(piece->left, cursor, keys))
-		return false;
-	if (piece->source != NULL)
+	for (; piece != NULL; piece = piece->right)
 	{
-		JsonbCursor run;
-		uint32		first = piece->first;
-
-		if (!keys && JsonContainerIsObject(piece->source))
-			first += JsonContainerSize(piece->source);
-		cursor_init(&run, piece->source, first);
-		for (uint32 i = 0; i < piece->count; i++)
+		if (!pieces_equal(piece->left, cursor, keys))
+			return false;
+		if (piece->source != NULL)
 		{
-			cursor_next(&run, &child);
-			cursor_next(cursor, &value);
-			if (!slices_equal(&child, &value))
+			if (!run_equals(piece, cursor, keys))
 				return false;
+			continue;
 		}
-	}
-	else
-	{
 		cursor_next(cursor, &value);
 		if (keys ? !slices_equal(&piece->key, &value) : !node_equals(&piece->value, &value))
 			return false;
 	}
-	return pieces_equal(piece->right, cursor, keys);
+	return true;
 }
 
 /* Is a node equal to a value, as jsonb's "=" has it? */
@@ -408,38 +425,32 @@ node_equals(const JsonNode *node, const JsonbSlice *value)
 
 static void write_node(JsonbWriter *writer, JsonbFrame *parent, const JsonNode *node);
 
-/* Write the keys of pieces in order. */
-static void
-write_piece_keys(JsonbWriter *writer, JsonbFrame *frame, const Piece *piece)
+/* Write a run of children; of an object's members the keys or the values. */
+static pg_noinline void
+write_run(JsonbWriter *writer, JsonbFrame *frame, const Piece *piece, bool keys)
 {
-	check_stack_depth();
+	JsonbCursor run;
 
-	for (; piece != NULL; piece = piece->right)
-	{
-		write_piece_keys(writer, frame, piece->left);
-		if (piece->source != NULL)
-			writer_run(writer, frame, piece->source, piece->first, piece->count);
-		else
-			writer_child(writer, frame, &piece->key);
-	}
+	init_run(&run, piece, keys);
+	writer_run(writer, frame, &run, piece->count);
 }
 
-/* Write the values of pieces in order. */
+/* Write pieces in order, their keys or their values. */
 static void
-write_piece_values(JsonbWriter *writer, JsonbFrame *frame, const Piece *piece)
+write_pieces(JsonbWriter *writer, JsonbFrame *frame, const Piece *piece, bool keys)
 {
 	check_stack_depth();
 
 	for (; piece != NULL; piece = piece->right)
 	{
-		write_piece_values(writer, frame, piece->left);
-		if (piece->source == NULL)
-			write_node(writer, frame, &piece->value);
-		else if (JsonContainerIsObject(piece->source))
-			writer_run(writer, frame, piece->source,
-					   JsonContainerSize(piece->source) + piece->first, piece->count);
+		if (piece->left != NULL)
+			write_pieces(writer, frame, piece->left, keys);
+		if (piece->source != NULL)
+			write_run(writer, frame, piece, keys);
+		else if (keys)
+			writer_child(writer, frame, &piece->key);
 		else
-			writer_run(writer, frame, piece->source, piece->first, piece->count);
+			write_node(writer, frame, &piece->value);
 	}
 }
 
@@ -459,8 +470,8 @@ write_node(JsonbWriter *writer, JsonbFrame *parent, const JsonNode *node)
 	writer_begin(writer, &frame, parent,
 				 node_count(node) | (node->opened->object ? JB_FOBJECT : JB_FARRAY));
 	if (node->opened->object)
-		write_piece_keys(writer, &frame, node->opened->pieces);
-	write_piece_values(writer, &frame, node->opened->pieces);
+		write_pieces(writer, &frame, node->opened->pieces, true);
+	write_pieces(writer, &frame, node->opened->pieces, false);
 	writer_end(writer, &frame);
 }
 

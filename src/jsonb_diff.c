@@ -31,6 +31,38 @@ typedef struct Diff
 	Size		size;			/* a guess at the bytes of the result */
 } Diff;
 
+/* What stands at one place in both documents. */
+typedef struct DiffPair
+{
+	JsonbSlice	key;			/* in objects */
+	uint32		index;			/* in arrays */
+	JsonbSlice	a;
+	JsonbSlice	b;
+	uint32		same;			/* bytes known to be the same */
+} DiffPair;
+
+/*
+ * Two objects or two arrays being compared; levels are on the heap, because
+ * documents may be deep.
+ */
+typedef struct DiffLevel
+{
+	struct DiffLevel *outer;
+	const JsonbContainer *a;
+	const JsonbContainer *b;
+	uint32		same;
+	int			pathlen;
+	MemberCursor amember;		/* of objects */
+	MemberCursor bmember;
+	bool		ahas;			/* is a member in hand? */
+	bool		bhas;
+	JsonbCursor aelement;		/* of arrays */
+	JsonbCursor belement;
+	uint32		index;
+	uint32		aend;			/* where the common suffix begins */
+	uint32		bend;
+} DiffLevel;
+
 /* Bytes of an operation beside its path and value: header, entries, names. */
 #define OPERATION_SIZE	64
 
@@ -87,7 +119,7 @@ enter_child(Diff *diff, const JsonbSlice *key, uint32 index)
 	}
 }
 
-/* Note an operation on a child of the value in hand. */
+/* Note an operation on a child of the containers in hand. */
 static void
 note_child(Diff *diff, const JsonbSlice *name, const JsonbSlice *key, uint32 index,
 		   const JsonbSlice *value)
@@ -97,60 +129,6 @@ note_child(Diff *diff, const JsonbSlice *name, const JsonbSlice *key, uint32 ind
 	enter_child(diff, key, index);
 	note_operation(diff, name, value);
 	diff->path.len = len;
-}
-
-static void diff_values(Diff *diff, const JsonbSlice *a, const JsonbSlice *b, uint32 same);
-
-/* Compare what stands at the same child's place in both. */
-static void
-diff_child(Diff *diff, const JsonbSlice *key, uint32 index,
-		   const JsonbSlice *a, const JsonbSlice *b, uint32 same)
-{
-	int			len = diff->path.len;
-
-	if (a->type == b->type && a->len == b->len)
-	{
-		same = first_difference(a->data, b->data, same, a->len);
-		if (same == a->len)
-			return;
-	}
-	else
-		same = 0;
-	enter_child(diff, key, index);
-	diff_values(diff, a, b, same);
-	diff->path.len = len;
-}
-
-/* Walk the members of two objects in the order of their keys. */
-static void
-diff_objects(Diff *diff, const JsonbContainer *a, const JsonbContainer *b, uint32 same)
-{
-	MemberCursor amember;
-	MemberCursor bmember;
-	bool		ahas;
-	bool		bhas;
-
-	members_init(&amember, a);
-	members_init(&bmember, b);
-	ahas = members_next(&amember);
-	bhas = members_next(&bmember);
-	while (ahas || bhas)
-	{
-		int			order = !ahas ? 1 : !bhas ? -1 :
-			compare_keys(amember.key.data, amember.key.len, bmember.key.data, bmember.key.len);
-
-		if (order < 0)
-			note_child(diff, &remove_name, &amember.key, 0, NULL);
-		else if (order > 0)
-			note_child(diff, &add_name, &bmember.key, 0, &bmember.value);
-		else
-			diff_child(diff, &amember.key, 0, &amember.value, &bmember.value,
-					   same_of_child(a, same, &amember.value));
-		if (order <= 0)
-			ahas = members_next(&amember);
-		if (order >= 0)
-			bhas = members_next(&bmember);
-	}
 }
 
 /* Number of equal elements at the start of two arrays, at most "limit". */
@@ -196,59 +174,153 @@ common_suffix(const JsonbContainer *a, const JsonbContainer *b, uint32 limit)
 }
 
 /*
- * Arrays of one length are compared element by element. Otherwise common
- * elements at both ends are left alone, what stands between is compared
- * element by element, and what is left over is removed or added.
+ * Begin to compare two containers of one kind. Of arrays of different length
+ * common elements at both ends are left alone.
  */
-static void
-diff_arrays(Diff *diff, const JsonbContainer *a, const JsonbContainer *b, uint32 same)
+static DiffLevel *
+begin_level(const Diff *diff, DiffLevel *outer,
+			const JsonbContainer *a, const JsonbContainer *b, uint32 same)
 {
+	DiffLevel  *level = palloc0(sizeof(DiffLevel));
 	uint32		acount = JsonContainerSize(a);
 	uint32		bcount = JsonContainerSize(b);
-	uint32		common = Min(acount, bcount);
-	uint32		prefix = 0;
-	uint32		suffix = 0;
-	JsonbCursor acursor;
-	JsonbCursor bcursor;
-	JsonbSlice	aelement;
-	JsonbSlice	belement;
 
+	level->outer = outer;
+	level->a = a;
+	level->b = b;
+	level->same = same;
+	level->pathlen = diff->path.len;
+	if (JsonContainerIsObject(a))
+	{
+		members_init(&level->amember, a);
+		members_init(&level->bmember, b);
+		level->ahas = members_next(&level->amember);
+		level->bhas = members_next(&level->bmember);
+		return level;
+	}
+	level->aend = acount;
+	level->bend = bcount;
 	if (acount != bcount)
 	{
-		prefix = common_prefix(a, b, common);
-		suffix = common_suffix(a, b, common - prefix);
-	}
+		uint32		common = Min(acount, bcount);
+		uint32		suffix;
 
-	cursor_init(&acursor, a, prefix);
-	cursor_init(&bcursor, b, prefix);
-	for (uint32 i = prefix; i < common - suffix; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		cursor_next(&acursor, &aelement);
-		cursor_next(&bcursor, &belement);
-		diff_child(diff, NULL, i, &aelement, &belement, same_of_child(a, same, &aelement));
+		level->index = common_prefix(a, b, common);
+		suffix = common_suffix(a, b, common - level->index);
+		level->aend -= suffix;
+		level->bend -= suffix;
 	}
-	for (uint32 i = acount - suffix; i > bcount - suffix; i--)
-		note_child(diff, &remove_name, NULL, i - 1, NULL);
-	for (uint32 i = acount - suffix; i < bcount - suffix; i++)
-	{
-		cursor_next(&bcursor, &belement);
-		note_child(diff, &add_name, NULL, i, &belement);
-	}
+	cursor_init(&level->aelement, a, level->index);
+	cursor_init(&level->belement, b, level->index);
+	return level;
 }
 
-/* Compare two values, the first "same" bytes of which are the same. */
-static void
-diff_values(Diff *diff, const JsonbSlice *a, const JsonbSlice *b, uint32 same)
+/* Walk on to a key that both objects have; note the others on the way. */
+static bool
+next_members(Diff *diff, DiffLevel *level, DiffPair *pair)
 {
-	check_stack_depth();
+	MemberCursor *a = &level->amember;
+	MemberCursor *b = &level->bmember;
 
-	if (slice_is_object(a) && slice_is_object(b))
-		diff_objects(diff, slice_container(a), slice_container(b), same);
-	else if (slice_is_array(a) && slice_is_array(b))
-		diff_arrays(diff, slice_container(a), slice_container(b), same);
-	else if (!slices_equal(a, b))
+	while (level->ahas || level->bhas)
+	{
+		int			order = !level->ahas ? 1 : !level->bhas ? -1 :
+			compare_keys(a->key.data, a->key.len, b->key.data, b->key.len);
+
+		if (order < 0)
+			note_child(diff, &remove_name, &a->key, 0, NULL);
+		else if (order > 0)
+			note_child(diff, &add_name, &b->key, 0, &b->value);
+		else
+		{
+			pair->key = a->key;
+			pair->a = a->value;
+			pair->b = b->value;
+		}
+		if (order <= 0)
+			level->ahas = members_next(a);
+		if (order >= 0)
+			level->bhas = members_next(b);
+		if (order == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Walk on to the next elements of both arrays; after the last note the rest. */
+static bool
+next_elements(Diff *diff, DiffLevel *level, DiffPair *pair)
+{
+	uint32		common = Min(level->aend, level->bend);
+
+	if (level->index < common)
+	{
+		cursor_next(&level->aelement, &pair->a);
+		cursor_next(&level->belement, &pair->b);
+		pair->index = level->index++;
+		return true;
+	}
+	for (uint32 i = level->aend; i > common; i--)
+		note_child(diff, &remove_name, NULL, i - 1, NULL);
+	for (uint32 i = common; i < level->bend; i++)
+	{
+		cursor_next(&level->belement, &pair->b);
+		note_child(diff, &add_name, NULL, i, &pair->b);
+	}
+	return false;
+}
+
+/* Compare a pair, at the root without a level; two containers are the next level. */
+static DiffLevel *
+diff_pair(Diff *diff, DiffLevel *level, const DiffPair *pair)
+{
+	const JsonbSlice *a = &pair->a;
+	const JsonbSlice *b = &pair->b;
+	uint32		same = 0;
+
+	if (a->type == b->type && a->len == b->len)
+	{
+		same = first_difference(a->data, b->data, pair->same, a->len);
+		if (same == a->len)
+			return level;
+	}
+	if (level != NULL)
+		enter_child(diff, JsonContainerIsObject(level->a) ? &pair->key : NULL, pair->index);
+	if ((slice_is_object(a) && slice_is_object(b)) || (slice_is_array(a) && slice_is_array(b)))
+		return begin_level(diff, level, slice_container(a), slice_container(b), same);
+	if (!slices_equal(a, b))
 		note_operation(diff, &replace_name, b);
+	return level;
+}
+
+/* Note all that differs. */
+static void
+diff_documents(Diff *diff, const Jsonb *source, const Jsonb *target)
+{
+	DiffPair	pair = {{0}};
+	DiffLevel  *level;
+
+	slice_of_jsonb(source, &pair.a);
+	slice_of_jsonb(target, &pair.b);
+	level = diff_pair(diff, NULL, &pair);
+	while (level != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		diff->path.len = level->pathlen;
+		if (JsonContainerIsObject(level->a) ? next_members(diff, level, &pair) :
+			next_elements(diff, level, &pair))
+		{
+			pair.same = same_of_child(level->a, level->same, &pair.a);
+			level = diff_pair(diff, level, &pair);
+		}
+		else
+		{
+			DiffLevel  *outer = level->outer;
+
+			pfree(level);
+			level = outer;
+		}
+	}
 }
 
 /* Write the operations as a JSON patch. */
@@ -290,15 +362,10 @@ Jsonb *
 json_diff(const Jsonb *source, const Jsonb *target)
 {
 	Diff		diff = {.capacity = 16,.size = OPERATION_SIZE};
-	JsonbSlice	a;
-	JsonbSlice	b;
 
 	initStringInfo(&diff.path);
 	diff.operations = palloc(diff.capacity * sizeof(DiffOperation));
-	slice_of_jsonb(source, &a);
-	slice_of_jsonb(target, &b);
-	diff_values(&diff, &a, &b,
-				a.len == b.len ? first_difference(a.data, b.data, 0, a.len) : 0);
+	diff_documents(&diff, source, target);
 	return write_operations(&diff);
 }
 

@@ -6,7 +6,8 @@
 
 #include "utils/memutils.h"
 
-/* What the server's parser takes at most, and would have to read in a dump. */
+/* What the server's writer makes at most, and would have to make from a dump. */
+#define MAX_DOCUMENT	((Size) JENTRY_OFFLENMASK + VARHDRSZ)
 #define MAX_ELEMENTS	Min(MaxAllocSize / sizeof(JsonbValue), JB_CMASK)
 #define MAX_MEMBERS		Min(MaxAllocSize / sizeof(JsonbPair), JB_CMASK)
 
@@ -14,22 +15,27 @@
 void
 writer_init(JsonbWriter *writer, Size expected)
 {
-	writer->capacity = Min(expected + VARHDRSZ, MaxAllocSize);
+	writer->capacity = Min(expected + VARHDRSZ, MAX_DOCUMENT);
 	writer->buffer = palloc(writer->capacity);
 	writer->len = VARHDRSZ;
 }
 
-/* Make room for more bytes. */
-static void
+/*
+ * Make room for more bytes. Refuse, in its words, what the server's own writer
+ * refuses: it limits each container, but the root holds all others.
+ */
+static pg_noinline void
 writer_grow(JsonbWriter *writer, uint32 len)
 {
 	Size		needed = (Size) writer->len + len;
 
-	if (needed > MaxAllocSize)
+	if (needed > MAX_DOCUMENT)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("jsonb document exceeds the maximum of %zu bytes", (Size) MaxAllocSize)));
-	writer->capacity = Min(Max(needed, (Size) writer->capacity * 2), MaxAllocSize);
+				 errmsg("total size of jsonb %s elements exceeds the maximum of %d bytes",
+						JB_ROOT_IS_OBJECT((Jsonb *) writer->buffer) ? "object" : "array",
+						JENTRY_OFFLENMASK)));
+	writer->capacity = Min(Max(needed, (Size) writer->capacity * 2), MAX_DOCUMENT);
 	writer->buffer = repalloc(writer->buffer, writer->capacity);
 }
 
@@ -63,19 +69,7 @@ frame_container(JsonbWriter *writer, const JsonbFrame *frame)
 	return (JsonbContainer *) (writer->buffer + INTALIGN(frame->start));
 }
 
-/* Refuse, in its words, what the server's own writer refuses. */
-static inline void
-check_container_size(JsonbWriter *writer, const JsonbFrame *frame, uint32 size)
-{
-	if (unlikely(size > JENTRY_OFFLENMASK))
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("total size of jsonb %s elements exceeds the maximum of %d bytes",
-						JsonContainerIsObject(frame_container(writer, frame)) ? "object" : "array",
-						JENTRY_OFFLENMASK)));
-}
-
-/* Fill the next entry for a child that ends "end" bytes into the data. */
+/* The entry of a child that ends "end" bytes into the data. */
 static inline JEntry
 make_entry(uint32 index, JEntry type, uint32 len, uint32 end)
 {
@@ -88,11 +82,8 @@ make_entry(uint32 index, JEntry type, uint32 len, uint32 end)
 static inline void
 enter_child(JsonbWriter *writer, JsonbFrame *frame, JEntry type, uint32 start)
 {
-	uint32		end = writer->len - frame->data;
-
-	check_container_size(writer, frame, end);
 	frame_container(writer, frame)->children[frame->index] =
-		make_entry(frame->index, type, writer->len - start, end);
+		make_entry(frame->index, type, writer->len - start, writer->len - frame->data);
 	frame->index++;
 }
 
@@ -133,52 +124,43 @@ writer_child(JsonbWriter *writer, JsonbFrame *frame, const JsonbSlice *child)
 }
 
 /*
- * Append consecutive children of another container. Where their data stands
- * at the same phase of alignment here and there, which it does at the latest
- * after the first aligned child, all of it is copied at once.
+ * Append the next children under a cursor. Where their data stands at the same
+ * phase of alignment here and there, which it does at the latest after the
+ * first aligned child, all of it is copied at once.
  */
 void
-writer_run(JsonbWriter *writer, JsonbFrame *frame,
-		   const JsonbContainer *source, uint32 first, uint32 count)
+writer_run(JsonbWriter *writer, JsonbFrame *frame, JsonbCursor *source, uint32 count)
 {
-	uint32		stop = first + count;
-	JsonbCursor cursor;
+	uint32		stop = source->index + count;
 	JsonbSlice	child;
-	const JEntry *entry;
 	JEntry	   *copy;
 	uint32		start;
 	uint32		shift;
 	uint32		index;
 
-	if (count == 0)
-		return;
-	cursor_init(&cursor, source, first);
-	while (cursor.index < stop && ((cursor.offset ^ writer->len) & (sizeof(int32) - 1)) != 0)
+	while (source->index < stop && ((source->offset ^ writer->len) & (sizeof(int32) - 1)) != 0)
 	{
-		cursor_next(&cursor, &child);
+		cursor_next(source, &child);
 		writer_child(writer, frame, &child);
 	}
-	if (cursor.index == stop)
+	if (source->index == stop)
 		return;
 
-	start = cursor.offset;
+	start = source->offset;
 	shift = writer->len - frame->data - start;
-	entry = source->children + cursor.index;
 	copy = frame_container(writer, frame)->children + frame->index;
-	for (index = frame->index; cursor.index < stop; index++)
+	for (index = frame->index; source->index < stop; index++)
 	{
-		uint32		before = cursor.offset;
+		JEntry		entry = source->container->children[source->index++];
+		uint32		before = source->offset;
 
-		JBE_ADVANCE_OFFSET(cursor.offset, *entry);
-		*copy++ = make_entry(index, *entry & JENTRY_TYPEMASK, cursor.offset - before,
-							 cursor.offset + shift);
-		entry++;
-		cursor.index++;
+		JBE_ADVANCE_OFFSET(source->offset, entry);
+		*copy++ = make_entry(index, entry & JENTRY_TYPEMASK, source->offset - before,
+							 source->offset + shift);
 	}
 	frame->index = index;
-	check_container_size(writer, frame, cursor.offset + shift);
-	memcpy(writer_reserve(writer, cursor.offset - start), cursor.base + start,
-		   cursor.offset - start);
+	memcpy(writer_reserve(writer, source->offset - start), source->base + start,
+		   source->offset - start);
 }
 
 /* End a container and enter it in its parent. */
@@ -186,7 +168,6 @@ void
 writer_end(JsonbWriter *writer, JsonbFrame *frame)
 {
 	Assert(frame->index == container_entries(frame_container(writer, frame)));
-	check_container_size(writer, frame, writer->len - frame->start);
 	if (frame->parent != NULL)
 		enter_child(writer, frame->parent, JENTRY_ISCONTAINER, frame->start);
 }

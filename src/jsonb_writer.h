@@ -33,8 +33,7 @@ typedef struct JsonbFrame
 extern void writer_init(JsonbWriter *writer, Size expected);
 extern void writer_begin(JsonbWriter *writer, JsonbFrame *frame, JsonbFrame *parent, uint32 header);
 extern void writer_child(JsonbWriter *writer, JsonbFrame *frame, const JsonbSlice *child);
-extern void writer_run(JsonbWriter *writer, JsonbFrame *frame,
-					   const JsonbContainer *source, uint32 first, uint32 count);
+extern void writer_run(JsonbWriter *writer, JsonbFrame *frame, JsonbCursor *source, uint32 count);
 extern void writer_end(JsonbWriter *writer, JsonbFrame *frame);
 extern Jsonb *writer_finish(JsonbWriter *writer);
 extern Jsonb *slice_to_jsonb(const JsonbSlice *slice);
