@@ -73,9 +73,10 @@ cleanup() {
 }
 temp=$(mktemp -d -t esgf_stac.XXXXXX)
 trap cleanup EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
+for name in HUP INT TERM; do
+	# shellcheck disable=SC2064 # the name of now
+	trap "say; say 'stopped by SIG$name: clearing up'; exit $((128 + $(kill -l $name)))" "$name"
+done
 
 # Run a long command in a process group of its own, so that a signal to us is
 # obeyed at once and ends the whole group.
