@@ -34,6 +34,8 @@
 
 #define MAX_CACHE_DROPPERS 8
 
+bool		removal_permitted = false;
+
 static Catalogue catalogue;
 static bool catalogue_valid = false;
 static CacheDropper cache_droppers[MAX_CACHE_DROPPERS];
@@ -324,6 +326,8 @@ esgf_refuse_removal(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called by trigger manager", "refuse_removal")));
+	if (removal_permitted)
+		return PointerGetDatum(NULL);
 	ereport(ERROR,
 			(errproblem(PROBLEM_OPERATION_NOT_PERMITTED),
 			 errtable_of(RelationGetRelationName(trigdata->tg_relation)),

@@ -39,6 +39,9 @@ typedef struct SavedUser
 
 typedef void (*CacheDropper) (void);
 
+/* Set while the extension itself removes rows that nobody else may. */
+extern bool removal_permitted;
+
 extern const Catalogue *get_catalogue(void);
 extern const Catalogue *get_writable_catalogue(void);
 extern void on_catalogue_change(CacheDropper dropper);

@@ -140,3 +140,48 @@ same_but_for_stamps_and_flags(const Jsonb *a, const Jsonb *b)
 {
 	return same_objects((JsonbContainer *) &a->root, (JsonbContainer *) &b->root, LEVEL_ITEM, true);
 }
+
+/* Note a checksum or a size that an asset had and has no longer. */
+static void
+compare_content(const JsonbContainer *old, const JsonbContainer *new, const Place *asset,
+				const char *name, ProblemList *problems)
+{
+	JsonKey		key = {name, strlen(name)};
+	Place		place = {asset, name, strlen(name), 0};
+	JsonbValue	before;
+	JsonbValue	after;
+
+	if (document_get(old, &before, 1, &key) && before.type != jbvNull &&
+		(!document_get(new, &after, 1, &key) || !values_equal(&before, &after)))
+		add_problem(problems, &place, "must not change");
+}
+
+/* Note where an asset that is in both documents has other content than it had. */
+void
+find_changed_content(const Jsonb *old, const Jsonb *new, ProblemList *problems)
+{
+	Place		assets_place = MEMBER_PLACE(NULL, "assets");
+	JsonbValue	old_assets;
+	JsonbValue	new_assets;
+	JsonbIterator *iterator;
+	JsonbValue	key;
+	JsonbValue	before;
+	JsonbValue	after;
+
+	if (!document_get(&old->root, &old_assets, JSON_PATH(JSON_KEY("assets"))) || !is_object(&old_assets) ||
+		!document_get(&new->root, &new_assets, JSON_PATH(JSON_KEY("assets"))) || !is_object(&new_assets))
+		return;
+	iterator = JsonbIteratorInit(old_assets.val.binary.data);
+	JsonbIteratorNext(&iterator, &key, true);
+	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
+	{
+		Place		place = {&assets_place, key.val.string.val, key.val.string.len, 0};
+		JsonKey		name = {key.val.string.val, key.val.string.len};
+
+		JsonbIteratorNext(&iterator, &before, true);
+		if (!is_object(&before) || !document_get(new_assets.val.binary.data, &after, 1, &name) || !is_object(&after))
+			continue;
+		compare_content(before.val.binary.data, after.val.binary.data, &place, "file:checksum", problems);
+		compare_content(before.val.binary.data, after.val.binary.data, &place, "file:size", problems);
+	}
+}

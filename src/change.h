@@ -11,9 +11,11 @@
 
 #include "postgres.h"
 
+#include "problems.h"
 #include "utils/jsonb.h"
 
 extern bool same_but_for_stamps(const Jsonb *a, const Jsonb *b);
 extern bool same_but_for_stamps_and_flags(const Jsonb *a, const Jsonb *b);
+extern void find_changed_content(const Jsonb *old, const Jsonb *new, ProblemList *problems);
 
 #endif							/* ESGF_STAC_CHANGE_H */

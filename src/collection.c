@@ -123,16 +123,16 @@ read_settings(const char *id, int len, CollectionSettings *settings, MemoryConte
 	return found;
 }
 
-/* The settings of a collection, or 404; the answer is the caller's to keep. */
-void
-get_collection_settings(const char *id, int len, CollectionSettings *settings)
+/* Find the settings of a collection; the answer is the caller's to keep. */
+bool
+find_collection_settings(const char *id, int len, CollectionSettings *settings)
 {
 	char		key[ID_MAX_LENGTH + 1];
 	CachedSettings *cached;
 	bool		found;
 
 	if (len > ID_MAX_LENGTH || len == 0)
-		collection_missing(id, len);
+		return false;
 	memcpy(key, id, len);
 	key[len] = '\0';
 
@@ -142,16 +142,25 @@ get_collection_settings(const char *id, int len, CollectionSettings *settings)
 		HTAB	   *table = settings_cache;
 
 		if (!read_settings(id, len, settings, CurrentMemoryContext))
-			collection_missing(id, len);
+			return false;
 		/* An invalidation during the read wins: then nothing is kept. */
 		if (table != settings_cache)
-			return;
+			return true;
 		cached = hash_search(settings_cache, key, HASH_ENTER, &found);
 		cached->settings = *settings;
 		cached->settings.institution_path = MemoryContextStrdup(settings_context, settings->institution_path);
 	}
 	*settings = cached->settings;
 	settings->institution_path = pstrdup(cached->settings.institution_path);
+	return true;
+}
+
+/* The settings of a collection, or 404. */
+void
+get_collection_settings(const char *id, int len, CollectionSettings *settings)
+{
+	if (!find_collection_settings(id, len, settings))
+		collection_missing(id, len);
 }
 
 /*
@@ -339,7 +348,7 @@ esgf_collection_after_row(PG_FUNCTION_ARGS)
 	event.aggregatetype = CStringGetTextDatum("collection");
 	event.aggregateid = column(new, COLLECTION_ID, desc);
 	event.occurred_at = DatumGetTimestampTz(column(new, COLLECTION_UPDATED, desc));
-	event.request = PointerGetDatum(request_under_way);
+	event.request = PointerGetDatum(request_under_way.as_submitted);
 	if (DatumGetBool(column(new, COLLECTION_DELETED, desc)))
 		event.type = "collection.deleted";
 	else

@@ -16,6 +16,7 @@ typedef struct CollectionSettings
 	char	   *institution_path;
 } CollectionSettings;
 
+extern bool find_collection_settings(const char *id, int len, CollectionSettings *settings);
 extern void get_collection_settings(const char *id, int len, CollectionSettings *settings);
 extern void lock_collection(const char *id, int len);
 

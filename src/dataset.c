@@ -122,52 +122,84 @@ enter_dataset(Datum collection_id, const ParsedId *id, bool may_be_latest)
 	return is_latest;
 }
 
-/* Read the other versions of an item's dataset, which the caller has locked. */
+/* Remove a dataset that the caller has locked if it has no items. */
 void
-read_siblings(Datum collection_id, const ParsedId *id, Siblings *siblings)
+forget_dataset_if_empty(Datum collection_id, const ParsedId *id)
 {
 	static Statement statement = {
-		"SELECT dataset_version, NOT deleted AND NOT retracted, document FROM esgf_stac.item"
+		"DELETE FROM esgf_stac.dataset AS d WHERE d.collection_id OPERATOR(pg_catalog.=) $1"
+		" AND d.base_id OPERATOR(pg_catalog.=) $2 AND NOT EXISTS (SELECT FROM esgf_stac.item AS i"
+		" WHERE i.collection_id OPERATOR(pg_catalog.=) $1 AND i.base_id OPERATOR(pg_catalog.=) $2)",
+		2, {TEXTOID, TEXTOID}
+	};
+	Datum		values[2] = {collection_id, base_id_datum(id)};
+
+	SPI_connect();
+	removal_permitted = true;
+	PG_TRY();
+	{
+		run_statement_as_owner(&statement, values, NULL);
+	}
+	PG_FINALLY();
+	{
+		removal_permitted = false;
+	}
+	PG_END_TRY();
+	SPI_finish();
+}
+
+/* Is another version of the locked dataset newer, active and unretracted? */
+bool
+has_newer_version(Datum collection_id, const ParsedId *id)
+{
+	static Statement statement = {
+		"SELECT dataset_version FROM esgf_stac.item"
 		" WHERE collection_id OPERATOR(pg_catalog.=) $1 AND base_id OPERATOR(pg_catalog.=) $2"
-		" AND id OPERATOR(pg_catalog.<>) $3",
+		" AND id OPERATOR(pg_catalog.<>) $3 AND NOT deleted AND NOT retracted",
 		3, {TEXTOID, TEXTOID, TEXTOID}
 	};
 	Datum		values[3] = {collection_id, base_id_datum(id), PointerGetDatum(cstring_to_text_with_len(id->id, id->len))};
 	int			count;
-	SPITupleTable *table;
-	char	   *newest_version = NULL;
-	Datum		newest = (Datum) 0;
+	bool		newer = false;
 
 	SPI_connect();
 	count = run_statement_as_owner(&statement, values, NULL);
-	table = SPI_tuptable;
-	siblings->exist = count > 0;
-	siblings->newer = false;
-	siblings->newest_document = NULL;
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count && !newer; i++)
 	{
-		char	   *version = SPI_getvalue(table->vals[i], table->tupdesc, 1);
-		int			len = version ? strlen(version) : 0;
-		bool		isnull;
+		char	   *version = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
 
-		if (DatumGetBool(SPI_getbinval(table->vals[i], table->tupdesc, 2, &isnull)) &&
-			compare_dataset_versions(version, len, id->version, id->version_len) > 0)
-			siblings->newer = true;
-		if (newest == (Datum) 0 ||
-			compare_dataset_versions(version, len, newest_version, newest_version ? strlen(newest_version) : 0) > 0)
-		{
-			newest = SPI_getbinval(table->vals[i], table->tupdesc, 3, &isnull);
-			newest_version = version;
-		}
-	}
-	if (newest)
-	{
-		Jsonb	   *document = DatumGetJsonbP(newest);
-
-		siblings->newest_document = SPI_palloc(VARSIZE(document));
-		memcpy(siblings->newest_document, document, VARSIZE(document));
+		newer = compare_dataset_versions(version, version ? strlen(version) : 0, id->version, id->version_len) > 0;
 	}
 	SPI_finish();
+	return newer;
+}
+
+/* The document of the newest version beside an item, deleted ones too; NULL if there is none. */
+Jsonb *
+newest_other_version(Datum collection_id, Datum base_id, Datum id)
+{
+	static Statement statement = {
+		"SELECT document FROM esgf_stac.item"
+		" WHERE collection_id OPERATOR(pg_catalog.=) $1 AND base_id OPERATOR(pg_catalog.=) $2"
+		" AND id OPERATOR(pg_catalog.<>) $3"
+		" ORDER BY pg_catalog.length(pg_catalog.ltrim(dataset_version, '0')) DESC NULLS LAST,"
+		" pg_catalog.ltrim(dataset_version, '0') DESC LIMIT 1",
+		3, {TEXTOID, TEXTOID, TEXTOID}
+	};
+	Datum		values[3] = {collection_id, base_id, id};
+	Jsonb	   *document = NULL;
+
+	SPI_connect();
+	if (run_statement_as_owner(&statement, values, NULL) == 1)
+	{
+		bool		isnull;
+		Jsonb	   *found = DatumGetJsonbP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+
+		document = SPI_palloc(VARSIZE(found));
+		memcpy(document, found, VARSIZE(found));
+	}
+	SPI_finish();
+	return document;
 }
 
 /* Write down that an item became latest, or ceased to be. */

@@ -13,17 +13,11 @@
 #include "item_id.h"
 #include "utils/jsonb.h"
 
-/* What the other versions of a dataset say, read under its lock. */
-typedef struct Siblings
-{
-	bool		newer;			/* is an active, unretracted one newer? */
-	bool		exist;
-	Jsonb	   *newest_document;	/* of the newest of all, deleted ones too */
-} Siblings;
-
 extern void lock_dataset(Datum collection_id, const ParsedId *id);
 extern bool enter_dataset(Datum collection_id, const ParsedId *id, bool may_be_latest);
-extern void read_siblings(Datum collection_id, const ParsedId *id, Siblings *siblings);
+extern void forget_dataset_if_empty(Datum collection_id, const ParsedId *id);
+extern bool has_newer_version(Datum collection_id, const ParsedId *id);
+extern Jsonb *newest_other_version(Datum collection_id, Datum base_id, Datum id);
 extern void record_latest(Datum collection_id, Datum base_id, Datum id, bool latest);
 extern bool superseding(void);
 extern void supersede_pending(void);

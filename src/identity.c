@@ -1,17 +1,201 @@
 /*
  * identity.c
- *		Who makes the changes of this transaction: the database role that
- *		called. SET ROLE counts; SECURITY DEFINER functions on the way do not.
+ *		Who makes the changes of this transaction: see identity.h.
+ *
+ * What a gateway says lives in backend memory, where no setting reaches it, and
+ * ends with the transaction; ROLLBACK TO brings back what was said before.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "access/xlog.h"
+#include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 
 #include "compat.h"
+#include "document.h"
+#include "errors.h"
 #include "identity.h"
 #include "json_build.h"
+
+/* What was said, and in which subtransaction. */
+typedef struct GivenIdentity
+{
+	SubTransactionId subxid;
+	Jsonb	   *identity;
+} GivenIdentity;
+
+/* The last one holds. */
+static List *given_identities = NIL;
+
+PG_FUNCTION_INFO_V1(esgf_set_identity);
+
+/* The end of a transaction ends its identity, be it prepared, too. */
+static void
+on_transaction_end(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PARALLEL_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE)
+		given_identities = NIL;
+}
+
+/* What a subtransaction said goes with it, or becomes its parent's. */
+static void
+on_subtransaction_end(SubXactEvent event, SubTransactionId subxid, SubTransactionId parent, void *arg)
+{
+	ListCell   *cell;
+
+	foreach(cell, given_identities)
+	{
+		GivenIdentity *given = lfirst(cell);
+
+		if (given->subxid != subxid)
+			continue;
+		if (event == SUBXACT_EVENT_ABORT_SUB)
+			given_identities = foreach_delete_current(given_identities, cell);
+		else if (event == SUBXACT_EVENT_COMMIT_SUB)
+			given->subxid = parent;
+	}
+}
+
+/* Refuse an identity for its form. */
+static void
+bad_identity(const char *pointer, const char *problem)
+{
+	ereport(ERROR,
+			(errproblem(PROBLEM_BAD_REQUEST),
+			 errmsg("this is no identity"),
+			 errdetail("%s: %s", pointer, problem),
+			 errhint("An identity is {sub, iss, client_id, principals[], request_id, batch, publisher: {package, version}, auth_policy_id}.")));
+}
+
+/* Check the type of a member of an identity that need not be there. */
+static void
+check_member(const char *name, const JsonbValue *value)
+{
+	static const char *const strings[] = {"sub", "iss", "client_id", "request_id", "batch", "auth_policy_id"};
+
+	for (int i = 0; i < (int) lengthof(strings); i++)
+	{
+		if (strcmp(name, strings[i]) != 0)
+			continue;
+		if (value->type != jbvString && value->type != jbvNull)
+			bad_identity(psprintf("/%s", name), "must be a string");
+		return;
+	}
+	if (strcmp(name, "publisher") == 0)
+	{
+		if (value->type != jbvNull && (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data)))
+			bad_identity("/publisher", "must be an object");
+	}
+	else if (strcmp(name, "principals") != 0)
+		bad_identity(psprintf("/%s", name), "is no member of an identity");
+}
+
+/* Check the principals that a gateway names. */
+static void
+check_principals(const JsonbValue *principals)
+{
+	if (principals->type == jbvNull)
+		return;
+	if (principals->type != jbvBinary || !JsonContainerIsArray(principals->val.binary.data))
+		bad_identity("/principals", "must be an array of strings");
+	for (uint32 i = 0; i < JsonContainerSize(principals->val.binary.data); i++)
+	{
+		JsonbValue *principal = getIthJsonbValueFromContainer(principals->val.binary.data, i);
+
+		if (principal->type != jbvString)
+			bad_identity(psprintf("/principals/%u", i), "must be a string");
+		if (principal->val.string.len >= 5 && memcmp(principal->val.string.val, "role:", 5) == 0)
+			bad_identity(psprintf("/principals/%u", i), "must not begin with role:, which only the database says");
+	}
+}
+
+/* Refuse what is no identity. */
+static void
+check_identity(const Jsonb *identity)
+{
+	JsonbIterator *iterator;
+	JsonbValue	key;
+	JsonbValue	value;
+
+	if (!JB_ROOT_IS_OBJECT(identity))
+		bad_identity("", "must be an object");
+	iterator = JsonbIteratorInit((JsonbContainer *) &identity->root);
+	JsonbIteratorNext(&iterator, &key, true);
+	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
+	{
+		char	   *name = pnstrdup(key.val.string.val, key.val.string.len);
+
+		JsonbIteratorNext(&iterator, &value, true);
+		check_member(name, &value);
+		if (strcmp(name, "principals") == 0)
+			check_principals(&value);
+	}
+	if (!document_get(&identity->root, &value, JSON_PATH(JSON_KEY("sub"))) ||
+		value.type != jbvString || value.val.string.len == 0)
+		bad_identity("/sub", "must be given");
+}
+
+/* Does the caller speak for others? A superuser does not. */
+static bool
+is_gateway(void)
+{
+	Oid			role = GetOuterUserId();
+
+	return !superuser_arg(role) && has_privs_of_role(role, get_role_oid("esgf_stac_gateway", false));
+}
+
+/* What a gateway has said in this transaction, or NULL. */
+static Jsonb *
+given_identity(void)
+{
+	if (given_identities == NIL || !is_gateway())
+		return NULL;
+	return ((GivenIdentity *) llast(given_identities))->identity;
+}
+
+/* Refuse a gateway that does not say for whom it acts. */
+void
+require_identity(void)
+{
+	if (is_gateway() && given_identity() == NULL)
+		ereport(ERROR,
+				(errproblem(PROBLEM_IDENTITY_MISSING),
+				 errmsg("a gateway must say for whom it acts"),
+				 errhint("Call esgf_stac.set_identity() first in the same transaction.")));
+}
+
+/* Remember for whom the rest of this transaction acts. */
+void
+set_transaction_identity(Jsonb *identity)
+{
+	static bool registered = false;
+	MemoryContext old;
+	GivenIdentity *given;
+
+	if (!is_gateway())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("only a gateway acts for others"),
+				 errhint("Members of esgf_stac_gateway may; everybody else is the role that called.")));
+	check_identity(identity);
+	if (!registered)
+	{
+		RegisterXactCallback(on_transaction_end, NULL);
+		RegisterSubXactCallback(on_subtransaction_end, NULL);
+		registered = true;
+	}
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	given = palloc(sizeof(GivenIdentity));
+	given->subxid = GetCurrentSubTransactionId();
+	given->identity = (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(identity));
+	given_identities = lappend(given_identities, given);
+	MemoryContextSwitchTo(old);
+}
 
 /* Add a member whose value is a string. */
 static void
@@ -20,9 +204,9 @@ push_text(JsonbParseState **state, const char *key, const char *value)
 	push_string_member(state, key, value, strlen(value));
 }
 
-/* The identity as events carry it: sub, iss and client_id of the caller. */
-Jsonb *
-current_identity(void)
+/* The identity of the database role that called. */
+static Jsonb *
+role_identity(void)
 {
 	JsonbParseState *state = NULL;
 
@@ -31,4 +215,58 @@ current_identity(void)
 	push_text(&state, "iss", psprintf("postgresql:" UINT64_FORMAT, GetSystemIdentifier()));
 	push_text(&state, "sub", GetUserNameFromId(GetOuterUserId(), false));
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* The identity as events carry it, or 401. */
+Jsonb *
+current_identity(void)
+{
+	require_identity();
+	return given_identity() ? given_identity() : role_identity();
+}
+
+/* A string that a gateway gave beside the identity itself, or NULL. */
+text *
+identity_text(const char *member)
+{
+	Jsonb	   *identity = given_identity();
+	JsonKey		key = {member, strlen(member)};
+	JsonbValue	value;
+
+	if (identity == NULL || !document_get(&identity->root, &value, 1, &key) || value.type != jbvString)
+		return NULL;
+	return cstring_to_text_with_len(value.val.string.val, value.val.string.len);
+}
+
+/* Whose idempotency keys these are: issuer, subject and client. */
+text *
+current_client(void)
+{
+	static const char *const members[] = {"iss", "sub", "client_id"};
+	Jsonb	   *identity = current_identity();
+	JsonbParseState *state = NULL;
+	Jsonb	   *client;
+
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < (int) lengthof(members); i++)
+	{
+		JsonKey		key = {members[i], strlen(members[i])};
+		JsonbValue	value;
+
+		if (!document_get(&identity->root, &value, 1, &key))
+			value.type = jbvNull;
+		pushJsonbValue(&state, WJB_ELEM, &value);
+	}
+	client = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	return cstring_to_text(JsonbToCString(NULL, &client->root, VARSIZE(client)));
+}
+
+/* set_identity(identity): for whom a gateway acts in this transaction. */
+Datum
+esgf_set_identity(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0))
+		bad_identity("", "must be an object");
+	set_transaction_identity(PG_GETARG_JSONB_P(0));
+	PG_RETURN_VOID();
 }

@@ -17,6 +17,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "access.h"
 #include "catalogue.h"
 #include "change.h"
 #include "collection.h"
@@ -185,12 +186,8 @@ complete_document(ItemChange *change)
 static bool
 is_newest(ItemChange *change, bool may_be_latest)
 {
-	Siblings	siblings;
-
-	if (enter_dataset(change->collection_id, &change->id, may_be_latest))
-		return true;
-	read_siblings(change->collection_id, &change->id, &siblings);
-	return !siblings.newer;
+	return enter_dataset(change->collection_id, &change->id, may_be_latest) ||
+		!has_newer_version(change->collection_id, &change->id);
 }
 
 /* The item appears, or comes back: decide whether it is the latest. */
@@ -235,9 +232,9 @@ keep_retracted_assets(ItemChange *change)
 static void
 check_retracted(ItemChange *change)
 {
-	if (!is_set(&change->old, ITEM_RETRACTED) || is_set(&change->new, ITEM_DELETED))
+	if (!is_set(&change->old, ITEM_RETRACTED))
 		return;
-	if (!change->retracted &&
+	if ((!change->retracted || is_set(&change->new, ITEM_DELETED)) &&
 		same_but_for_stamps_and_flags(row_document(&change->old), change->new.document))
 		return;
 	ereport(ERROR,
@@ -320,6 +317,11 @@ before_update_of_active(ItemChange *change)
 
 	row->document = same_column(row, old, ITEM_DOCUMENT) ? row_document(old) : row_document(row);
 	row->document = fill_in_document(row->document, VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection));
+	if (row->document != old->document)
+	{
+		row->document = without_repeated_links(row->document, row_document(old));
+		row->document = without_empty_alternates(row->document);
+	}
 	decide_flags(change);
 	keep_retracted_assets(change);
 	if (is_set(row, ITEM_DELETED))
@@ -403,6 +405,58 @@ name_action(ItemRow *old, ItemRow *new)
 	return "item.updated";
 }
 
+/* The institutions that an item names, or NULL. */
+static Jsonb *
+institution_of(Jsonb *document, const char *path)
+{
+	JsonbValue	value;
+
+	return json_pointer_get(document, path, strlen(path), &value) ? JsonbValueToJsonb(&value) : NULL;
+}
+
+/* Refuse a new version of a dataset that is another institution's. */
+static void
+check_institution(ItemRow *row)
+{
+	text	   *collection = DatumGetTextPP(column(row, ITEM_COLLECTION_ID));
+	CollectionSettings settings;
+	Jsonb	   *other = newest_other_version(column(row, ITEM_COLLECTION_ID), column(row, ITEM_BASE_ID), column(row, ITEM_ID));
+	Jsonb	   *ours;
+	Jsonb	   *theirs;
+
+	if (other == NULL)
+		return;
+	get_collection_settings(VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection), &settings);
+	ours = institution_of(row_document(row), settings.institution_path);
+	theirs = institution_of(other, settings.institution_path);
+	if (ours == NULL ? theirs == NULL : theirs != NULL && documents_equal(ours, theirs))
+		return;
+	ereport(ERROR,
+			(errproblem(PROBLEM_INSTITUTION_DIFFERS), errtable_of("item"),
+			 errmsg("dataset \"%s\" belongs to another institution", TextDatumGetCString(column(row, ITEM_BASE_ID))),
+			 errdetail("%s: must be %s as in the versions before, not %s", settings.institution_path,
+					   theirs ? JsonbToCString(NULL, &theirs->root, VARSIZE(theirs)) : "absent",
+					   ours ? JsonbToCString(NULL, &ours->root, VARSIZE(ours)) : "absent"),
+			 errhint("Publish it under an id of its own.")));
+}
+
+/* Refuse other content under one version of a dataset. */
+static void
+check_content(ItemRow *old, ItemRow *new)
+{
+	ProblemList problems = {0};
+
+	if (same_column(old, new, ITEM_DOCUMENT) || is_administrator())
+		return;
+	find_changed_content(row_document(old), row_document(new), &problems);
+	if (problems.count > 0)
+		ereport(ERROR,
+				(errproblem(PROBLEM_CONTENT_CHANGED), errtable_of("item"),
+				 errmsg("the content of files does not change at one version"),
+				 errdetail_problems(&problems),
+				 errhint("Publish changed files as a new version of the dataset.")));
+}
+
 /* The document of a row that is neither missing nor deleted, or NULL. */
 static Jsonb *
 active_document(ItemRow *row)
@@ -423,7 +477,8 @@ write_item_event(ItemRow *old, ItemRow *new)
 	event.version = DatumGetInt64(column(new, ITEM_VERSION));
 	event.occurred_at = DatumGetTimestampTz(column(new, ITEM_UPDATED));
 	event.reason = new->nulls[ITEM_REASON - 1] ? (Datum) 0 : column(new, ITEM_REASON);
-	event.request = superseding() ? (Datum) 0 : PointerGetDatum(request_under_way);
+	if (!superseding())
+		event.request = PointerGetDatum(request_under_way.as_submitted);
 	if (is_set(new, ITEM_RETRACTED) && !is_set(new, ITEM_DELETED))
 		event.payload = JsonbPGetDatum(published_document(row_document(new)));
 	else if (!is_set(new, ITEM_DELETED))
@@ -467,6 +522,10 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 	if (!superseding() && is_set(&new, ITEM_LATEST) != (old != NULL && is_set(old, ITEM_LATEST)))
 		record_latest(column(&new, ITEM_COLLECTION_ID), column(&new, ITEM_BASE_ID), column(&new, ITEM_ID),
 					  is_set(&new, ITEM_LATEST));
+	if (old == NULL || (is_set(old, ITEM_DELETED) && !is_set(&new, ITEM_DELETED)))
+		check_institution(&new);
+	if (old != NULL)
+		check_content(old, &new);
 	SPI_connect();
 	write_item_event(old, &new);
 	SPI_finish();

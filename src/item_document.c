@@ -204,6 +204,145 @@ with_assets_of(Jsonb *document, const Jsonb *other)
 	return document_finish(edit);
 }
 
+/* Is a value one of the elements of an array, before a certain one? */
+static bool
+array_has(JsonbContainer *array, uint32 before, const JsonbValue *value)
+{
+	for (uint32 i = 0; i < before; i++)
+		if (values_equal(getIthJsonbValueFromContainer(array, i), value))
+			return true;
+	return false;
+}
+
+/* A document without the links that were appended to the old ones and are there already. */
+Jsonb *
+without_repeated_links(Jsonb *document, const Jsonb *old)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue	links;
+	JsonbValue	old_links;
+	JsonbContainer *array;
+	uint32		count;
+	uint32		old_count;
+	bool		repeated = false;
+	DocumentEdit *edit;
+
+	if (!document_get(&document->root, &links, JSON_PATH(JSON_KEY("links"))) ||
+		!document_get(&old->root, &old_links, JSON_PATH(JSON_KEY("links"))) ||
+		links.type != jbvBinary || !JsonContainerIsArray(links.val.binary.data) ||
+		old_links.type != jbvBinary || !JsonContainerIsArray(old_links.val.binary.data))
+		return document;
+	array = links.val.binary.data;
+	count = JsonContainerSize(array);
+	old_count = JsonContainerSize(old_links.val.binary.data);
+	if (count <= old_count)
+		return document;
+
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	for (uint32 i = 0; i < count; i++)
+	{
+		JsonbValue *link = getIthJsonbValueFromContainer(array, i);
+
+		if (i < old_count && !values_equal(link, getIthJsonbValueFromContainer(old_links.val.binary.data, i)))
+			return document;
+		if (i >= old_count && array_has(array, i, link))
+			repeated = true;
+		else
+			pushJsonbValue(&state, WJB_ELEM, link);
+	}
+	if (!repeated)
+		return document;
+	links = *pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	edit = document_edit(document);
+	document_set(edit, &links, JSON_PATH(JSON_KEY("links")));
+	return document_finish(edit);
+}
+
+/* Begin to walk over the members of `assets`; false if it is no object. */
+static bool
+walk_assets(const Jsonb *document, JsonbIterator **iterator)
+{
+	JsonbValue	value;
+
+	if (!document_get(&document->root, &value, JSON_PATH(JSON_KEY("assets"))) ||
+		value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
+		return false;
+	*iterator = JsonbIteratorInit(value.val.binary.data);
+	JsonbIteratorNext(iterator, &value, true);
+	return true;
+}
+
+/* Get the next asset that is an object, and its key. */
+static bool
+next_asset(JsonbIterator **iterator, JsonKey *key, JsonbContainer **asset)
+{
+	JsonbValue	value;
+
+	while (JsonbIteratorNext(iterator, &value, true) == WJB_KEY)
+	{
+		key->data = value.val.string.val;
+		key->len = value.val.string.len;
+		JsonbIteratorNext(iterator, &value, true);
+		if (value.type == jbvBinary && JsonContainerIsObject(value.val.binary.data))
+		{
+			*asset = value.val.binary.data;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A document without `alternate` members that hold nothing, which the schema forbids. */
+Jsonb *
+without_empty_alternates(Jsonb *document)
+{
+	DocumentEdit *edit = NULL;
+	JsonbIterator *iterator;
+	JsonKey		path[3] = {JSON_KEY("assets"), {NULL, 0}, JSON_KEY("alternate")};
+	JsonbContainer *asset;
+	JsonbValue	alternate;
+
+	if (!walk_assets(document, &iterator))
+		return document;
+	while (next_asset(&iterator, &path[1], &asset))
+	{
+		if (!document_get(asset, &alternate, JSON_PATH(JSON_KEY("alternate"))))
+			continue;
+		if (alternate.type != jbvNull &&
+			(alternate.type != jbvBinary || !JsonContainerIsObject(alternate.val.binary.data) ||
+			 JsonContainerSize(alternate.val.binary.data) > 0))
+			continue;
+		if (edit == NULL)
+			edit = document_edit(document);
+		document_remove(edit, 3, path);
+	}
+	return edit ? document_finish(edit) : document;
+}
+
+/* A replacement whose assets keep the alternates that it does not speak of: a publisher knows no replicas. */
+Jsonb *
+keep_alternates(Jsonb *document, const Jsonb *old)
+{
+	DocumentEdit *edit = NULL;
+	JsonbIterator *iterator;
+	JsonKey		path[3] = {JSON_KEY("assets"), {NULL, 0}, JSON_KEY("alternate")};
+	JsonbContainer *asset;
+	JsonbValue	alternate;
+
+	if (!walk_assets(document, &iterator))
+		return document;
+	while (next_asset(&iterator, &path[1], &asset))
+	{
+		if (document_get(asset, &alternate, JSON_PATH(JSON_KEY("alternate"))) ||
+			!document_get(&old->root, &alternate, 3, path))
+			continue;
+		if (edit == NULL)
+			edit = document_edit(document);
+		document_set(edit, &alternate, 3, path);
+	}
+	return edit ? document_finish(edit) : document;
+}
+
 /* A retracted document as readers see it: without its assets. */
 Jsonb *
 published_document(Jsonb *document)
@@ -284,21 +423,13 @@ Datum
 document_nodes(Jsonb *document)
 {
 	NodeList	list = {palloc(sizeof(Datum) * 16), 0, 16};
-	JsonbValue	assets;
-	JsonbValue	value;
 	JsonbIterator *iterator;
+	JsonKey		key;
+	JsonbContainer *asset;
 
-	if (document_get(&document->root, &assets, JSON_PATH(JSON_KEY("assets"))) && assets.type == jbvBinary)
-	{
-		iterator = JsonbIteratorInit(assets.val.binary.data);
-		JsonbIteratorNext(&iterator, &value, true);
-		while (JsonbIteratorNext(&iterator, &value, true) == WJB_KEY)
-		{
-			JsonbIteratorNext(&iterator, &value, true);
-			if (value.type == jbvBinary && JsonContainerIsObject(value.val.binary.data))
-				add_asset_nodes(&list, value.val.binary.data);
-		}
-	}
+	if (walk_assets(document, &iterator))
+		while (next_asset(&iterator, &key, &asset))
+			add_asset_nodes(&list, asset);
 	qsort(list.nodes, list.count, sizeof(Datum), compare_texts);
 	return PointerGetDatum(construct_array(list.nodes, list.count, TEXTOID, -1, false, TYPALIGN_INT));
 }

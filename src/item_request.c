@@ -19,10 +19,23 @@
 #include "document.h"
 #include "errors.h"
 #include "item_document.h"
+#include "identity.h"
 #include "item_request.h"
 #include "json_build.h"
 #include "patch.h"
 #include "stac_item.h"
+
+static const char *const method_names[] = {
+	[METHOD_POST] = "POST",
+	[METHOD_PUT] = "PUT",
+	[METHOD_UPSERT] = "UPSERT",
+	[METHOD_PATCH] = "PATCH",
+	[METHOD_DELETE] = "DELETE",
+	[METHOD_RESTORE] = "RESTORE",
+	[METHOD_RETRACT] = "RETRACT",
+	[METHOD_REINSTATE] = "REINSTATE",
+	[METHOD_CHECK] = "CHECK"
+};
 
 /* The item as it stands, locked. */
 typedef struct CurrentItem
@@ -33,6 +46,21 @@ typedef struct CurrentItem
 	TimestampTz updated;
 	Datum		document;		/* as stored */
 } CurrentItem;
+
+/* Find a method by its name. */
+bool
+find_method(const char *name, int len, Method *method)
+{
+	for (int i = 0; i < (int) lengthof(method_names); i++)
+	{
+		if ((int) strlen(method_names[i]) == len && memcmp(method_names[i], name, len) == 0)
+		{
+			*method = i;
+			return true;
+		}
+	}
+	return false;
+}
 
 /* Refuse a request for an item that is not there. */
 static void
@@ -45,18 +73,25 @@ item_missing(const ItemRequest *request)
 			 errhint("Create it, or look for it in esgf_stac.published_item.")));
 }
 
-/* The id that a document to be created gives itself. */
-static text *
+/* The id that a document gives itself, or NULL. */
+text *
 document_id(Jsonb *document)
 {
-	ProblemList problems = {0};
 	JsonbValue	id;
 
 	if (document_get(&document->root, &id, JSON_PATH(JSON_KEY("id"))) && id.type == jbvString)
 		return cstring_to_text_with_len(id.val.string.val, id.val.string.len);
+	return NULL;
+}
+
+/* Refuse a document to be created that has no id, for all that is wrong with it. */
+static void
+refuse_without_id(Jsonb *document)
+{
+	ProblemList problems = {0};
+
 	check_stac_item(&document->root, &problems);
 	report_problems(&problems, "item", "document is not a STAC item");
-	pg_unreachable();
 }
 
 /* Read and lock the item; the caller has connected to SPI. */
@@ -98,19 +133,26 @@ item_exists(const ItemRequest *request)
 	return run_statement(&statement, values, NULL) == 1;
 }
 
-/* Refuse a request whose precondition does not hold, or that lacks one. */
+/* Refuse a request whose precondition does not hold for the item that is there. */
 static void
-check_preconditions(const ItemRequest *request, const CurrentItem *current, const CollectionSettings *settings)
+check_preconditions(const ItemRequest *request, const CurrentItem *current)
 {
-	if ((request->if_match && *request->if_match != current->version) ||
-		(request->if_unmodified_since && current->updated > *request->if_unmodified_since))
+	if ((request->has_if_match && request->if_match != current->version) ||
+		(request->has_if_unmodified_since && current->updated > request->if_unmodified_since))
 		ereport(ERROR,
 				(errproblem(PROBLEM_VERSION_CONFLICT), errtable_of("item"),
 				 errmsg("item \"%s\" has changed", text_to_cstring(request->item_id)),
 				 errdetail("The current version is " INT64_FORMAT ", of %s.",
 						   current->version, format_time(current->updated)),
 				 errhint("Read it again, and decide whether your change still makes sense.")));
-	if (settings->require_version && !request->if_match && !request->if_unmodified_since)
+}
+
+/* Refuse a request without a precondition where the collection wants one. */
+static void
+require_precondition(const ItemRequest *request, const CollectionSettings *settings)
+{
+	if (settings->require_version && request->method != METHOD_CHECK &&
+		!request->has_if_match && !request->has_if_unmodified_since)
 		ereport(ERROR,
 				(errproblem(PROBLEM_VERSION_REQUIRED), errtable_of("item"),
 				 errmsg("collection \"%s\" wants a version with each change", text_to_cstring(request->collection_id)),
@@ -147,27 +189,85 @@ update_item(const ItemRequest *request, Datum document, bool deleted)
 	run_statement(&statement, values, request->reason ? NULL : "    n");
 }
 
-/* Create an item that is not there, or bring back a deleted one. */
+/* Refuse to create an item of which a version is expected. */
 static void
+check_creation(const ItemRequest *request)
+{
+	if (request->has_if_match && request->if_match != 0)
+		ereport(ERROR,
+				(errproblem(PROBLEM_VERSION_CONFLICT), errtable_of("item"),
+				 errmsg("item \"%s\" does not exist, in no version", text_to_cstring(request->item_id)),
+				 errhint("Leave out if_match, or say 0, to create it.")));
+}
+
+/* Create an item; false if one of that id is active. */
+static bool
 create(const ItemRequest *request)
 {
 	CurrentItem current;
-	ParsedId		id;
+	ParsedId	id;
 
 	while (!item_exists(request))
+	{
+		check_creation(request);
 		if (insert_item(request))
-			return;
+			return true;
+	}
 	parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
 	lock_dataset(PointerGetDatum(request->collection_id), &id);
 	lock_item(request, &current);
 	if (!current.deleted)
+		return false;
+	check_creation(request);
+	update_item(request, JsonbPGetDatum(request->body), false);
+	return true;
+}
+
+/* Create an item that must not be there. */
+static void
+post(const ItemRequest *request)
+{
+	if (!create(request))
 		ereport(ERROR,
 				(errproblem(PROBLEM_ITEM_ALREADY_EXISTS), errtable_of("item"),
 				 errmsg("item \"%s\" exists already in collection \"%s\"",
 						text_to_cstring(request->item_id), text_to_cstring(request->collection_id)),
-				 errdetail("Its version is " INT64_FORMAT ".", current.version),
 				 errhint("Patch or replace it, or publish another version of the dataset.")));
-	update_item(request, JsonbPGetDatum(request->body), false);
+}
+
+/* See whether a condition holds; nothing changes. */
+static void
+check(const ItemRequest *request)
+{
+	CurrentItem current;
+
+	lock_item(request, &current);
+	if (!current.exists || current.deleted)
+	{
+		if (!request->has_if_match || request->if_match != 0)
+			item_missing(request);
+		return;
+	}
+	last_receipt.version = current.version;
+	check_preconditions(request, &current);
+}
+
+/* A replacement, its id filled in where it has none. */
+static Jsonb *
+with_id(Jsonb *document, const text *id)
+{
+	JsonbValue	value;
+	DocumentEdit *edit;
+
+	if (!JB_ROOT_IS_OBJECT(document) ||
+		(document_get(&document->root, &value, JSON_PATH(JSON_KEY("id"))) && value.type != jbvNull))
+		return document;
+	value.type = jbvString;
+	value.val.string.val = VARDATA_ANY(id);
+	value.val.string.len = VARSIZE_ANY_EXHDR(id);
+	edit = document_edit(document);
+	document_set(edit, &value, JSON_PATH(JSON_KEY("id")));
+	return document_finish(edit);
 }
 
 /* Change an item that is there. */
@@ -179,7 +279,9 @@ change(const ItemRequest *request, const CurrentItem *current)
 	switch (request->method)
 	{
 		case METHOD_PUT:
-			update_item(request, JsonbPGetDatum(request->body), false);
+		case METHOD_UPSERT:
+			document = keep_alternates(with_id(request->body, request->item_id), DatumGetJsonbP(current->document));
+			update_item(request, JsonbPGetDatum(document), false);
 			break;
 		case METHOD_PATCH:
 			document = apply_patch(DatumGetJsonbP(current->document), request->body);
@@ -199,6 +301,7 @@ change(const ItemRequest *request, const CurrentItem *current)
 			update_item(request, JsonbPGetDatum(document), false);
 			break;
 		case METHOD_POST:
+		case METHOD_CHECK:
 			pg_unreachable();
 	}
 }
@@ -224,7 +327,8 @@ find_and_change(const ItemRequest *request, const CollectionSettings *settings)
 	if (!current.exists || (current.deleted && request->method != METHOD_RESTORE))
 		item_missing(request);
 	last_receipt.version = current.version;
-	check_preconditions(request, &current, settings);
+	check_preconditions(request, &current);
+	require_precondition(request, settings);
 	if (request->method == METHOD_RESTORE && !current.deleted)
 		ereport(ERROR,
 				(errproblem(PROBLEM_ITEM_ALREADY_EXISTS), errtable_of("item"),
@@ -233,23 +337,152 @@ find_and_change(const ItemRequest *request, const CollectionSettings *settings)
 	change(request, &current);
 }
 
-/* The method and the arguments of a request that has no body, for its event. */
-Jsonb *
+/* Compare strings by their bytes. */
+static int
+compare_bytes(const char *a, int alen, const char *b, int blen)
+{
+	int			result = memcmp(a, b, Min(alen, blen));
+
+	return result ? result : alen - blen;
+}
+
+/* Order requests by their collections. */
+static int
+compare_collections(const ItemRequest *a, const ItemRequest *b)
+{
+	return compare_bytes(VARDATA_ANY(a->collection_id), VARSIZE_ANY_EXHDR(a->collection_id),
+						 VARDATA_ANY(b->collection_id), VARSIZE_ANY_EXHDR(b->collection_id));
+}
+
+/* Order requests by their items. */
+static int
+compare_items(const ListCell *a, const ListCell *b)
+{
+	const ItemRequest *ra = lfirst(a);
+	const ItemRequest *rb = lfirst(b);
+	int			result = compare_collections(ra, rb);
+
+	return result ? result : compare_bytes(VARDATA_ANY(ra->item_id), VARSIZE_ANY_EXHDR(ra->item_id),
+										   VARDATA_ANY(rb->item_id), VARSIZE_ANY_EXHDR(rb->item_id));
+}
+
+/* Order requests by the datasets of their items. */
+static int
+compare_datasets(const ListCell *a, const ListCell *b)
+{
+	const ItemRequest *ra = lfirst(a);
+	const ItemRequest *rb = lfirst(b);
+	ParsedId	ida;
+	ParsedId	idb;
+	int			result = compare_collections(ra, rb);
+
+	parse_item_id(VARDATA_ANY(ra->item_id), VARSIZE_ANY_EXHDR(ra->item_id), &ida);
+	parse_item_id(VARDATA_ANY(rb->item_id), VARSIZE_ANY_EXHDR(rb->item_id), &idb);
+	return result ? result : compare_bytes(ida.id, ida.base_len, idb.id, idb.base_len);
+}
+
+/* May a request create its item, or must none appear meanwhile? */
+static bool
+may_create(const ItemRequest *request)
+{
+	return request->method == METHOD_POST || request->method == METHOD_UPSERT ||
+		(request->method == METHOD_CHECK && request->has_if_match && request->if_match == 0);
+}
+
+/*
+ * Lock what many requests concern, in one order, so that two such calls never
+ * wait for each other: all datasets, made where an item may appear, then all
+ * items. Answers the datasets that were made, for forget_empty_datasets().
+ */
+List *
+lock_items_of_requests(List *requests)
+{
+	List	   *sorted = list_copy(requests);
+	List	   *made = NIL;
+	ListCell   *cell;
+	CurrentItem current;
+
+	list_sort(sorted, compare_datasets);
+	foreach(cell, sorted)
+	{
+		ItemRequest *request = lfirst(cell);
+		Datum		collection = PointerGetDatum(request->collection_id);
+		ParsedId	id;
+
+		parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
+		if (!may_create(request))
+			lock_dataset(collection, &id);
+		else
+		{
+			enter_dataset(collection, &id, false);
+			made = lappend(made, request);
+		}
+	}
+	list_sort(sorted, compare_items);
+	SPI_connect();
+	foreach(cell, sorted)
+		lock_item(lfirst(cell), &current);
+	SPI_finish();
+	return made;
+}
+
+/* Remove the datasets that were made for items which did not appear after all. */
+void
+forget_empty_datasets(List *requests)
+{
+	ListCell   *cell;
+
+	foreach(cell, requests)
+	{
+		ItemRequest *request = lfirst(cell);
+		ParsedId	id;
+
+		parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
+		forget_dataset_if_empty(PointerGetDatum(request->collection_id), &id);
+	}
+}
+
+/* What a request was asked to do, for its event; NULL where the document says it all. */
+static Jsonb *
 describe_request(const ItemRequest *request)
 {
-	static const char *const methods[] = {
-		[METHOD_POST] = "POST", [METHOD_PUT] = "PUT", [METHOD_PATCH] = "PATCH", [METHOD_DELETE] = "DELETE",
-		[METHOD_RESTORE] = "RESTORE", [METHOD_RETRACT] = "RETRACT", [METHOD_REINSTATE] = "REINSTATE"
-	};
 	JsonbParseState *state = NULL;
+	const char *method = method_names[request->method];
 
+	if (request->method == METHOD_PATCH)
+		return request->body;
+	if (request->body)
+		return NULL;
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	if (request->if_match)
-		push_number_member(&state, "if_match", *request->if_match);
-	push_string_member(&state, "method", methods[request->method], strlen(methods[request->method]));
+	if (request->has_if_match)
+		push_number_member(&state, "if_match", request->if_match);
+	push_string_member(&state, "method", method, strlen(method));
 	if (request->reason)
 		push_string_member(&state, "reason", VARDATA_ANY(request->reason), VARSIZE_ANY_EXHDR(request->reason));
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* Do what the method says. */
+static void
+dispatch(ItemRequest *request, const CollectionSettings *settings)
+{
+	switch (request->method)
+	{
+		case METHOD_POST:
+			post(request);
+			last_receipt.created = true;
+			break;
+		case METHOD_CHECK:
+			check(request);
+			break;
+		case METHOD_UPSERT:
+			last_receipt.created = create(request);
+			if (!last_receipt.created)
+				find_and_change(request, settings);
+			break;
+		default:
+			find_and_change(request, settings);
+	}
 }
 
 /* Perform a request and tell what it did. */
@@ -258,28 +491,31 @@ perform_item_request(ItemRequest *request, Receipt *receipt)
 {
 	CollectionSettings settings;
 
-	if (request->method == METHOD_POST)
+	if (request->method == METHOD_POST || (request->method == METHOD_UPSERT && request->item_id == NULL))
+	{
 		request->item_id = document_id(request->body);
+		if (request->item_id == NULL)
+			refuse_without_id(request->body);
+	}
 	else if (request->method == METHOD_PATCH)
 		check_patch_form(request->body);
 	get_writable_catalogue();
+	require_identity();
 	get_collection_settings(VARDATA_ANY(request->collection_id), VARSIZE_ANY_EXHDR(request->collection_id), &settings);
-	if (request->method == METHOD_PATCH)
-		request->body = prepare_patch(request->body, &settings);
 
 	memset(&last_receipt, 0, sizeof(last_receipt));
+	request_under_way.as_submitted = describe_request(request);
+	request_under_way.request_id = request->request_id;
+	if (request->method == METHOD_PATCH)
+		request->body = prepare_patch(request->body, &settings);
 	SPI_connect();
-	request_under_way = request->as_submitted;
 	PG_TRY();
 	{
-		if (request->method == METHOD_POST)
-			create(request);
-		else
-			find_and_change(request, &settings);
+		dispatch(request, &settings);
 	}
 	PG_FINALLY();
 	{
-		request_under_way = NULL;
+		memset(&request_under_way, 0, sizeof(request_under_way));
 	}
 	PG_END_TRY();
 	SPI_finish();

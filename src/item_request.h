@@ -3,7 +3,8 @@
  *		A request to change one item, as a verb or transact() is given it.
  *
  * A precondition names the state that the item must be in: its version
- * (if_match), or the time of its last change (if_unmodified_since).
+ * (if_match; 0: it must not exist), or the time of its last change
+ * (if_unmodified_since).
  */
 #ifndef ESGF_STAC_ITEM_REQUEST_H
 #define ESGF_STAC_ITEM_REQUEST_H
@@ -11,12 +12,21 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 #include "receipt.h"
 #include "utils/jsonb.h"
 
 typedef enum Method
 {
-	METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE, METHOD_RESTORE, METHOD_RETRACT, METHOD_REINSTATE
+	METHOD_POST,
+	METHOD_PUT,
+	METHOD_UPSERT,
+	METHOD_PATCH,
+	METHOD_DELETE,
+	METHOD_RESTORE,
+	METHOD_RETRACT,
+	METHOD_REINSTATE,
+	METHOD_CHECK
 } Method;
 
 typedef struct ItemRequest
@@ -26,12 +36,17 @@ typedef struct ItemRequest
 	text	   *item_id;		/* of a POST: taken from the document */
 	Jsonb	   *body;			/* the document or the patch */
 	text	   *reason;
-	const int64 *if_match;		/* NULL: no such precondition */
-	const TimestampTz *if_unmodified_since;
-	const Jsonb *as_submitted;	/* for the event; NULL where the document says it all */
+	text	   *request_id;
+	bool		has_if_match;
+	int64		if_match;
+	bool		has_if_unmodified_since;
+	TimestampTz if_unmodified_since;
 } ItemRequest;
 
-extern Jsonb *describe_request(const ItemRequest *request);
+extern bool find_method(const char *name, int len, Method *method);
+extern text *document_id(Jsonb *document);
+extern List *lock_items_of_requests(List *requests);
+extern void forget_empty_datasets(List *requests);
 extern void perform_item_request(ItemRequest *request, Receipt *receipt);
 
 #endif							/* ESGF_STAC_ITEM_REQUEST_H */

@@ -10,7 +10,7 @@
 #include "json_build.h"
 
 /* Begin a member. */
-static void
+void
 push_key(JsonbParseState **state, const char *key)
 {
 	JsonbValue	v;

@@ -9,6 +9,7 @@
 
 #include "utils/jsonb.h"
 
+extern void push_key(JsonbParseState **state, const char *key);
 extern void push_string_member(JsonbParseState **state, const char *key, const char *value, int len);
 extern void push_number_member(JsonbParseState **state, const char *key, int64 value);
 

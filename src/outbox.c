@@ -12,6 +12,7 @@
 #include "compat.h"
 #include "identity.h"
 #include "outbox.h"
+#include "receipt.h"
 
 /* A random UUID, version 4 of RFC 9562. */
 static void
@@ -31,13 +32,13 @@ write_event(const Event *event, pg_uuid_t *id)
 {
 	static Statement statement = {
 		"INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at,"
-		" reason, streams, left_streams, request, identity)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-		12, {UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, JSONBOID, TIMESTAMPTZOID,
-		TEXTOID, TEXTARRAYOID, TEXTARRAYOID, JSONBOID, JSONBOID}
+		" reason, streams, left_streams, request, batch, request_id, identity)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+		14, {UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, JSONBOID, TIMESTAMPTZOID,
+		TEXTOID, TEXTARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, JSONBOID}
 	};
-	Datum		values[12];
-	char		nulls[12];
+	Datum		values[14];
+	char		nulls[14];
 
 	make_uuid(id);
 	values[0] = UUIDPGetDatum(id);
@@ -51,11 +52,12 @@ write_event(const Event *event, pg_uuid_t *id)
 	values[8] = event->streams;
 	values[9] = event->left_streams;
 	values[10] = event->request;
-	values[11] = JsonbPGetDatum(current_identity());
-	for (int i = 0; i < 12; i++)
-		nulls[i] = ' ';
-	nulls[5] = event->payload ? ' ' : 'n';
-	for (int i = 7; i <= 10; i++)
-		nulls[i] = values[i] ? ' ' : 'n';
+	values[11] = PointerGetDatum(identity_text("batch"));
+	values[12] = PointerGetDatum(identity_text("request_id"));
+	if (values[12] == (Datum) 0)
+		values[12] = PointerGetDatum(request_under_way.request_id);
+	values[13] = JsonbPGetDatum(current_identity());
+	for (int i = 0; i < 14; i++)
+		nulls[i] = i != 6 && values[i] == (Datum) 0 ? 'n' : ' ';
 	run_statement_as_owner(&statement, values, nulls);
 }

@@ -7,7 +7,7 @@
 #include "receipt.h"
 
 Receipt		last_receipt;
-const Jsonb *request_under_way = NULL;
+RequestUnderWay request_under_way;
 
 /* Write down what was done. */
 void

@@ -14,6 +14,7 @@
 typedef struct Receipt
 {
 	bool		changed;
+	bool		created;		/* where there was no active item before */
 	int64		version;
 	const char *action;			/* the event's type without its first word */
 	pg_uuid_t	event_id;
@@ -22,8 +23,14 @@ typedef struct Receipt
 /* The change that the triggers recorded last; demotions do not count. */
 extern Receipt last_receipt;
 
-/* What the verb under way was asked to do, for its event; or NULL. */
-extern const Jsonb *request_under_way;
+/* What the verb under way was asked to do, for its event. */
+typedef struct RequestUnderWay
+{
+	const Jsonb *as_submitted;	/* NULL: the document says it all, or nobody asked */
+	text	   *request_id;		/* the idempotency key, or NULL */
+} RequestUnderWay;
+
+extern RequestUnderWay request_under_way;
 
 extern void record_receipt(int64 version, const char *action, const pg_uuid_t *event_id);
 

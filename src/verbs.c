@@ -57,23 +57,16 @@ change_item(FunctionCallInfo fcinfo, Method method, int body, int if_match, int 
 {
 	ItemRequest request = {method};
 	Receipt		receipt;
-	int64		version;
 
 	request.collection_id = DatumGetTextPP(required(fcinfo, 0, "collection_id"));
 	request.item_id = DatumGetTextPP(required(fcinfo, 1, "item_id"));
 	if (body)
 		request.body = DatumGetJsonbP(required(fcinfo, body, method == METHOD_PATCH ? "patch" : "document"));
-	if (!PG_ARGISNULL(if_match))
-	{
-		version = PG_GETARG_INT64(if_match);
-		request.if_match = &version;
-	}
+	request.has_if_match = !PG_ARGISNULL(if_match);
+	if (request.has_if_match)
+		request.if_match = PG_GETARG_INT64(if_match);
 	if (reason && !PG_ARGISNULL(reason))
 		request.reason = PG_GETARG_TEXT_PP(reason);
-	if (method == METHOD_PATCH)
-		request.as_submitted = request.body;
-	else if (method != METHOD_PUT)
-		request.as_submitted = describe_request(&request);
 	perform_item_request(&request, &receipt);
 	return receipt_datum(fcinfo, &request, &receipt);
 }

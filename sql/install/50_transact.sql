@@ -1,0 +1,45 @@
+-- Many requests in one call: see src/transact.c.
+
+CREATE TYPE esgf_stac.outcome AS (
+    ordinal int,
+    status int,
+    collection_id text,
+    item_id text,
+    version bigint,
+    changed boolean,
+    action text,
+    event_id uuid,
+    problem jsonb
+);
+COMMENT ON TYPE esgf_stac.outcome IS 'what became of one request of transact: a receipt, or a problem (RFC 9457)';
+
+CREATE FUNCTION esgf_stac.transact(requests jsonb, atomic boolean DEFAULT true, identity jsonb DEFAULT NULL) RETURNS SETOF esgf_stac.outcome
+    AS 'MODULE_PATHNAME', 'esgf_transact' LANGUAGE C ROWS 100;
+COMMENT ON FUNCTION esgf_stac.transact(jsonb, boolean, jsonb) IS
+'perform requests in order, all or nothing; or, if not atomic, each by itself';
+
+CREATE FUNCTION esgf_stac.set_identity(identity jsonb) RETURNS void
+    AS 'MODULE_PATHNAME', 'esgf_set_identity' LANGUAGE C;
+COMMENT ON FUNCTION esgf_stac.set_identity(jsonb) IS
+'a gateway says for whom this transaction acts';
+
+CREATE FUNCTION esgf_stac.history(collection_id text, item_id text)
+    RETURNS TABLE (seq bigint, event_id uuid, type text, version bigint, occurred_at timestamptz, reason text, batch text,
+                   request_id text, request jsonb, identity jsonb, document jsonb)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+    SELECT o.seq, o.id, o.type, o.version, o.occurred_at, o.reason, o.batch, o.request_id, o.request, o.identity, o.payload
+      FROM esgf_stac.outbox o
+     WHERE o.aggregatetype = $1 AND o.aggregateid = $2
+     ORDER BY o.version
+$$;
+COMMENT ON FUNCTION esgf_stac.history(text, text) IS 'what happened to an item, oldest first, as far as the outbox is kept';
+
+REVOKE ALL ON FUNCTION
+    esgf_stac.transact(jsonb, boolean, jsonb),
+    esgf_stac.set_identity(jsonb),
+    esgf_stac.history(text, text)
+FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac.transact(jsonb, boolean, jsonb) TO esgf_stac_writer;
+GRANT EXECUTE ON FUNCTION esgf_stac.set_identity(jsonb) TO esgf_stac_gateway;
+GRANT EXECUTE ON FUNCTION esgf_stac.history(text, text) TO esgf_stac_admin;

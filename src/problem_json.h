@@ -1,0 +1,16 @@
+/*
+ * problem_json.h
+ *		An error as RFC 9457 has it: {type, title, status, detail, instance,
+ *		errors[] {pointer, detail}}.
+ */
+#ifndef ESGF_STAC_PROBLEM_JSON_H
+#define ESGF_STAC_PROBLEM_JSON_H
+
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
+extern int	problem_status(const ErrorData *error);
+extern Jsonb *problem_json(const ErrorData *error, const char *instance);
+
+#endif							/* ESGF_STAC_PROBLEM_JSON_H */

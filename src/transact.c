@@ -1,0 +1,587 @@
+/*
+ * transact.c
+ *		transact(): many requests in one call.
+ *
+ * Turn: a request of the array and what became of it. A refusal is an error
+ * that is an answer to one request (an SQLSTATE with an HTTP status); any other
+ * error ends the call. An idempotency key is a request_id: the same request
+ * under the same key is answered as it was the first time.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "catalogue.h"
+#include "collection.h"
+#include "compat.h"
+#include "document.h"
+#include "errors.h"
+#include "identity.h"
+#include "item_request.h"
+#include "json_build.h"
+#include "problem_json.h"
+#include "stac_format.h"
+
+#define MAX_REQUESTS 1000
+
+typedef struct Turn
+{
+	int			ordinal;		/* from 1 */
+	JsonbValue	source;
+	ItemRequest request;
+	int			status;
+	Receipt		receipt;
+	Jsonb	   *problem;
+} Turn;
+
+PG_FUNCTION_INFO_V1(esgf_transact);
+
+/* Refuse a request for its form. */
+static void pg_attribute_noreturn()
+bad_request(const char *member, const char *problem)
+{
+	ereport(ERROR,
+			(errproblem(PROBLEM_BAD_REQUEST),
+			 errmsg("bad request: \"%s\" %s", member, problem),
+			 errdetail("/%s: %s", member, problem)));
+}
+
+/* A member that must be a string. */
+static text *
+string_member(const char *name, const JsonbValue *value)
+{
+	if (value->type != jbvString)
+		bad_request(name, "must be a string");
+	return cstring_to_text_with_len(value->val.string.val, value->val.string.len);
+}
+
+/* A member that must be a version: a whole number from 0. */
+static int64
+version_member(const char *name, const JsonbValue *value)
+{
+	Datum		version;
+
+	if (value->type != jbvNumeric ||
+		!DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(value->val.numeric),
+										  DirectFunctionCall1(numeric_floor, NumericGetDatum(value->val.numeric)))))
+		bad_request(name, "must be a version");
+	version = DirectFunctionCall1(numeric_int8, NumericGetDatum(value->val.numeric));
+	if (DatumGetInt64(version) < 0)
+		bad_request(name, "must be a version");
+	return DatumGetInt64(version);
+}
+
+/* A member that must be a time. */
+static TimestampTz
+time_member(const char *name, const JsonbValue *value)
+{
+	if (value->type != jbvString || !is_time(value->val.string.val, value->val.string.len))
+		bad_request(name, "must be an RFC 3339 time");
+	return DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
+												   CStringGetDatum(pnstrdup(value->val.string.val, value->val.string.len)),
+												   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+}
+
+/* Read one member of a request; null counts as missing. Answers the method's name too. */
+static void
+read_member(const char *name, const JsonbValue *value, ItemRequest *request, Jsonb **item, Jsonb **patch, text **method)
+{
+	if (strcmp(name, "item") == 0)
+		*item = JsonbValueToJsonb((JsonbValue *) value);
+	else if (value->type == jbvNull && strcmp(name, "method") != 0)
+		return;
+	else if (strcmp(name, "method") == 0)
+		*method = string_member(name, value);
+	else if (strcmp(name, "collection_id") == 0)
+		request->collection_id = string_member(name, value);
+	else if (strcmp(name, "item_id") == 0)
+		request->item_id = string_member(name, value);
+	else if (strcmp(name, "patch") == 0)
+		*patch = JsonbValueToJsonb((JsonbValue *) value);
+	else if (strcmp(name, "reason") == 0)
+		request->reason = string_member(name, value);
+	else if (strcmp(name, "request_id") == 0)
+		request->request_id = string_member(name, value);
+	else if (strcmp(name, "if_match") == 0)
+	{
+		request->has_if_match = true;
+		request->if_match = version_member(name, value);
+	}
+	else
+	{
+		request->has_if_unmodified_since = true;
+		request->if_unmodified_since = time_member(name, value);
+	}
+}
+
+/* Refuse a member that no request has. */
+static void
+check_member_name(const char *name)
+{
+	static const char *const names[] = {
+		"method", "collection_id", "item_id", "item", "patch", "if_match", "if_unmodified_since", "reason", "request_id"
+	};
+
+	for (int i = 0; i < (int) lengthof(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			return;
+	bad_request(name, "is no member of a request");
+}
+
+/* See that a request has the body that its method needs, and the one id. */
+static void
+check_request(ItemRequest *request, Jsonb *item, Jsonb *patch)
+{
+	bool		wants_item = request->method == METHOD_POST || request->method == METHOD_PUT || request->method == METHOD_UPSERT;
+	text	   *own_id;
+
+	if (request->collection_id == NULL)
+		bad_request("collection_id", "is missing");
+	if (request->request_id && VARSIZE_ANY_EXHDR(request->request_id) == 0)
+		bad_request("request_id", "must not be empty");
+	if (wants_item != (item != NULL))
+		bad_request("item", item ? "does not go with this method" : "is missing");
+	if ((request->method == METHOD_PATCH) != (patch != NULL))
+		bad_request("patch", patch ? "does not go with this method" : "is missing");
+	request->body = item ? item : patch;
+	own_id = item ? document_id(item) : NULL;
+	if (request->item_id == NULL)
+		request->item_id = own_id;
+	else if (own_id && (VARSIZE_ANY_EXHDR(own_id) != VARSIZE_ANY_EXHDR(request->item_id) ||
+						memcmp(VARDATA_ANY(own_id), VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(own_id)) != 0))
+		bad_request("item_id", "differs from the item's id");
+	if (request->item_id == NULL && request->method != METHOD_POST && request->method != METHOD_UPSERT)
+		bad_request("item_id", "is missing");
+}
+
+/* Read a request, or refuse it for its form. */
+static void
+read_request(const JsonbValue *source, ItemRequest *request)
+{
+	JsonbIterator *iterator;
+	JsonbValue	key;
+	JsonbValue	value;
+	Jsonb	   *item = NULL;
+	Jsonb	   *patch = NULL;
+	text	   *method = NULL;
+
+	memset(request, 0, sizeof(*request));
+	if (source->type != jbvBinary || !JsonContainerIsObject(source->val.binary.data))
+		ereport(ERROR,
+				(errproblem(PROBLEM_BAD_REQUEST),
+				 errmsg("a request must be an object")));
+	iterator = JsonbIteratorInit(source->val.binary.data);
+	JsonbIteratorNext(&iterator, &key, true);
+	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
+	{
+		char	   *name = pnstrdup(key.val.string.val, key.val.string.len);
+
+		JsonbIteratorNext(&iterator, &value, true);
+		check_member_name(name);
+		read_member(name, &value, request, &item, &patch, &method);
+	}
+	if (method == NULL)
+		bad_request("method", "is missing");
+	if (!find_method(VARDATA_ANY(method), VARSIZE_ANY_EXHDR(method), &request->method))
+		bad_request("method", "is unknown");
+	check_request(request, item, patch);
+}
+
+/* A string of a request under way to be read; NULL where there is none. */
+static text *
+peek_at_string(JsonbContainer *object, int depth, const JsonKey *path)
+{
+	JsonbValue	value;
+
+	if (!document_get(object, &value, depth, path) || value.type != jbvString)
+		return NULL;
+	return cstring_to_text_with_len(value.val.string.val, value.val.string.len);
+}
+
+/*
+ * Find out what a request concerns, as far as it can be told; its form is
+ * judged at its turn. False: no method on an item.
+ */
+static bool
+peek_at_request(const JsonbValue *source, ItemRequest *request)
+{
+	JsonbContainer *object;
+	JsonbValue	value;
+	text	   *method;
+
+	memset(request, 0, sizeof(*request));
+	if (source->type != jbvBinary || !JsonContainerIsObject(source->val.binary.data))
+		return false;
+	object = source->val.binary.data;
+	request->collection_id = peek_at_string(object, JSON_PATH(JSON_KEY("collection_id")));
+	request->item_id = peek_at_string(object, JSON_PATH(JSON_KEY("item_id")));
+	if (request->item_id == NULL)
+		request->item_id = peek_at_string(object, JSON_PATH(JSON_KEY("item"), JSON_KEY("id")));
+	if (document_get(object, &value, JSON_PATH(JSON_KEY("if_match"))) && value.type == jbvNumeric)
+	{
+		request->has_if_match = true;
+		request->if_match = !DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(value.val.numeric),
+															  NumericGetDatum(int64_to_numeric(0))));
+	}
+	method = peek_at_string(object, JSON_PATH(JSON_KEY("method")));
+	return method && find_method(VARDATA_ANY(method), VARSIZE_ANY_EXHDR(method), &request->method) &&
+		request->collection_id && request->item_id;
+}
+
+/* Could there be such an item? */
+static bool
+is_possible(const ItemRequest *request)
+{
+	CollectionSettings settings;
+
+	return find_collection_settings(VARDATA_ANY(request->collection_id), VARSIZE_ANY_EXHDR(request->collection_id), &settings) &&
+		id_problem(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id)) == NULL;
+}
+
+/* Lock all that the requests concern; answers the datasets that were made for it. */
+static List *
+lock_all(Turn *turns, int count)
+{
+	List	   *requests = NIL;
+
+	for (int i = 0; i < count; i++)
+	{
+		ItemRequest *request = palloc(sizeof(ItemRequest));
+
+		if (peek_at_request(&turns[i].source, request) && is_possible(request))
+			requests = lappend(requests, request);
+	}
+	return lock_items_of_requests(requests);
+}
+
+/* What a turn came to, as it is remembered under its idempotency key. */
+static Jsonb *
+outcome_json(const Turn *turn)
+{
+	JsonbParseState *state = NULL;
+	const Receipt *receipt = &turn->receipt;
+	char	   *event_id;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	if (receipt->changed)
+	{
+		event_id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&receipt->event_id)));
+		push_string_member(&state, "action", receipt->action, strlen(receipt->action));
+		push_string_member(&state, "event_id", event_id, strlen(event_id));
+	}
+	push_string_member(&state, "item_id", VARDATA_ANY(turn->request.item_id), VARSIZE_ANY_EXHDR(turn->request.item_id));
+	push_number_member(&state, "status", turn->status);
+	push_number_member(&state, "version", receipt->version);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* A string of a remembered outcome, or NULL. */
+static char *
+remembered_string(const Jsonb *outcome, const char *member)
+{
+	JsonKey		key = {member, strlen(member)};
+	JsonbValue	value;
+
+	return document_get(&outcome->root, &value, 1, &key) ? pnstrdup(value.val.string.val, value.val.string.len) : NULL;
+}
+
+/* A number of a remembered outcome. */
+static int64
+remembered_number(const Jsonb *outcome, const char *member)
+{
+	JsonKey		key = {member, strlen(member)};
+	JsonbValue	value;
+
+	if (!document_get(&outcome->root, &value, 1, &key))
+		elog(ERROR, "remembered outcome has no %s", member);
+	return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(value.val.numeric)));
+}
+
+/* Answer a turn as the same request was answered the first time. */
+static void
+recall_outcome(Turn *turn, const Jsonb *outcome)
+{
+	char	   *event_id = remembered_string(outcome, "event_id");
+
+	turn->status = (int) remembered_number(outcome, "status");
+	turn->receipt.version = remembered_number(outcome, "version");
+	turn->receipt.action = remembered_string(outcome, "action");
+	turn->receipt.changed = turn->receipt.action != NULL;
+	if (event_id)
+		turn->receipt.event_id = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(event_id)));
+	turn->request.item_id = cstring_to_text(remembered_string(outcome, "item_id"));
+}
+
+/* The statement's parameters that name a turn's idempotency key, and its content. */
+static void
+key_parameters(const Turn *turn, Datum *values)
+{
+	Jsonb	   *source = JsonbValueToJsonb((JsonbValue *) &turn->source);
+
+	values[0] = PointerGetDatum(current_client());
+	values[1] = PointerGetDatum(turn->request.request_id);
+	values[2] = PointerGetDatum(cstring_to_text(JsonbToCString(NULL, &source->root, VARSIZE(source))));
+}
+
+/*
+ * Enter a turn's idempotency key before it does anything, so that of two calls
+ * one waits for the other. False: it was there, and the turn is answered.
+ */
+static bool
+enter_key(Turn *turn)
+{
+	static Statement enter = {
+		"INSERT INTO esgf_stac.request (client, request_id, digest) VALUES ($1, $2, pg_catalog.sha256($3))"
+		" ON CONFLICT (client, request_id) DO NOTHING",
+		3, {TEXTOID, TEXTOID, BYTEAOID}
+	};
+	static Statement look = {
+		"SELECT outcome FROM esgf_stac.request WHERE client OPERATOR(pg_catalog.=) $1"
+		" AND request_id OPERATOR(pg_catalog.=) $2 AND digest OPERATOR(pg_catalog.=) pg_catalog.sha256($3)",
+		3, {TEXTOID, TEXTOID, BYTEAOID}
+	};
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		values[3];
+	bool		entered;
+	bool		isnull;
+	Datum		outcome;
+
+	key_parameters(turn, values);
+	SPI_connect();
+	entered = run_statement_as_owner(&enter, values, NULL) == 1;
+	if (!entered)
+	{
+		if (run_statement_as_owner(&look, values, NULL) == 0)
+			ereport(ERROR,
+					(errproblem(PROBLEM_REQUEST_ID_REUSED), errtable_of("request"),
+					 errmsg("request_id \"%s\" belongs to another request", text_to_cstring(turn->request.request_id)),
+					 errhint("An idempotency key goes with one body: give each new request a new one.")));
+		outcome = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+		MemoryContextSwitchTo(caller);
+		recall_outcome(turn, DatumGetJsonbP(outcome));
+	}
+	SPI_finish();
+	return entered;
+}
+
+/* Remember a turn's outcome under its key. */
+static void
+remember_outcome(const Turn *turn)
+{
+	static Statement statement = {
+		"UPDATE esgf_stac.request SET outcome = $3 WHERE client OPERATOR(pg_catalog.=) $1"
+		" AND request_id OPERATOR(pg_catalog.=) $2",
+		3, {TEXTOID, TEXTOID, JSONBOID}
+	};
+	Datum		values[3] = {PointerGetDatum(current_client()), PointerGetDatum(turn->request.request_id),
+	JsonbPGetDatum(outcome_json(turn))};
+
+	SPI_connect();
+	run_statement_as_owner(&statement, values, NULL);
+	SPI_finish();
+}
+
+/* Take one turn; a refusal is an error. */
+static void
+take_turn(Turn *turn)
+{
+	CHECK_FOR_INTERRUPTS();
+	read_request(&turn->source, &turn->request);
+	if (turn->request.request_id && !enter_key(turn))
+		return;
+	perform_item_request(&turn->request, &turn->receipt);
+	turn->status = turn->receipt.created ? 201 : 200;
+	if (turn->request.request_id)
+		remember_outcome(turn);
+}
+
+/* Append text to a URL's path; what is not plain is percent-encoded. */
+static void
+append_url_segment(StringInfo url, const text *segment)
+{
+	for (const char *c = VARDATA_ANY(segment); c < VARDATA_ANY(segment) + VARSIZE_ANY_EXHDR(segment); c++)
+	{
+		if (isalnum((unsigned char) *c) || strchr("-._~:", *c))
+			appendStringInfoChar(url, *c);
+		else
+			appendStringInfo(url, "%%%02X", (unsigned char) *c);
+	}
+}
+
+/* What a problem is about, as a reference to a resource. */
+static char *
+turn_instance(const Turn *turn)
+{
+	StringInfoData instance;
+	ItemRequest request;
+
+	peek_at_request(&turn->source, &request);
+	if (request.collection_id == NULL || request.item_id == NULL)
+		return psprintf("/requests/%d", turn->ordinal);
+	initStringInfo(&instance);
+	appendStringInfoString(&instance, "/collections/");
+	append_url_segment(&instance, request.collection_id);
+	appendStringInfoString(&instance, "/items/");
+	append_url_segment(&instance, request.item_id);
+	return instance.data;
+}
+
+/*
+ * Take turns from first to before end in one subtransaction. Answers the first
+ * that is refused, its problem noted and all of them undone; end if none is.
+ */
+static int
+take_turns(Turn *turns, int first, int end)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile int current = first;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		for (; current < end; current++)
+			take_turn(&turns[current]);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (problem_status(error) == 0)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		turns[current].status = problem_status(error);
+		turns[current].problem = problem_json(error, turn_instance(&turns[current]));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return current;
+}
+
+/*
+ * Take all turns, each of which stands alone. Most calls meet no refusal, and
+ * many subtransactions slow every backend: so as many turns as will go are
+ * taken in one, and only those before a refusal are taken again.
+ */
+static void
+take_turns_apart(Turn *turns, int count)
+{
+	int			first = 0;
+
+	while (first < count)
+	{
+		int			end = count;
+		int			refused;
+
+		while (first < end && (refused = take_turns(turns, first, end)) < end)
+			end = refused;
+		first = end + 1;
+	}
+}
+
+/* Answer with one row for each turn. */
+static void
+return_outcomes(FunctionCallInfo fcinfo, const Turn *turns, int count)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < count; i++)
+	{
+		const Turn *turn = &turns[i];
+		const Receipt *receipt = &turn->receipt;
+		bool		refused = turn->problem != NULL;
+		ItemRequest request;
+		Datum		values[9];
+		bool		nulls[9];
+
+		/* A refused request may not have been read to its end. */
+		if (refused)
+			peek_at_request(&turn->source, &request);
+		else
+			request = turn->request;
+		values[0] = Int32GetDatum(turn->ordinal);
+		values[1] = Int32GetDatum(turn->status);
+		values[2] = PointerGetDatum(request.collection_id);
+		values[3] = PointerGetDatum(request.item_id);
+		values[4] = Int64GetDatum(receipt->version);
+		values[5] = BoolGetDatum(receipt->changed);
+		values[6] = receipt->changed ? CStringGetTextDatum(receipt->action) : (Datum) 0;
+		values[7] = UUIDPGetDatum(&receipt->event_id);
+		values[8] = PointerGetDatum(turn->problem);
+		nulls[0] = nulls[1] = false;
+		nulls[2] = values[2] == (Datum) 0;
+		nulls[3] = values[3] == (Datum) 0;
+		nulls[4] = refused || receipt->version == 0;
+		nulls[5] = refused;
+		nulls[6] = nulls[7] = refused || !receipt->changed;
+		nulls[8] = !refused;
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+}
+
+/* The requests as turns, or 400 for the whole call. */
+static Turn *
+read_turns(const Jsonb *requests, int *count)
+{
+	Turn	   *turns;
+
+	if (requests == NULL || !JB_ROOT_IS_ARRAY(requests) || JB_ROOT_IS_SCALAR(requests) ||
+		JB_ROOT_COUNT(requests) > MAX_REQUESTS)
+		ereport(ERROR,
+				(errproblem(PROBLEM_BAD_REQUEST),
+				 errmsg("requests must be an array of at most %d", MAX_REQUESTS)));
+	*count = JB_ROOT_COUNT(requests);
+	turns = palloc0(sizeof(Turn) * Max(1, *count));
+	for (int i = 0; i < *count; i++)
+	{
+		turns[i].ordinal = i + 1;
+		turns[i].source = *getIthJsonbValueFromContainer((JsonbContainer *) &requests->root, i);
+	}
+	return turns;
+}
+
+/* transact(requests, atomic, identity) */
+Datum
+esgf_transact(PG_FUNCTION_ARGS)
+{
+	Turn	   *turns;
+	int			count;
+	List	   *made;
+
+	if (!PG_ARGISNULL(2))
+		set_transaction_identity(PG_GETARG_JSONB_P(2));
+	turns = read_turns(PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), &count);
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errproblem(PROBLEM_BAD_REQUEST),
+				 errmsg("argument \"%s\" must not be null", "atomic")));
+	get_writable_catalogue();
+	require_identity();
+	made = lock_all(turns, count);
+	if (PG_GETARG_BOOL(1))
+		for (int i = 0; i < count; i++)
+			take_turn(&turns[i]);
+	else
+		take_turns_apart(turns, count);
+	forget_empty_datasets(made);
+	return_outcomes(fcinfo, turns, count);
+	return (Datum) 0;
+}
