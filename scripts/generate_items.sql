@@ -38,7 +38,7 @@ INSERT INTO source (source_id, institution_id, institution, description, source_
     ('CanESM5', 'CCCma', 'Canadian Centre for Climate Modelling and Analysis, Environment and Climate Change Canada, Victoria, BC V8P 5C2, Canada', 'CanESM5 (2019)', '{AOGCM}', 'gn', '500 km', 2, 1, 'esgf-node.ornl.gov'),
     ('CESM2', 'NCAR', 'National Center for Atmospheric Research, Climate and Global Dynamics Laboratory, 1850 Table Mesa Drive, Boulder, CO 80305, USA', 'CESM2 (2017)', '{AOGCM,BGC}', 'gn', '100 km', 1, 1, 'esgf-node.ornl.gov'),
     ('GISS-E2-1-G', 'NASA-GISS', 'Goddard Institute for Space Studies, New York, NY 10025, USA', 'GISS-E2.1G (2019)', '{AOGCM}', 'gn', '250 km', 1, 2, 'eagle.alcf.anl.gov'),
-    ('EC-Earth3-AerChem', 'EC-Earth-Consortium', 'AEMET, Spain; BSC, Spain; CNR-ISAC, Italy; DMI, Denmark; ENEA, Italy; FMI, Finland; KNMI, The Netherlands; LU, Sweden; SMHI, Sweden; UCLouvain, Belgium', 'EC-Earth3-AerChem (2019)', '{AOGCM,AER,CHEM}', 'gn', '100 km', 1, 1, 'eagle.alcf.anl.gov'),
+    ('BCC-ESM1', 'BCC', 'Beijing Climate Center, Beijing 100081, China', 'BCC-ESM 1 (2017)', '{AOGCM,AER,CHEM}', 'gn', '250 km', 1, 1, 'eagle.alcf.anl.gov'),
     ('ACCESS-ESM1-5', 'CSIRO', 'Commonwealth Scientific and Industrial Research Organisation, Aspendale, Victoria 3195, Australia', 'ACCESS-ESM1.5 (2019)', '{AOGCM}', 'gn', '250 km', 1, 1, 'esgf.nci.org.au');
 
 CREATE TABLE experiment (number serial, experiment_id text, activity_id text, experiment text, first_year int, last_year int);

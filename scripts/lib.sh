@@ -48,16 +48,15 @@ signal_processes() {
 remove_temp() {
 	local i file shared_memory
 	# Interrupted, initdb would remove the file that names its shared memory.
-	signal_processes KILL /initdb || true
-	[ -z "$job" ] || kill -TERM -- "-$job" 2>/dev/null || true
+	signal_processes KILL /initdb
+	[ -z "$job" ] || kill -TERM -- "-$job" 2>/dev/null
 	for i in {1..50}; do
 		signal_processes QUIT || break
-		[ "$i" -lt 50 ] || signal_processes KILL || true
+		[ "$i" -lt 50 ] || signal_processes KILL
 		sleep 0.1
 	done
 	find "$temp" -name postmaster.pid | while IFS= read -r file; do
-		read -r _ shared_memory < <(sed -n 7p "$file") || continue
-		ipcrm -m "$shared_memory" 2>/dev/null || true
+		read -r _ shared_memory < <(sed -n 7p "$file") && ipcrm -m "$shared_memory" 2>/dev/null
 	done
 	cd /
 	rm -rf "$temp"
@@ -65,6 +64,7 @@ remove_temp() {
 
 cleanup() {
 	local status=$?
+	set +e
 	trap '' INT TERM HUP
 	trap - EXIT
 	[ -z "$cluster_snippet" ] || allow_clusters

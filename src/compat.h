@@ -21,4 +21,9 @@
 #define backend_local_xid() (MyProc->lxid)
 #endif
 
+/* 18 says before the declaration that a function does not return. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 #endif							/* ESGF_STAC_COMPAT_H */

@@ -79,7 +79,7 @@ operation_detail(const Operation *operation)
 }
 
 /* Refuse a patch for its form. */
-static void pg_attribute_noreturn()
+pg_noreturn static void
 bad_patch(const Operation *operation, const char *problem)
 {
 	ereport(ERROR,
@@ -89,7 +89,7 @@ bad_patch(const Operation *operation, const char *problem)
 }
 
 /* Refuse a patch for the state of the document. */
-static void pg_attribute_noreturn()
+pg_noreturn static void
 does_not_apply(const Operation *operation, const char *problem)
 {
 	ereport(ERROR,
