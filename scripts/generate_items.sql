@@ -14,7 +14,7 @@
 -- middle, 15 KB at the ninth decile, 50 KB at most.
 
 CREATE SCHEMA generator;
-SET LOCAL search_path = generator, pg_catalog;
+SET search_path = generator, pg_catalog;
 
 CREATE TABLE node (node text PRIMARY KEY, prefix text NOT NULL, globus_endpoint uuid);
 INSERT INTO node VALUES

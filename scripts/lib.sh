@@ -73,9 +73,10 @@ cleanup() {
 }
 temp=$(mktemp -d -t esgf_stac.XXXXXX)
 trap cleanup EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
+for name in HUP INT TERM; do
+	# shellcheck disable=SC2064 # the name of now
+	trap "say; say 'stopped by SIG$name: clearing up'; exit $((128 + $(kill -l $name)))" "$name"
+done
 
 # Run a long command in a process group of its own, so that a signal to us is
 # obeyed at once and ends the whole group.
@@ -144,7 +145,8 @@ update_package_lists() {
 # What scripts/demo needs beside the base system, and what scripts/test adds.
 demo_packages() { echo "postgresql-$major" "postgresql-server-dev-$major" libpq-dev gcc libc6-dev make; }
 test_packages() {
-	echo "postgresql-$major-pgtap" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl clang shellcheck
+	echo "postgresql-$major-pgtap" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl clang g++ nlohmann-json3-dev shellcheck \
+		g++ nlohmann-json3-dev python3-pip # the last three for the oracles of test/oracle
 }
 
 # Debian makes and starts a cluster when its server is installed; not for us.

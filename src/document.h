@@ -38,8 +38,8 @@ extern bool documents_equal(const Jsonb *a, const Jsonb *b);
 extern bool values_equal(const JsonbValue *a, const JsonbValue *b);
 
 /*
- * The value at a path of object members, at least one; false if it is absent. The value
- * points into the container.
+ * The value at a path of object members, at least one; false if it is absent.
+ * The value points into the container.
  */
 extern bool document_get(const JsonbContainer *container, JsonbValue *value,
 						 int depth, const JsonKey *path);

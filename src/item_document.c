@@ -235,6 +235,7 @@ without_repeated_links(Jsonb *document, const Jsonb *old)
 	uint32		count;
 	uint32		old_count;
 	bool		repeated = false;
+	Jsonb	   *kept;
 	DocumentEdit *edit;
 
 	if (!document_get(&document->root, &links, JSON_PATH(JSON_KEY("links"))) ||
@@ -262,7 +263,9 @@ without_repeated_links(Jsonb *document, const Jsonb *old)
 	}
 	if (!repeated)
 		return document;
-	links = *pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	kept = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	links.val.binary.data = &kept->root;
+	links.val.binary.len = VARSIZE(kept) - VARHDRSZ;
 	edit = document_edit(document);
 	document_set(edit, &links, JSON_PATH(JSON_KEY("links")));
 	return document_finish(edit);

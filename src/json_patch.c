@@ -49,16 +49,16 @@ typedef struct Operation
 	JsonbSlice	value;
 } Operation;
 
-/* Append a member of an operation to the text about it, cut to a readable length. */
+/* Append a member of an operation to the detail, cut to a readable length. */
 static void
-describe_member(StringInfo text, const char *name, const JsonbSlice *member)
+describe_member(StringInfo detail, const char *name, const JsonbSlice *member)
 {
 	int			len;
 
 	if (member->type != JENTRY_ISSTRING)
 		return;
 	len = pg_mbcharcliplen(member->data, member->len, DETAIL_CHARACTERS);
-	appendStringInfo(text, "%s %s \"%.*s%s\"", text->data[text->len - 1] == ':' ? "" : ",",
+	appendStringInfo(detail, "%s %s \"%.*s%s\"", detail->data[detail->len - 1] == ':' ? "" : ",",
 					 name, len, member->data, len < (int) member->len ? "..." : "");
 }
 
@@ -66,16 +66,16 @@ describe_member(StringInfo text, const char *name, const JsonbSlice *member)
 static int
 operation_detail(const Operation *operation)
 {
-	StringInfoData text;
+	StringInfoData detail;
 
-	initStringInfo(&text);
-	appendStringInfo(&text, "Operation %u:", operation->index);
-	describe_member(&text, "op", &operation->op);
-	describe_member(&text, "path", &operation->path);
-	describe_member(&text, "from", &operation->from);
-	if (text.data[text.len - 1] == ':')
-		text.data[text.len - 1] = '\0';
-	return errdetail("%s.", text.data);
+	initStringInfo(&detail);
+	appendStringInfo(&detail, "Operation %u:", operation->index);
+	describe_member(&detail, "op", &operation->op);
+	describe_member(&detail, "path", &operation->path);
+	describe_member(&detail, "from", &operation->from);
+	if (detail.data[detail.len - 1] == ':')
+		detail.data[detail.len - 1] = '\0';
+	return errdetail("%s.", detail.data);
 }
 
 /* Refuse a patch for its form. */
@@ -102,9 +102,7 @@ does_not_apply(const Operation *operation, const char *problem)
 static void
 read_operation(const JsonbSlice *source, uint32 index, Operation *operation)
 {
-	const JsonbContainer *object;
-	JsonbCursor keys;
-	JsonbCursor values;
+	MemberCursor member;
 
 	operation->index = index;
 	operation->op.type = operation->path.type = ABSENT;
@@ -112,24 +110,19 @@ read_operation(const JsonbSlice *source, uint32 index, Operation *operation)
 	if (!slice_is_object(source))
 		bad_patch(operation, "an operation is an object");
 
-	object = slice_container(source);
-	cursor_init(&keys, object, 0);
-	cursor_init(&values, object, JsonContainerSize(object));
-	for (uint32 i = 0; i < JsonContainerSize(object); i++)
+	members_init(&member, slice_container(source));
+	while (members_next(&member))
 	{
-		JsonbSlice	key;
-		JsonbSlice	value;
+		const JsonbSlice *key = &member.key;
 
-		cursor_next(&keys, &key);
-		cursor_next(&values, &value);
-		if (key.len == 2 && memcmp(key.data, "op", 2) == 0)
-			operation->op = value;
-		else if (key.len == 4 && memcmp(key.data, "path", 4) == 0)
-			operation->path = value;
-		else if (key.len == 4 && memcmp(key.data, "from", 4) == 0)
-			operation->from = value;
-		else if (key.len == 5 && memcmp(key.data, "value", 5) == 0)
-			operation->value = value;
+		if (key->len == 2 && memcmp(key->data, "op", 2) == 0)
+			operation->op = member.value;
+		else if (key->len == 4 && memcmp(key->data, "path", 4) == 0)
+			operation->path = member.value;
+		else if (key->len == 4 && memcmp(key->data, "from", 4) == 0)
+			operation->from = member.value;
+		else if (key->len == 5 && memcmp(key->data, "value", 5) == 0)
+			operation->value = member.value;
 	}
 
 	if (operation->op.type != JENTRY_ISSTRING)

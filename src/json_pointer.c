@@ -11,13 +11,13 @@
 
 /* What is wrong with the form of a pointer; NULL if nothing is. */
 const char *
-pointer_problem(const JsonbSlice *text)
+pointer_problem(const JsonbSlice *string)
 {
-	const char *end = text->data + text->len;
+	const char *end = string->data + string->len;
 
-	if (text->len > 0 && text->data[0] != '/')
+	if (string->len > 0 && string->data[0] != '/')
 		return "a JSON pointer is empty or begins with \"/\"";
-	for (const char *at = text->data; at < end; at++)
+	for (const char *at = string->data; at < end; at++)
 	{
 		if (*at != '~')
 			continue;
@@ -77,9 +77,9 @@ token_to_index(const JsonbSlice *token, uint32 *index)
 
 /* Follow a pointer; false if it leads nowhere. */
 static bool
-resolve_pointer(const Jsonb *document, const JsonbSlice *text, JsonbSlice *value)
+resolve_pointer(const Jsonb *document, const JsonbSlice *string, JsonbSlice *value)
 {
-	const char *problem = pointer_problem(text);
+	const char *problem = pointer_problem(string);
 	const JsonbContainer *container;
 	JsonPointer pointer;
 	JsonbSlice	token;
@@ -91,7 +91,7 @@ resolve_pointer(const Jsonb *document, const JsonbSlice *text, JsonbSlice *value
 				 errmsg("%s", problem)));
 
 	slice_of_jsonb(document, value);
-	for (pointer_init(&pointer, text); !pointer_at_end(&pointer);)
+	for (pointer_init(&pointer, string); !pointer_at_end(&pointer);)
 	{
 		pointer_next(&pointer, &token);
 		if (value->type != JENTRY_ISCONTAINER)
@@ -115,10 +115,10 @@ resolve_pointer(const Jsonb *document, const JsonbSlice *text, JsonbSlice *value
 bool
 json_pointer_get(const Jsonb *document, const char *pointer, int len, JsonbValue *value)
 {
-	JsonbSlice	text = {JENTRY_ISSTRING, len, pointer};
+	JsonbSlice	string = {JENTRY_ISSTRING, len, pointer};
 	JsonbSlice	slice;
 
-	if (!resolve_pointer(document, &text, &slice))
+	if (!resolve_pointer(document, &string, &slice))
 		return false;
 	slice_to_value(&slice, value);
 	return true;

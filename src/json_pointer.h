@@ -19,10 +19,10 @@ typedef struct JsonPointer
 
 /* Start at the beginning of a pointer that was checked. */
 static inline void
-pointer_init(JsonPointer *pointer, const JsonbSlice *text)
+pointer_init(JsonPointer *pointer, const JsonbSlice *string)
 {
-	pointer->next = text->data;
-	pointer->end = text->data + text->len;
+	pointer->next = string->data;
+	pointer->end = string->data + string->len;
 }
 
 static inline bool
@@ -31,7 +31,7 @@ pointer_at_end(const JsonPointer *pointer)
 	return pointer->next == pointer->end;
 }
 
-extern const char *pointer_problem(const JsonbSlice *text);
+extern const char *pointer_problem(const JsonbSlice *string);
 extern void pointer_next(JsonPointer *pointer, JsonbSlice *token);
 extern bool token_is_end(const JsonbSlice *token);
 extern bool token_to_index(const JsonbSlice *token, uint32 *index);

@@ -225,7 +225,7 @@ next_members(Diff *diff, DiffLevel *level, DiffPair *pair)
 	while (level->ahas || level->bhas)
 	{
 		int			order = !level->ahas ? 1 : !level->bhas ? -1 :
-			compare_keys(a->key.data, a->key.len, b->key.data, b->key.len);
+		compare_keys(a->key.data, a->key.len, b->key.data, b->key.len);
 
 		if (order < 0)
 			note_child(diff, &remove_name, &a->key, 0, NULL);

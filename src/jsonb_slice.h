@@ -128,7 +128,7 @@ static inline uint32
 same_of_child(const JsonbContainer *container, uint32 same, const JsonbSlice *child)
 {
 	uint32		data = offsetof(JsonbContainer, children) +
-		container_entries(container) * sizeof(JEntry);
+	container_entries(container) * sizeof(JEntry);
 	uint32		start;
 
 	if (same <= data || child->len == 0)

@@ -66,20 +66,24 @@ string_member(const char *name, const JsonbValue *value)
 	return cstring_to_text_with_len(value->val.string.val, value->val.string.len);
 }
 
-/* A member that must be a version: a whole number from 0. */
+/* Is a number a whole one from 0, as versions are? */
+static bool
+is_version(Numeric number)
+{
+	Datum		value = NumericGetDatum(number);
+
+	return DatumGetBool(DirectFunctionCall2(numeric_eq, value, DirectFunctionCall1(numeric_floor, value))) &&
+		DatumGetBool(DirectFunctionCall2(numeric_ge, value, NumericGetDatum(int64_to_numeric(0)))) &&
+		DatumGetBool(DirectFunctionCall2(numeric_le, value, NumericGetDatum(int64_to_numeric(PG_INT64_MAX))));
+}
+
+/* A member that must be a version. */
 static int64
 version_member(const char *name, const JsonbValue *value)
 {
-	Datum		version;
-
-	if (value->type != jbvNumeric ||
-		!DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(value->val.numeric),
-										  DirectFunctionCall1(numeric_floor, NumericGetDatum(value->val.numeric)))))
+	if (value->type != jbvNumeric || !is_version(value->val.numeric))
 		bad_request(name, "must be a version");
-	version = DirectFunctionCall1(numeric_int8, NumericGetDatum(value->val.numeric));
-	if (DatumGetInt64(version) < 0)
-		bad_request(name, "must be a version");
-	return DatumGetInt64(version);
+	return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(value->val.numeric)));
 }
 
 /* A member that must be a time. */

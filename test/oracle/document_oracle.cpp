@@ -121,10 +121,7 @@ random_pointer(const json &document)
 	return chosen.to_string();
 }
 
-struct Refusal
-{
-	const char *sqlstate;
-};
+struct DoesNotApply {};
 
 /* RFC 6902 adds to objects and arrays only; the library also tries others. */
 static json
@@ -137,7 +134,7 @@ add(const json &document, const std::string &path, const json &value)
 		pointer		parent = at.parent_pointer();
 
 		if (document.contains(parent) && !document.at(parent).is_structured())
-			throw Refusal {"PT409"};
+			throw DoesNotApply();
 	}
 	return document.patch(json::array({{{"op", "add"}, {"path", path}, {"value", value}}}));
 }
@@ -147,7 +144,7 @@ static json
 remove(const json &document, const std::string &path)
 {
 	if (path.empty() || !document.contains(pointer(path)))
-		throw Refusal {"PT409"};
+		throw DoesNotApply();
 	return document.patch(json::array({{{"op", "remove"}, {"path", path}}}));
 }
 
@@ -245,6 +242,27 @@ print(const std::string &text, char end)
 	std::cout << end;
 }
 
+/* Apply an operation to a document: the SQLSTATE of its refusal, or nothing. */
+static std::string
+try_operation(json &document, const json &operation)
+{
+	if (moves_into_itself(operation))
+		return "PT400";
+	try
+	{
+		document = apply_operation(document, operation);
+	}
+	catch (const json::exception &)
+	{
+		return "PT409";
+	}
+	catch (const DoesNotApply &)
+	{
+		return "PT409";
+	}
+	return "";
+}
+
 /* Another document, often a relative of the first. */
 static std::string
 random_relative(const json &document)
@@ -254,15 +272,52 @@ random_relative(const json &document)
 	if (below(3) == 0)
 		return random_text(3);
 	for (size_t n = below(4); n-- > 0;)
-	{
-		try
-		{
-			changed = apply_operation(changed, json::parse(random_operation(changed)));
-		}
-		catch (const json::exception &) {}
-		catch (const Refusal &) {}
-	}
+		try_operation(changed, json::parse(random_operation(changed)));
 	return changed.dump();
+}
+
+struct Patch
+{
+	std::string operations;
+	json		result;
+	std::string sqlstate;
+};
+
+/* A few operations, of which some may not apply, or be malformed. */
+static Patch
+random_patch(const json &document)
+{
+	Patch		patch = {"", document, ""};
+
+	for (size_t n = below(6); n-- > 0;)
+	{
+		bool		malformed = below(80) == 0;
+		std::string text = malformed ? malformed_operation() : random_operation(patch.result);
+		std::string refusal = "PT400";
+
+		if (!malformed)
+			refusal = try_operation(patch.result, json::parse(text));
+		if (refusal == "PT400" || patch.sqlstate.empty())
+			patch.sqlstate = refusal;
+		patch.operations += (patch.operations.empty() ? "" : ",") + text;
+	}
+	return patch;
+}
+
+/* Many operations, all of which apply. */
+static Patch
+long_patch(const json &document)
+{
+	Patch		patch = {"", document, ""};
+
+	for (int n = 60; n-- > 0 && patch.result.dump().size() < 2000;)
+	{
+		std::string text = random_operation(patch.result);
+
+		if (try_operation(patch.result, json::parse(text)).empty())
+			patch.operations += (patch.operations.empty() ? "" : ",") + text;
+	}
+	return patch;
 }
 
 static void
@@ -273,49 +328,20 @@ print_triple()
 	std::string target_text = random_relative(source);
 	json		target = json::parse(target_text);
 	json		merged = source;
-	json		patched = source;
-	std::string operations;
-	const char *sqlstate = nullptr;
-	bool		malformed = false;
+	Patch		patch = below(50) == 0 ? long_patch(source) : random_patch(source);
 
 	merged.merge_patch(target);
-	for (size_t n = below(6); n-- > 0;)
-	{
-		bool		wrong = below(80) == 0;
-		std::string text = wrong ? malformed_operation() : random_operation(patched);
-		json		operation = json::parse(text);
-
-		operations += (operations.empty() ? "" : ",") + text;
-		malformed = malformed || wrong || moves_into_itself(operation);
-		if (malformed || sqlstate != nullptr)
-			continue;
-		try
-		{
-			patched = apply_operation(patched, operation);
-		}
-		catch (const json::exception &)
-		{
-			sqlstate = "PT409";
-		}
-		catch (const Refusal &refusal)
-		{
-			sqlstate = refusal.sqlstate;
-		}
-	}
-	if (malformed)
-		sqlstate = "PT400";
-
 	print(source_text, '\t');
 	print(target_text, '\t');
 	print(merged.dump(), '\t');
-	print("[" + operations + "]", '\t');
-	if (sqlstate == nullptr)
+	print("[" + patch.operations + "]", '\t');
+	if (patch.sqlstate.empty())
 	{
-		print(patched.dump(), '\t');
+		print(patch.result.dump(), '\t');
 		std::cout << "\\N\t";
 	}
 	else
-		std::cout << "\\N\t" << sqlstate << '\t';
+		std::cout << "\\N\t" << patch.sqlstate << '\t';
 	print(json::diff(source, target).dump(), '\n');
 }
 
