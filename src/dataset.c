@@ -78,8 +78,8 @@ base_id_datum(const ParsedId *id)
 	return PointerGetDatum(cstring_to_text_with_len(id->id, id->base_len));
 }
 
-/* Lock the dataset of an item, if there is one; a verb does so before the item. */
-void
+/* Lock the dataset of an item, before the item; false: there is none, and so no item. */
+bool
 lock_dataset(Datum collection_id, const ParsedId *id)
 {
 	static Statement statement = {
@@ -88,10 +88,12 @@ lock_dataset(Datum collection_id, const ParsedId *id)
 		2, {TEXTOID, TEXTOID}
 	};
 	Datum		values[2] = {collection_id, base_id_datum(id)};
+	bool		found;
 
 	SPI_connect();
-	run_statement_as_owner(&statement, values, NULL);
+	found = run_statement_as_owner(&statement, values, NULL) == 1;
 	SPI_finish();
+	return found;
 }
 
 /*

@@ -13,7 +13,7 @@
 #include "item_id.h"
 #include "utils/jsonb.h"
 
-extern void lock_dataset(Datum collection_id, const ParsedId *id);
+extern bool lock_dataset(Datum collection_id, const ParsedId *id);
 extern bool enter_dataset(Datum collection_id, const ParsedId *id, bool may_be_latest);
 extern void forget_dataset_if_empty(Datum collection_id, const ParsedId *id);
 extern bool has_newer_version(Datum collection_id, const ParsedId *id, bool or_same);
