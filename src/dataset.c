@@ -243,6 +243,40 @@ record_latest(Datum collection_id, Datum base_id, Datum id, bool latest)
 	SPI_finish();
 }
 
+/* An item appears that is not to be latest: then no older version is latest any more. */
+void
+end_older_latest(Datum collection_id, Datum base_id, Datum id)
+{
+	static Statement statement = {
+		"SELECT latest_id FROM esgf_stac.dataset WHERE collection_id OPERATOR(pg_catalog.=) $1"
+		" AND base_id OPERATOR(pg_catalog.=) $2",
+		2, {TEXTOID, TEXTOID}
+	};
+	Datum		values[2] = {collection_id, base_id};
+	text	   *item = DatumGetTextPP(id);
+	text	   *latest;
+	ParsedId	own;
+	ParsedId	other;
+	bool		isnull;
+	Datum		latest_id;
+
+	SPI_connect();
+	run_statement_as_owner(&statement, values, NULL);
+	latest_id = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull)
+	{
+		latest = DatumGetTextPP(latest_id);
+		parse_item_id(VARDATA_ANY(item), VARSIZE_ANY_EXHDR(item), &own);
+		parse_item_id(VARDATA_ANY(latest), VARSIZE_ANY_EXHDR(latest), &other);
+		if (compare_dataset_versions(other.version, other.version_len, own.version, own.version_len) < 0)
+		{
+			record_latest(collection_id, base_id, latest_id, false);
+			demote_later(collection_id, latest_id);
+		}
+	}
+	SPI_finish();
+}
+
 /* Is the change under way a demotion? */
 bool
 superseding(void)

@@ -572,6 +572,21 @@ write_item_event(ItemRow *old, ItemRow *new, const char *type)
 		record_receipt(event.version, event.type + strlen("item."), &id);
 }
 
+/* Write down what a change means for the dataset's latest. */
+static void
+keep_latest(ItemRow *old, ItemRow *new)
+{
+	Datum		collection_id = column(new, ITEM_COLLECTION_ID);
+	Datum		base_id = column(new, ITEM_BASE_ID);
+	Datum		id = column(new, ITEM_ID);
+	bool		appears = !is_set(new, ITEM_DELETED) && (old == NULL || is_set(old, ITEM_DELETED));
+
+	if (is_set(new, ITEM_LATEST) != (old != NULL && is_set(old, ITEM_LATEST)))
+		record_latest(collection_id, base_id, id, is_set(new, ITEM_LATEST));
+	else if (appears && !is_set(new, ITEM_RETRACTED))
+		end_older_latest(collection_id, base_id, id);
+}
+
 /* AFTER ROW: judge the change, keep the dataset's latest and write the event. */
 Datum
 esgf_item_after_row(PG_FUNCTION_ARGS)
@@ -614,9 +629,7 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 		judge_change(&judged);
 		check_change(old, &new, &settings, &judged);
 		type = name_action(&new, &judged);
-		if (is_set(&new, ITEM_LATEST) != (old != NULL && is_set(old, ITEM_LATEST)))
-			record_latest(column(&new, ITEM_COLLECTION_ID), column(&new, ITEM_BASE_ID), column(&new, ITEM_ID),
-						  is_set(&new, ITEM_LATEST));
+		keep_latest(old, &new);
 	}
 	SPI_connect();
 	write_item_event(old, &new, type);

@@ -4,7 +4,7 @@
 \i :catalogue
 -- Statements by hand, over many rows and in every form that SQL has: no event
 -- without a change, no change without its event, and one latest of each dataset.
-SELECT plan(60);
+SELECT plan(70);
 
 -- Run a statement; answer the events it made, in their order.
 CREATE FUNCTION pg_temp.events(statement text) RETURNS text[] LANGUAGE plpgsql AS $$
@@ -52,6 +52,20 @@ SELECT pg_temp.refused($$INSERT INTO esgf_stac.item (collection_id, id, document
                            ('CMIP6', 'a.v11', pg_temp.document('a.v11')), ('CMIP6', 'a.v12', pg_temp.document('a.v12') - 'geometry')$$,
                        'PT400', 'stac-validation', 'an INSERT whose last row is refused');
 SELECT is(pg_temp.versions('a'), '1 2 3 10**', 'changes nothing');
+
+-- A version that is deprecated from birth supersedes all the same, and is not latest itself.
+PREPARE publish_deprecated(text[]) AS
+    INSERT INTO esgf_stac.item (collection_id, id, document) SELECT 'CMIP6', id, jsonb_set(pg_temp.document(id), '{properties,latest}', to_jsonb(id NOT LIKE '%9')) FROM unnest($1) id;
+SELECT is(pg_temp.events($$EXECUTE publish_deprecated('{f.v9}')$$), '{f.v9 published 1,f.v2 superseded 2}', 'a deprecated version');
+SELECT is(pg_temp.versions('f'), '1 2 9', 'none is latest');
+SELECT is(pg_temp.events($$EXECUTE publish_deprecated('{f.v3}')$$), '{f.v3 published 1}', 'an older one');
+SELECT is(pg_temp.versions('f'), '1 2 3 9', 'is not latest beside it');
+SELECT is(pg_temp.events($$EXECUTE publish_deprecated('{k.v1,k.v9,k.v2}')$$), '{k.v1 published 1,k.v9 published 1,k.v2 published 1,k.v1 superseded 2}', 'both in one statement');
+SELECT is(pg_temp.versions('k'), '1 2 9', 'none is latest');
+SELECT is(pg_temp.events($$UPDATE esgf_stac.item SET deleted = true WHERE id = 'k.v9'$$), '{k.v9 deleted 2}', 'the deprecated one is deleted');
+SELECT is(pg_temp.events($$UPDATE esgf_stac.item SET document = jsonb_set(document, '{properties,latest}', 'true') WHERE id = 'k.v2'$$), '{k.v2 updated 2}', 'so another may be latest');
+SELECT is(pg_temp.events($$UPDATE esgf_stac.item SET deleted = false, document = document || '{"bbox": [0, 0, 1, 1]}' WHERE id = 'k.v9'$$), '{k.v9 published 3,k.v2 superseded 3}', 'until it comes back');
+SELECT is(pg_temp.versions('k'), '1 2 9', 'none is latest again');
 
 -- COPY.
 CREATE TEMP TABLE mark AS SELECT max(seq) AS seq FROM esgf_stac.outbox;

@@ -330,10 +330,10 @@ nothing_is(q{SELECT i.id FROM esgf_stac.item i WHERE latest AND (deleted OR retr
 nothing_is(q{SELECT d.base_id FROM esgf_stac.dataset d LEFT JOIN esgf_stac.item i ON i.collection_id = d.collection_id AND i.base_id = d.base_id AND i.latest WHERE d.latest_id IS DISTINCT FROM i.id}, 'and is the one that the dataset knows');
 nothing_is(q{SELECT base_id FROM esgf_stac.dataset d WHERE NOT EXISTS (SELECT FROM esgf_stac.item i WHERE i.base_id = d.base_id)}, 'no dataset is without items');
 
-# Its history. Whatever changes latest holds the lock of the dataset, so seq is the order of
-# these changes: between transactions one is latest. A publication that could see all
-# others (READ COMMITTED) is latest just if nothing newer is active and unretracted.
-my (%state, %changed_by, @several, @wrongly);
+# Its history. Whatever changes latest, or appears, holds the lock of the dataset, so seq is
+# the order of these changes: between transactions none but the newest is latest. A publication
+# that could see all others (READ COMMITTED) is so just if nothing newer is active and unretracted.
+my (%state, %changed_by, @older, @wrongly);
 for (rows(q{SELECT i.base_id, i.dataset_version, o.xid, o.type, o.payload #>> '{properties,latest}', o.payload #>> '{properties,retracted}', o.payload #>> '{properties,level}', o.aggregateid || ' ' || o.version
 			  FROM esgf_stac.outbox o JOIN esgf_stac.item i ON i.collection_id = o.aggregatetype AND i.id = o.aggregateid ORDER BY o.seq}))
 {
@@ -345,14 +345,18 @@ for (rows(q{SELECT i.base_id, i.dataset_version, o.xid, o.type, o.payload #>> '{
 		my @newer = grep { $_ > $version && $of->{$_}{candidate} } keys %$of;
 		push @wrongly, "$event, beside @newer" if $now{latest} xor !@newer;
 	}
-	if (($of->{$version}{latest} // '') ne $now{latest})
+	if (($of->{$version}{latest} // '') ne $now{latest} || $type =~ /published|restored|reinstated/)
 	{
-		push @several, "$event: $xid" if ($changed_by{$dataset} // $xid) ne $xid && 1 < grep { $of->{$_}{latest} } keys %$of;
+		if (($changed_by{$dataset} // $xid) ne $xid)
+		{
+			my ($newest) = sort { $b <=> $a } grep { $of->{$_}{candidate} } keys %$of;
+			push @older, map { "$dataset.v$_ beside $newest before $event" } grep { $of->{$_}{latest} && $_ != $newest } keys %$of;
+		}
 		$changed_by{$dataset} = $xid;
 	}
 	$of->{$version} = \%now;
 }
-is_deeply(\@several, [], 'at no time two were latest');
+is_deeply(\@older, [], 'at no time was another latest');
 is_deeply(\@wrongly, [], 'what was published was latest as it should');
 note scalar(keys %events), ' changes, ', $node->safe_psql('postgres', 'SELECT count(*) FROM esgf_stac.outbox'), ' events, ',
   $node->safe_psql('postgres', q{SELECT pg_size_pretty(pg_database_size('postgres'))});
