@@ -176,13 +176,14 @@ static void
 judge_claim(Judgement *judgement, const Location *location, const char *pointer, const Role *roles, const char *node)
 {
 	JsonbValue	value;
+	bool		has_name = document_get(location->object, &value, JSON_PATH(JSON_KEY("alternate:name"))) &&
+		value.type == jbvString;
 	bool		has_href;
 
 	if (!location->primary &&
-		!(document_get(location->object, &value, JSON_PATH(JSON_KEY("alternate:name"))) && value.type == jbvString &&
-		  keys_equal((JsonKey) {value.val.string.val, value.val.string.len}, location->node)))
+		!(has_name && keys_equal((JsonKey) {value.val.string.val, value.val.string.len}, location->node)))
 		refuse_location(judgement, pointer, roles, node, "key-mismatch");
-	if (judgement->administrator || strcmp(node, ANY_NODE) == 0)
+	if (judgement->administrator || (location->primary && !has_name))
 		return;
 	has_href = document_get(location->object, &value, JSON_PATH(JSON_KEY("href"))) && value.type == jbvString;
 	switch (judge_site(location->node.data, location->node.len,
@@ -252,6 +253,8 @@ judge_parts(Judgement *judgement)
 		judge_project(judgement, linitial(change->others), update);
 	else if (judged->latest_changes)
 		judge_project(judgement, "/properties/latest", update);
+	if (judgement->parts == NIL)
+		judge_project(judgement, "", update);
 }
 
 /* The parts of the last change that were refused, for whoever caught the refusal. */
