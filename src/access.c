@@ -69,7 +69,7 @@ PG_FUNCTION_INFO_V1(esgf_calling_role);
 bool
 is_administrator(void)
 {
-	return has_privs_of_role(GetOuterUserId(), get_role_oid("esgf_stac_admin", false));
+	return has_privs_of_role(calling_role(), get_role_oid("esgf_stac_admin", false));
 }
 
 /* Add the strings that stand at the path of the institution. */
@@ -497,5 +497,5 @@ esgf_explain_access(PG_FUNCTION_ARGS)
 Datum
 esgf_calling_role(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(cstring_to_text(GetUserNameFromId(GetOuterUserId(), false)));
+	PG_RETURN_TEXT_P(cstring_to_text(GetUserNameFromId(calling_role(), false)));
 }
