@@ -318,6 +318,18 @@ grant_call(const Part *part)
 					part->institution ? ", " : "", part->institution ? quote_literal_cstr(part->institution) : "");
 }
 
+/* What a part lacks as one line, whatever is in the document's keys. */
+static char *
+refused_line(const Part *part)
+{
+	char	   *line = psprintf("%s: %s", part->pointer, describe_refused_part(part));
+
+	for (char *c = line; *c; c++)
+		if ((unsigned char) *c < ' ')
+			*c = ' ';
+	return line;
+}
+
 /* Refuse a change, 403, for all its parts that are not permitted. */
 static void
 refuse_change(const Judgement *judgement)
@@ -336,7 +348,7 @@ refuse_change(const Judgement *judgement)
 			continue;
 		if (first == NULL || strcmp(first->reason, "no-right") != 0)
 			first = part;
-		appendStringInfo(&detail, "%s%s: %s", detail.len > 0 ? "\n" : "", part->pointer, describe_refused_part(part));
+		appendStringInfo(&detail, "%s%s", detail.len > 0 ? "\n" : "", refused_line(part));
 	}
 	if (count == 0)
 		return;
