@@ -49,6 +49,7 @@ typedef struct Change
 	List	   *locations;		/* of LocationChange */
 	bool		citation;		/* links appended, of these kinds */
 	bool		errata;
+	List	   *gone;			/* of Location: assets that may have gone with their one node */
 	List	   *others;			/* JSON pointers (char *) of all that changed besides */
 } Change;
 
