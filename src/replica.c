@@ -115,26 +115,21 @@ check_alternates_form(const Jsonb *alternates)
 
 /* An entry of `alternate` for a node, its alternate:name filled in. */
 static JsonbValue
-named_entry(JsonbContainer *entry, JsonKey node)
+named_entry(const JsonbValue *entry, JsonKey node)
 {
 	JsonbValue	name;
-	JsonbValue	source;
-	JsonbValue	result;
+	JsonbValue	result = *entry;
 	DocumentEdit *edit;
 	Jsonb	   *named;
 
-	source.type = jbvBinary;
-	source.val.binary.data = entry;
-	source.val.binary.len = 0;
-	if (document_get(entry, &name, JSON_PATH(JSON_KEY("alternate:name"))) && name.type != jbvNull)
-		return source;
+	if (document_get(entry->val.binary.data, &name, JSON_PATH(JSON_KEY("alternate:name"))) && name.type != jbvNull)
+		return result;
 	name.type = jbvString;
 	name.val.string.val = (char *) node.data;
 	name.val.string.len = node.len;
-	edit = document_edit(JsonbValueToJsonb(&source));
+	edit = document_edit(JsonbValueToJsonb(&result));
 	document_set(edit, &name, JSON_PATH(JSON_KEY("alternate:name")));
 	named = document_finish(edit);
-	result.type = jbvBinary;
 	result.val.binary.data = &named->root;
 	result.val.binary.len = VARSIZE(named) - VARHDRSZ;
 	return result;
@@ -154,7 +149,7 @@ find_asset(List *assets, JsonKey key)
 
 /* Add one entry of a replica; the same location again is nothing. */
 static void
-add_entry(DocumentEdit *edit, List *assets, JsonKey key, JsonKey node, JsonbContainer *entry)
+add_entry(DocumentEdit *edit, List *assets, JsonKey key, JsonKey node, const JsonbValue *entry)
 {
 	Asset	   *asset = find_asset(assets, key);
 	JsonKey		path[4] = {JSON_KEY("assets"), key, JSON_KEY("alternate"), node};
@@ -193,8 +188,7 @@ add_replica(Jsonb *document, const text *node, Jsonb *alternates)
 	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
 	{
 		JsonbIteratorNext(&iterator, &value, true);
-		add_entry(edit, assets, (JsonKey) {key.val.string.val, key.val.string.len}, key_of_text(node),
-				  value.val.binary.data);
+		add_entry(edit, assets, (JsonKey) {key.val.string.val, key.val.string.len}, key_of_text(node), &value);
 	}
 	return document_finish(edit);
 }
