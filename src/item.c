@@ -533,7 +533,7 @@ check_change(ItemRow *old, ItemRow *new, const CollectionSettings *settings, con
 		check_institution(new, settings);
 	if (old != NULL)
 		check_content(old, new);
-	check_replicas(judged->new, judged->change, settings->complete_replicas);
+	check_replicas(judged->old, judged->new, judged->change, settings->complete_replicas);
 	if (judged->change->locations != NIL && !is_administrator())
 		check_replica_content(judged->new, judged->change);
 }
