@@ -13,13 +13,13 @@
 # Messages go to standard error, results to standard output.
 
 set -euo pipefail
-export LC_ALL=C.UTF-8 PATH="$PATH:/usr/sbin:/sbin"
+export LANG=C.UTF-8 LC_ALL=C.UTF-8 PATH="$PATH:/usr/sbin:/sbin"
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 tree='' bin='' job='' keep='' cluster_snippet=''
 major=${PG_MAJOR:-}
 
-# A PGHOST or PGOPTIONS of the caller's belongs to another server.
 ulimit -S -c 0
+# A PGHOST or PGOPTIONS of the caller's belongs to another server.
 for name in "${!PG@}" "${!MAKE@}" PERL5LIB TESTDIR; do
 	unset "$name"
 done

@@ -1,18 +1,498 @@
 /*
  * access.c
- *		Who may change what. An administrator is a member of esgf_stac_admin, by
- *		the database's own grants: no claim makes one.
+ *		Judges a change: see access.h.
+ *
+ * An administrator is a member of esgf_stac_admin, by the database's own
+ * grants: no claim makes one. explain_access() has a change made and judged,
+ * and ended there, by an error that it catches itself.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
 
 #include "access.h"
+#include "catalogue.h"
+#include "compat.h"
+#include "document.h"
+#include "errors.h"
+#include "identity.h"
+#include "site.h"
+#include "transact.h"
+
+/* Ends a change that was made only to be judged; nobody sees it. */
+#define ERRCODE_JUDGED	MAKE_SQLSTATE('Y', 'J', '0', '0', '0')
+
+static const Role creation[] = {ROLE_CREATE};
+static const Role replication[] = {ROLE_REPLICATE, ROLE_UPDATE};
+static const Role retraction[] = {ROLE_REVOKE, ROLE_RETRACT};
+static const Role deletion[] = {ROLE_DELETE};
+static const Role restoring[] = {ROLE_DELETE, ROLE_CREATE};
+static const Role citation[] = {ROLE_CITATION, ROLE_UPDATE};
+static const Role errata[] = {ROLE_ERRATA, ROLE_UPDATE};
+static const Role update[] = {ROLE_UPDATE};
+
+/* Who is judged, and where the parts go that are judged without consequence. */
+typedef struct Explanation
+{
+	bool		active;
+	bool		administrator;
+	const Principals *principals;
+	MemoryContext context;
+	List	   *parts;
+} Explanation;
+
+/* A change under judgement. */
+typedef struct Judgement
+{
+	const JudgedChange *judged;
+	bool		administrator;
+	const Principals *principals;
+	List	   *institutions;	/* of char * */
+	List	   *parts;			/* of Part */
+} Judgement;
+
+static Explanation explanation;
+static List *last_refused = NIL;
+static MemoryContext last_refused_context = NULL;
+
+PG_FUNCTION_INFO_V1(esgf_explain_access);
+PG_FUNCTION_INFO_V1(esgf_calling_role);
 
 /* Is the caller an administrator? */
 bool
 is_administrator(void)
 {
 	return has_privs_of_role(GetOuterUserId(), get_role_oid("esgf_stac_admin", false));
+}
+
+/* Add the strings that stand at the path of the institution. */
+static List *
+add_institutions(List *institutions, const Jsonb *document, const char *path)
+{
+	JsonbValue	value;
+	JsonbValue *element = &value;
+	bool		array;
+
+	if (document == NULL || !json_pointer_get(document, path, strlen(path), &value))
+		return institutions;
+	array = value.type == jbvBinary && JsonContainerIsArray(value.val.binary.data);
+	for (uint32 i = 0; i < (array ? JsonContainerSize(value.val.binary.data) : 1); i++)
+	{
+		char	   *name;
+		ListCell   *cell;
+		bool		known = false;
+
+		if (array)
+			element = getIthJsonbValueFromContainer(value.val.binary.data, i);
+		if (element->type != jbvString)
+			continue;
+		name = pnstrdup(element->val.string.val, element->val.string.len);
+		foreach(cell, institutions)
+			known |= strcmp(lfirst(cell), name) == 0;
+		if (!known)
+			institutions = lappend(institutions, name);
+	}
+	return institutions;
+}
+
+/* Judge one part, for one institution. */
+static void
+judge_part(Judgement *judgement, const char *pointer, const Role *roles, int role_count,
+		   Scope scope, const char *target, const char *institution)
+{
+	Part	   *part = palloc0(sizeof(Part));
+
+	part->pointer = pstrdup(pointer);
+	part->roles = roles;
+	part->role_count = role_count;
+	part->scope = scope;
+	part->target = pstrdup(target);
+	part->institution = institution ? pstrdup(institution) : NULL;
+	part->grant.role = roles[0];
+	part->granted = judgement->administrator ||
+		find_grant(judgement->principals, roles, role_count, scope, target, strlen(target),
+				   institution, institution ? strlen(institution) : 0, &part->grant);
+	part->reason = part->granted ? NULL : "no-right";
+	judgement->parts = lappend(judgement->parts, part);
+}
+
+/* Judge one part, for each institution concerned. */
+static void
+judge_institutions(Judgement *judgement, const char *pointer, const Role *roles, int role_count,
+				   Scope scope, const char *target)
+{
+	ListCell   *cell;
+
+	if (judgement->institutions == NIL)
+		judge_part(judgement, pointer, roles, role_count, scope, target, NULL);
+	foreach(cell, judgement->institutions)
+		judge_part(judgement, pointer, roles, role_count, scope, target, lfirst(cell));
+}
+
+#define judge_project(judgement, pointer, roles) \
+	judge_institutions((judgement), (pointer), (roles), lengthof(roles), SCOPE_PROJECT, (judgement)->judged->collection_id)
+
+/* Has that target been judged already? */
+static bool
+is_judged(const Judgement *judgement, Scope scope, const char *target)
+{
+	ListCell   *cell;
+
+	foreach(cell, judgement->parts)
+	{
+		Part	   *part = lfirst(cell);
+
+		if (part->scope == scope && strcmp(part->target, target) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Refuse a location for what it is, whatever rights there are. */
+static void
+refuse_location(Judgement *judgement, const char *pointer, const Role *roles, const char *node, const char *reason)
+{
+	Part	   *part = palloc0(sizeof(Part));
+
+	part->pointer = pstrdup(pointer);
+	part->roles = roles;
+	part->role_count = 1;
+	part->scope = SCOPE_NODE;
+	part->target = pstrdup(node);
+	part->grant.role = roles[0];
+	part->reason = reason;
+	judgement->parts = lappend(judgement->parts, part);
+}
+
+/* May a node claim a location that is added or altered? */
+static void
+judge_claim(Judgement *judgement, const Location *location, const char *pointer, const Role *roles, const char *node)
+{
+	JsonbValue	value;
+	bool		has_href;
+
+	if (!location->primary &&
+		!(document_get(location->object, &value, JSON_PATH(JSON_KEY("alternate:name"))) && value.type == jbvString &&
+		  keys_equal((JsonKey) {value.val.string.val, value.val.string.len}, location->node)))
+		refuse_location(judgement, pointer, roles, node, "key-mismatch");
+	if (judgement->administrator || strcmp(node, ANY_NODE) == 0)
+		return;
+	has_href = document_get(location->object, &value, JSON_PATH(JSON_KEY("href"))) && value.type == jbvString;
+	switch (judge_site(location->node.data, location->node.len,
+					   has_href ? value.val.string.val : "", has_href ? value.val.string.len : 0))
+	{
+		case SITE_FINE:
+			break;
+		case SITE_UNKNOWN:
+			refuse_location(judgement, pointer, roles, node, "unknown-node");
+			break;
+		case SITE_INACTIVE:
+			refuse_location(judgement, pointer, roles, node, "inactive-site");
+			break;
+		case SITE_FOREIGN_HREF:
+			refuse_location(judgement, pointer, roles, node, "foreign-href");
+			break;
+	}
+}
+
+/* Judge the locations that a change concerns: the project once, each node once, each claim. */
+static void
+judge_locations(Judgement *judgement)
+{
+	const Role *roles = judgement->judged->appears ? creation : replication;
+	int			role_count = judgement->judged->appears ? lengthof(creation) : lengthof(replication);
+	bool		first = true;
+	ListCell   *cell;
+
+	foreach(cell, judgement->judged->change->locations)
+	{
+		LocationChange *change = lfirst(cell);
+		char	   *pointer = location_pointer(&change->location);
+		char	   *node = pnstrdup(change->location.node.data, change->location.node.len);
+
+		CHECK_FOR_INTERRUPTS();
+		if (first && !judgement->judged->appears)
+			judge_project(judgement, pointer, replication);
+		first = false;
+		if (!is_judged(judgement, SCOPE_NODE, node))
+			judge_institutions(judgement, pointer, roles, role_count, SCOPE_NODE, node);
+		if (change->fate != LOCATION_REMOVED)
+			judge_claim(judgement, &change->location, pointer, roles, node);
+	}
+}
+
+/* Judge all parts of a change. */
+static void
+judge_parts(Judgement *judgement)
+{
+	const JudgedChange *judged = judgement->judged;
+	const Change *change = judged->change;
+
+	if (judged->appears)
+		judge_project(judgement, "", creation);
+	if (judged->deleted)
+		judge_project(judgement, "", deletion);
+	if (judged->restored)
+		judge_project(judgement, "", restoring);
+	if (judged->retraction_flips)
+		judge_project(judgement, "/properties/retracted", retraction);
+	judge_locations(judgement);
+	if (change->citation)
+		judge_project(judgement, "/links", citation);
+	if (change->errata)
+		judge_project(judgement, "/links", errata);
+	if (change->others != NIL)
+		judge_project(judgement, linitial(change->others), update);
+	else if (judged->latest_changes)
+		judge_project(judgement, "/properties/latest", update);
+}
+
+/* The parts of the last change that were refused, for whoever caught the refusal. */
+List *
+refused_parts(void)
+{
+	return last_refused;
+}
+
+/* Keep the parts that are refused beyond the error. */
+static void
+keep_refused_parts(const Judgement *judgement)
+{
+	ListCell   *cell;
+	MemoryContext old;
+
+	if (last_refused_context == NULL)
+		last_refused_context = AllocSetContextCreate(TopMemoryContext, "esgf_stac refused parts", ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(last_refused_context);
+	last_refused = NIL;
+	old = MemoryContextSwitchTo(last_refused_context);
+	foreach(cell, judgement->parts)
+	{
+		Part	   *part = lfirst(cell);
+		Part	   *kept;
+
+		if (part->granted)
+			continue;
+		kept = palloc(sizeof(Part));
+		*kept = *part;
+		kept->pointer = pstrdup(part->pointer);
+		kept->target = pstrdup(part->target);
+		kept->institution = part->institution ? pstrdup(part->institution) : NULL;
+		last_refused = lappend(last_refused, kept);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* Say what a part lacks, for a person. */
+char *
+describe_refused_part(const Part *part)
+{
+	if (strcmp(part->reason, "unknown-node") == 0)
+		return psprintf("data node %s is not known", part->target);
+	if (strcmp(part->reason, "inactive-site") == 0)
+		return psprintf("data node %s is not active", part->target);
+	if (strcmp(part->reason, "foreign-href") == 0)
+		return psprintf("the href is not one of data node %s", part->target);
+	if (strcmp(part->reason, "key-mismatch") == 0)
+		return psprintf("the path's key %s and alternate:name must be the same", part->target);
+	return psprintf("%s on %s %s%s%s is missing", role_names[part->roles[0]], scope_names[part->scope], part->target,
+					part->institution ? " for " : "", part->institution ? part->institution : "");
+}
+
+/* The call that would give a right, for an administrator to consider. */
+static char *
+grant_call(const Part *part)
+{
+	return psprintf("SELECT esgf_stac.grant_access(principal, '%s', '%s', %s%s%s)", role_names[part->roles[0]],
+					scope_names[part->scope], quote_literal_cstr(part->target),
+					part->institution ? ", " : "", part->institution ? quote_literal_cstr(part->institution) : "");
+}
+
+/* Refuse a change, 403, for all its parts that are not permitted. */
+static void
+refuse_change(const Judgement *judgement)
+{
+	StringInfoData detail;
+	const Part *first = NULL;
+	int			count = 0;
+	ListCell   *cell;
+
+	initStringInfo(&detail);
+	foreach(cell, judgement->parts)
+	{
+		Part	   *part = lfirst(cell);
+
+		if (part->granted || count++ >= PROBLEMS_MAX)
+			continue;
+		if (first == NULL || strcmp(first->reason, "no-right") != 0)
+			first = part;
+		appendStringInfo(&detail, "%s%s: %s", detail.len > 0 ? "\n" : "", part->pointer, describe_refused_part(part));
+	}
+	if (count == 0)
+		return;
+	if (count > PROBLEMS_MAX)
+		appendStringInfo(&detail, "\nand %d more", count - PROBLEMS_MAX);
+	keep_refused_parts(judgement);
+	ereport(ERROR,
+			(errproblem(PROBLEM_MISSING_PERMISSION), errtable_of("item"),
+			 errmsg("this change is not permitted"),
+			 errdetail_internal("%s", detail.data),
+			 strcmp(first->reason, "no-right") == 0 ?
+			 errhint("An administrator may give the right: %s.", grant_call(first)) :
+			 errhint("The table esgf_stac.site says which data nodes there are, and where their files may lie.")));
+}
+
+/* Judge a change: refuse it, or, for explain_access(), end it. */
+void
+judge_change(const JudgedChange *judged)
+{
+	Judgement	judgement = {judged};
+	MemoryContext old = NULL;
+
+	if (explanation.active)
+		old = MemoryContextSwitchTo(explanation.context);
+	judgement.administrator = explanation.active ? explanation.administrator : is_administrator();
+	judgement.principals = explanation.active ? explanation.principals : current_principals();
+	judgement.institutions = add_institutions(NIL, judged->old, judged->institution_path);
+	judgement.institutions = add_institutions(judgement.institutions, judged->new, judged->institution_path);
+	judge_parts(&judgement);
+	if (!explanation.active)
+	{
+		refuse_change(&judgement);
+		return;
+	}
+	MemoryContextSwitchTo(old);
+	explanation.parts = judgement.parts;
+	ereport(ERROR,
+			(errcode(ERRCODE_JUDGED),
+			 errmsg("the change was made to be judged")));
+}
+
+/* Make a change in a subtransaction only to have it judged. */
+static void
+make_to_be_judged(const JsonbValue *request)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	explanation.active = true;
+	PG_TRY();
+	{
+		perform_json_request(request);
+		explanation.active = false;
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		explanation.active = false;
+		MemoryContextSwitchTo(context);
+		if (geterrcode() != ERRCODE_JUDGED)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+}
+
+/* Answer with one row for each part. */
+static void
+return_parts(FunctionCallInfo fcinfo, List *parts)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell   *cell;
+
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(cell, parts)
+	{
+		Part	   *part = lfirst(cell);
+		Datum		values[7];
+		bool		nulls[7] = {false};
+
+		values[0] = CStringGetTextDatum(role_names[part->grant.role]);
+		values[1] = CStringGetTextDatum(scope_names[part->scope]);
+		values[2] = CStringGetTextDatum(part->target);
+		values[3] = BoolGetDatum(part->granted);
+		values[4] = Int64GetDatum(part->grant.rule_id);
+		values[5] = CStringGetTextDatum(part->pointer);
+		values[6] = part->reason ? CStringGetTextDatum(part->reason) : (Datum) 0;
+		nulls[4] = part->grant.rule_id == 0;
+		nulls[6] = part->reason == NULL;
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+}
+
+/* Tell an administrator what would give the rights that are missing. */
+static void
+advise(List *parts)
+{
+	ListCell   *cell;
+
+	foreach(cell, parts)
+	{
+		Part	   *part = lfirst(cell);
+
+		if (part->reason && strcmp(part->reason, "no-right") == 0)
+			ereport(NOTICE,
+					(errmsg("%s", describe_refused_part(part)),
+					 errhint("%s", grant_call(part))));
+	}
+}
+
+/* explain_access(request, identity) */
+Datum
+esgf_explain_access(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *request;
+	JsonbValue	source;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errproblem(PROBLEM_BAD_REQUEST),
+				 errmsg("argument \"%s\" must not be null", "request")));
+	request = PG_GETARG_JSONB_P(0);
+	if (!PG_ARGISNULL(1) && !is_administrator())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("only an administrator asks about others"),
+				 errhint("Leave out the identity to ask about yourself.")));
+	get_writable_catalogue();
+	memset(&explanation, 0, sizeof(explanation));
+	if (PG_ARGISNULL(1))
+	{
+		require_identity();
+		explanation.administrator = is_administrator();
+		explanation.principals = current_principals();
+	}
+	else
+	{
+		check_identity(PG_GETARG_JSONB_P(1), false);
+		explanation.principals = principals_of(PG_GETARG_JSONB_P(1));
+	}
+	explanation.context = CurrentMemoryContext;
+	source.type = jbvBinary;
+	source.val.binary.data = &request->root;
+	source.val.binary.len = VARSIZE(request) - VARHDRSZ;
+	make_to_be_judged(&source);
+	if (is_administrator())
+		advise(explanation.parts);
+	return_parts(fcinfo, explanation.parts);
+	return (Datum) 0;
+}
+
+/* calling_role(): who calls, whatever SECURITY DEFINER functions are on the way. */
+Datum
+esgf_calling_role(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(GetUserNameFromId(GetOuterUserId(), false)));
 }

@@ -53,7 +53,8 @@ on_relcache_change(Datum arg, Oid relid)
 	if (catalogue_valid &&
 		relid != InvalidOid &&
 		relid != catalogue.catalogue && relid != catalogue.collection &&
-		relid != catalogue.item && relid != catalogue.stream)
+		relid != catalogue.item && relid != catalogue.site &&
+		relid != catalogue.access_rule && relid != catalogue.stream)
 		return;
 	catalogue_valid = false;
 	for (int i = 0; i < n_cache_droppers; i++)
@@ -182,6 +183,8 @@ get_catalogue(void)
 	catalogue.owner = table_owner(catalogue.catalogue);
 	catalogue.collection = get_relname_relid("collection", schema);
 	catalogue.item = get_relname_relid("item", schema);
+	catalogue.site = get_relname_relid("site", schema);
+	catalogue.access_rule = get_relname_relid("access_rule", schema);
 	catalogue.stream = get_relname_relid("stream", schema);
 
 	/* Marked before the row is read, so that an invalidation meanwhile wins. */

@@ -17,6 +17,8 @@ typedef struct Catalogue
 	Oid			catalogue;
 	Oid			collection;
 	Oid			item;
+	Oid			site;
+	Oid			access_rule;
 	Oid			stream;
 	bool		adopted;		/* do its transaction ids belong to this cluster? */
 } Catalogue;

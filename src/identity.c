@@ -9,13 +9,17 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
+#include "catalogue.h"
 #include "compat.h"
 #include "document.h"
 #include "errors.h"
@@ -27,10 +31,14 @@ typedef struct GivenIdentity
 {
 	SubTransactionId subxid;
 	Jsonb	   *identity;
+	Principals *principals;
 } GivenIdentity;
 
 /* The last one holds. */
 static List *given_identities = NIL;
+
+/* Do we know which roles the caller has? */
+static bool role_principals_valid = false;
 
 PG_FUNCTION_INFO_V1(esgf_set_identity);
 
@@ -97,7 +105,7 @@ check_member(const char *name, const JsonbValue *value)
 
 /* Check the principals that a gateway names. */
 static void
-check_principals(const JsonbValue *principals)
+check_principals(const JsonbValue *principals, bool by_gateway)
 {
 	if (principals->type == jbvNull)
 		return;
@@ -109,14 +117,14 @@ check_principals(const JsonbValue *principals)
 
 		if (principal->type != jbvString)
 			bad_identity(psprintf("/principals/%u", i), "must be a string");
-		if (principal->val.string.len >= 5 && memcmp(principal->val.string.val, "role:", 5) == 0)
+		if (by_gateway && principal->val.string.len >= 5 && memcmp(principal->val.string.val, "role:", 5) == 0)
 			bad_identity(psprintf("/principals/%u", i), "must not begin with role:, which only the database says");
 	}
 }
 
-/* Refuse what is no identity. */
-static void
-check_identity(const Jsonb *identity)
+/* Refuse what is no identity; a gateway may not claim to be a role of the database. */
+void
+check_identity(const Jsonb *identity, bool by_gateway)
 {
 	JsonbIterator *iterator;
 	JsonbValue	key;
@@ -133,7 +141,7 @@ check_identity(const Jsonb *identity)
 		JsonbIteratorNext(&iterator, &value, true);
 		check_member(name, &value);
 		if (strcmp(name, "principals") == 0)
-			check_principals(&value);
+			check_principals(&value, by_gateway);
 	}
 	if (!document_get(&identity->root, &value, JSON_PATH(JSON_KEY("sub"))) ||
 		value.type != jbvString || value.val.string.len == 0)
@@ -150,12 +158,96 @@ is_gateway(void)
 }
 
 /* What a gateway has said in this transaction, or NULL. */
+static GivenIdentity *
+given(void)
+{
+	return given_identities != NIL && is_gateway() ? llast(given_identities) : NULL;
+}
+
+/* The identity that a gateway has given, or NULL. */
 static Jsonb *
 given_identity(void)
 {
-	if (given_identities == NIL || !is_gateway())
-		return NULL;
-	return ((GivenIdentity *) llast(given_identities))->identity;
+	return given() ? given()->identity : NULL;
+}
+
+/* The principals that an identity names. */
+Principals *
+principals_of(const Jsonb *identity)
+{
+	Principals *result = palloc0(sizeof(Principals));
+	JsonbValue	list;
+
+	if (!document_get(&identity->root, &list, JSON_PATH(JSON_KEY("principals"))) || list.type != jbvBinary)
+		return result;
+	for (uint32 i = 0; i < JsonContainerSize(list.val.binary.data); i++)
+	{
+		JsonbValue *name = getIthJsonbValueFromContainer(list.val.binary.data, i);
+
+		result->names = lappend(result->names, pnstrdup(name->val.string.val, name->val.string.len));
+	}
+	return result;
+}
+
+/* Forget which roles the caller has: some role has changed. */
+static void
+on_role_change(Datum arg, int cacheid, uint32 hashvalue)
+{
+	role_principals_valid = false;
+}
+
+/* The principals "role:<name>" of the roles that the caller belongs to. */
+static const Principals *
+role_principals(void)
+{
+	static bool registered = false;
+	static MemoryContext context = NULL;
+	static Principals principals;
+	static Oid	of_role = InvalidOid;
+	static Statement statement = {
+		"SELECT pg_catalog.concat('role:', rolname) FROM pg_catalog.pg_roles"
+		" WHERE pg_catalog.pg_has_role($1, oid, 'USAGE')",
+		1, {OIDOID}
+	};
+	Datum		role = ObjectIdGetDatum(GetOuterUserId());
+	int			count;
+
+	if (role_principals_valid && of_role == GetOuterUserId())
+		return &principals;
+	if (!registered)
+	{
+		CacheRegisterSyscacheCallback(AUTHOID, on_role_change, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_role_change, (Datum) 0);
+		registered = true;
+	}
+	if (context == NULL)
+		context = AllocSetContextCreate(CacheMemoryContext, "esgf_stac role principals", ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(context);
+	principals.names = NIL;
+	of_role = GetOuterUserId();
+
+	/* Marked before the roles are read, so that an invalidation meanwhile wins. */
+	role_principals_valid = true;
+	PG_TRY();
+	{
+		SPI_connect();
+		count = read_latest_as_owner(&statement, &role, NULL);
+		for (int i = 0; i < count; i++)
+		{
+			MemoryContext old = MemoryContextSwitchTo(context);
+
+			principals.names = lappend(principals.names, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+			MemoryContextSwitchTo(old);
+		}
+		SPI_finish();
+	}
+	PG_CATCH();
+	{
+		role_principals_valid = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return &principals;
 }
 
 /* Refuse a gateway that does not say for whom it acts. */
@@ -182,7 +274,7 @@ set_transaction_identity(Jsonb *identity)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("only a gateway acts for others"),
 				 errhint("Members of esgf_stac_gateway may; everybody else is the role that called.")));
-	check_identity(identity);
+	check_identity(identity, true);
 	if (!registered)
 	{
 		RegisterXactCallback(on_transaction_end, NULL);
@@ -193,8 +285,16 @@ set_transaction_identity(Jsonb *identity)
 	given = palloc(sizeof(GivenIdentity));
 	given->subxid = GetCurrentSubTransactionId();
 	given->identity = (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(identity));
+	given->principals = principals_of(given->identity);
 	given_identities = lappend(given_identities, given);
 	MemoryContextSwitchTo(old);
+}
+
+/* The principals of who acts. */
+const Principals *
+current_principals(void)
+{
+	return given() ? given()->principals : role_principals();
 }
 
 /* Add a member whose value is a string. */

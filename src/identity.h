@@ -11,9 +11,18 @@
 
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
+typedef struct Principals
+{
+	List	   *names;			/* of char * */
+} Principals;
+
 extern void require_identity(void);
+extern const Principals *current_principals(void);
+extern void check_identity(const Jsonb *identity, bool by_gateway);
+extern Principals *principals_of(const Jsonb *identity);
 extern Jsonb *current_identity(void);
 extern text *identity_text(const char *member);
 extern text *current_client(void);

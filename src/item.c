@@ -27,8 +27,10 @@
 #include "errors.h"
 #include "item.h"
 #include "item_document.h"
+#include "identity.h"
 #include "outbox.h"
 #include "receipt.h"
+#include "replica.h"
 #include "stream.h"
 
 /* A row as its columns, and what they say. */
@@ -184,13 +186,17 @@ complete_document(ItemChange *change)
 
 /* Is this item the newest of its dataset that is active and unretracted? Locks the dataset. */
 static bool
-is_newest(ItemChange *change, bool may_be_latest)
+is_newest(ItemChange *change, bool may_be_latest, bool must_appear)
 {
 	return enter_dataset(change->collection_id, &change->id, may_be_latest) ||
-		!has_newer_version(change->collection_id, &change->id);
+		!has_newer_version(change->collection_id, &change->id, must_appear);
 }
 
-/* The item appears, or comes back: decide whether it is the latest. */
+/*
+ * The item appears, or comes back: decide whether it is the latest. Where it is
+ * there already, its insertion is about to become an update (ON CONFLICT), and
+ * silence about latest is to mean there what it always means: it stays.
+ */
 static void
 publish(ItemChange *change, Flag wanted)
 {
@@ -198,7 +204,7 @@ publish(ItemChange *change, Flag wanted)
 
 	lock_collection(VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection));
 	change->latest = wanted != FLAG_FALSE && !change->retracted;
-	change->latest &= is_newest(change, change->latest);
+	change->latest &= is_newest(change, change->latest, wanted == FLAG_MISSING);
 }
 
 /* An item that is there and stays: decide what its flags become. */
@@ -213,9 +219,9 @@ decide_flags(ItemChange *change)
 	if (superseding() || change->retracted)
 		change->latest = false;
 	else if (was_retracted)
-		change->latest = is_newest(change, true);
+		change->latest = is_newest(change, true, false);
 	else if (wanted == FLAG_TRUE && !was_latest)
-		change->latest = is_newest(change, true);
+		change->latest = is_newest(change, true, false);
 	else
 		change->latest = was_latest && wanted != FLAG_FALSE;
 }
@@ -232,11 +238,21 @@ keep_retracted_assets(ItemChange *change)
 static void
 check_retracted(ItemChange *change)
 {
+	Change		difference;
+
 	if (!is_set(&change->old, ITEM_RETRACTED))
 		return;
-	if ((!change->retracted || is_set(&change->new, ITEM_DELETED)) &&
-		same_but_for_stamps_and_flags(row_document(&change->old), change->new.document))
-		return;
+	if (!change->retracted || is_set(&change->new, ITEM_DELETED))
+	{
+		if (same_but_for_stamps_and_flags(row_document(&change->old), change->new.document))
+			return;
+	}
+	else
+	{
+		compare_documents(row_document(&change->old), change->new.document, &difference);
+		if (only_removes_replicas(&difference))
+			return;
+	}
 	ereport(ERROR,
 			(errproblem(PROBLEM_ITEM_RETRACTED), errtable_of("item"),
 			 errmsg("item \"%.*s\" is retracted", change->id.len, change->id.id),
@@ -371,6 +387,7 @@ esgf_item_before_row(PG_FUNCTION_ARGS)
 
 	desc = RelationGetDescr(trigdata->tg_relation);
 	get_writable_catalogue();
+	require_identity();
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
 	{
 		open_row(&change.new, trigdata->tg_trigtuple, desc);
@@ -387,24 +404,6 @@ esgf_item_before_row(PG_FUNCTION_ARGS)
 	return PointerGetDatum(heap_form_tuple(desc, change.new.values, change.new.nulls));
 }
 
-/* Name what happened to an item. */
-static const char *
-name_action(ItemRow *old, ItemRow *new)
-{
-	if (old == NULL)
-		return "item.published";
-	if (superseding())
-		return "item.superseded";
-	if (is_set(new, ITEM_DELETED))
-		return "item.deleted";
-	if (is_set(old, ITEM_DELETED))
-		return same_but_for_stamps_and_flags(row_document(old), row_document(new)) &&
-			is_set(old, ITEM_RETRACTED) == is_set(new, ITEM_RETRACTED) ? "item.restored" : "item.published";
-	if (is_set(old, ITEM_RETRACTED) != is_set(new, ITEM_RETRACTED))
-		return is_set(new, ITEM_RETRACTED) ? "item.retracted" : "item.reinstated";
-	return "item.updated";
-}
-
 /* The institutions that an item names, or NULL. */
 static Jsonb *
 institution_of(Jsonb *document, const char *path)
@@ -416,25 +415,22 @@ institution_of(Jsonb *document, const char *path)
 
 /* Refuse a new version of a dataset that is another institution's. */
 static void
-check_institution(ItemRow *row)
+check_institution(ItemRow *row, const CollectionSettings *settings)
 {
-	text	   *collection = DatumGetTextPP(column(row, ITEM_COLLECTION_ID));
-	CollectionSettings settings;
 	Jsonb	   *other = newest_other_version(column(row, ITEM_COLLECTION_ID), column(row, ITEM_BASE_ID), column(row, ITEM_ID));
 	Jsonb	   *ours;
 	Jsonb	   *theirs;
 
 	if (other == NULL)
 		return;
-	get_collection_settings(VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection), &settings);
-	ours = institution_of(row_document(row), settings.institution_path);
-	theirs = institution_of(other, settings.institution_path);
+	ours = institution_of(row_document(row), settings->institution_path);
+	theirs = institution_of(other, settings->institution_path);
 	if (ours == NULL ? theirs == NULL : theirs != NULL && documents_equal(ours, theirs))
 		return;
 	ereport(ERROR,
 			(errproblem(PROBLEM_INSTITUTION_DIFFERS), errtable_of("item"),
 			 errmsg("dataset \"%s\" belongs to another institution", TextDatumGetCString(column(row, ITEM_BASE_ID))),
-			 errdetail("%s: must be %s as in the versions before, not %s", settings.institution_path,
+			 errdetail("%s: must be %s as in the versions before, not %s", settings->institution_path,
 					   theirs ? JsonbToCString(NULL, &theirs->root, VARSIZE(theirs)) : "absent",
 					   ours ? JsonbToCString(NULL, &ours->root, VARSIZE(ours)) : "absent"),
 			 errhint("Publish it under an id of its own.")));
@@ -457,6 +453,90 @@ check_content(ItemRow *old, ItemRow *new)
 				 errhint("Publish changed files as a new version of the dataset.")));
 }
 
+/* Is an item that was deleted back as it was? */
+static bool
+is_restored(ItemRow *old, ItemRow *new)
+{
+	return old && is_set(old, ITEM_DELETED) && !is_set(new, ITEM_DELETED) &&
+		is_set(old, ITEM_RETRACTED) == is_set(new, ITEM_RETRACTED) &&
+		same_but_for_stamps_and_flags(row_document(old), row_document(new));
+}
+
+/* Name what happened to the locations of an item, if nothing else did. */
+static const char *
+name_location_change(const Change *change)
+{
+	const char *action = "item.updated";
+	ListCell   *cell;
+
+	if (change->others != NIL || change->citation || change->errata)
+		return "item.updated";
+	foreach(cell, change->locations)
+	{
+		LocationChange *location = lfirst(cell);
+
+		if (location->fate == LOCATION_ALTERED)
+			return "item.updated";
+		if (location->fate == LOCATION_REMOVED)
+			action = "item.replica_removed";
+		else if (strcmp(action, "item.updated") == 0)
+			action = "item.replica_added";
+	}
+	return action;
+}
+
+/* Name what happened to an item, by its weightiest part. */
+static const char *
+name_action(const ItemRow *new, const JudgedChange *judged)
+{
+	if (judged->appears)
+		return "item.published";
+	if (judged->deleted)
+		return "item.deleted";
+	if (judged->restored)
+		return "item.restored";
+	if (judged->retraction_flips)
+		return is_set(new, ITEM_RETRACTED) ? "item.retracted" : "item.reinstated";
+	return judged->latest_changes ? "item.updated" : name_location_change(judged->change);
+}
+
+/* Find out what happened to an item, as far as rights and the event are concerned. */
+static void
+describe_change(ItemRow *old, ItemRow *new, const CollectionSettings *settings, JudgedChange *judged, Change *change)
+{
+	memset(judged, 0, sizeof(*judged));
+	memset(change, 0, sizeof(*change));
+	judged->change = change;
+	judged->collection_id = TextDatumGetCString(column(new, ITEM_COLLECTION_ID));
+	judged->institution_path = settings->institution_path;
+	judged->old = old ? row_document(old) : NULL;
+	judged->new = row_document(new);
+	judged->restored = is_restored(old, new);
+	judged->appears = old == NULL || (is_set(old, ITEM_DELETED) && !judged->restored);
+	judged->deleted = old && !is_set(old, ITEM_DELETED) && is_set(new, ITEM_DELETED);
+	if (judged->appears)
+		compare_documents(NULL, judged->new, change);
+	else if (!judged->restored && !same_column(old, new, ITEM_DOCUMENT))
+		compare_documents(judged->old, judged->new, change);
+	if (judged->appears || judged->restored || judged->deleted)
+		return;
+	judged->retraction_flips = is_set(old, ITEM_RETRACTED) != is_set(new, ITEM_RETRACTED);
+	judged->latest_changes = !judged->retraction_flips && is_set(old, ITEM_LATEST) != is_set(new, ITEM_LATEST);
+}
+
+/* The rules of a change that are judged after its rights. */
+static void
+check_change(ItemRow *old, ItemRow *new, const CollectionSettings *settings, const JudgedChange *judged)
+{
+	if (judged->appears)
+		check_institution(new, settings);
+	if (old != NULL)
+		check_content(old, new);
+	check_replicas(judged->new, judged->change, settings->complete_replicas);
+	if (judged->change->locations != NIL && !is_administrator())
+		check_replica_content(judged->new, judged->change);
+}
+
 /* The document of a row that is neither missing nor deleted, or NULL. */
 static Jsonb *
 active_document(ItemRow *row)
@@ -466,14 +546,14 @@ active_document(ItemRow *row)
 
 /* Tell everybody else. The payload is handed on as stored, unless it is hidden. */
 static void
-write_item_event(ItemRow *old, ItemRow *new)
+write_item_event(ItemRow *old, ItemRow *new, const char *type)
 {
 	Event		event = {0};
 	pg_uuid_t	id;
 
 	event.aggregatetype = column(new, ITEM_COLLECTION_ID);
 	event.aggregateid = column(new, ITEM_ID);
-	event.type = name_action(old, new);
+	event.type = type;
 	event.version = DatumGetInt64(column(new, ITEM_VERSION));
 	event.occurred_at = DatumGetTimestampTz(column(new, ITEM_UPDATED));
 	event.reason = new->nulls[ITEM_REASON - 1] ? (Datum) 0 : column(new, ITEM_REASON);
@@ -492,7 +572,7 @@ write_item_event(ItemRow *old, ItemRow *new)
 		record_receipt(event.version, event.type + strlen("item."), &id);
 }
 
-/* AFTER ROW: keep the dataset's latest and write the event. */
+/* AFTER ROW: judge the change, keep the dataset's latest and write the event. */
 Datum
 esgf_item_after_row(PG_FUNCTION_ARGS)
 {
@@ -501,6 +581,11 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 	ItemRow		old_row;
 	ItemRow		new;
 	ItemRow    *old = NULL;
+	text	   *collection;
+	CollectionSettings settings;
+	JudgedChange judged;
+	Change		change;
+	const char *type;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
@@ -519,15 +604,22 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 	else
 		open_row(&new, trigdata->tg_trigtuple, desc);
 
-	if (!superseding() && is_set(&new, ITEM_LATEST) != (old != NULL && is_set(old, ITEM_LATEST)))
-		record_latest(column(&new, ITEM_COLLECTION_ID), column(&new, ITEM_BASE_ID), column(&new, ITEM_ID),
-					  is_set(&new, ITEM_LATEST));
-	if (old == NULL || (is_set(old, ITEM_DELETED) && !is_set(&new, ITEM_DELETED)))
-		check_institution(&new);
-	if (old != NULL)
-		check_content(old, &new);
+	collection = DatumGetTextPP(column(&new, ITEM_COLLECTION_ID));
+	get_collection_settings(VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection), &settings);
+	if (superseding())
+		type = "item.superseded";
+	else
+	{
+		describe_change(old, &new, &settings, &judged, &change);
+		judge_change(&judged);
+		check_change(old, &new, &settings, &judged);
+		type = name_action(&new, &judged);
+		if (is_set(&new, ITEM_LATEST) != (old != NULL && is_set(old, ITEM_LATEST)))
+			record_latest(column(&new, ITEM_COLLECTION_ID), column(&new, ITEM_BASE_ID), column(&new, ITEM_ID),
+						  is_set(&new, ITEM_LATEST));
+	}
 	SPI_connect();
-	write_item_event(old, &new);
+	write_item_event(old, &new, type);
 	SPI_finish();
 	return PointerGetDatum(NULL);
 }

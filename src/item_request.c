@@ -23,6 +23,7 @@
 #include "item_request.h"
 #include "json_build.h"
 #include "patch.h"
+#include "replica.h"
 #include "stac_item.h"
 
 static const char *const method_names[] = {
@@ -34,6 +35,8 @@ static const char *const method_names[] = {
 	[METHOD_RESTORE] = "RESTORE",
 	[METHOD_RETRACT] = "RETRACT",
 	[METHOD_REINSTATE] = "REINSTATE",
+	[METHOD_ADD_REPLICA] = "ADD_REPLICA",
+	[METHOD_REMOVE_REPLICA] = "REMOVE_REPLICA",
 	[METHOD_CHECK] = "CHECK"
 };
 
@@ -151,7 +154,7 @@ check_preconditions(const ItemRequest *request, const CurrentItem *current)
 static void
 require_precondition(const ItemRequest *request, const CollectionSettings *settings)
 {
-	if (settings->require_version && request->method != METHOD_CHECK &&
+	if (settings->require_version && request->method != METHOD_ADD_REPLICA && request->method != METHOD_REMOVE_REPLICA &&
 		!request->has_if_match && !request->has_if_unmodified_since)
 		ereport(ERROR,
 				(errproblem(PROBLEM_VERSION_REQUIRED), errtable_of("item"),
@@ -300,6 +303,14 @@ change(const ItemRequest *request, const CurrentItem *current)
 				document = set_document_flags(document, false, request->method == METHOD_RETRACT);
 			update_item(request, JsonbPGetDatum(document), false);
 			break;
+		case METHOD_ADD_REPLICA:
+			document = add_replica(DatumGetJsonbP(current->document), request->node, request->body);
+			update_item(request, JsonbPGetDatum(document), false);
+			break;
+		case METHOD_REMOVE_REPLICA:
+			document = remove_replica(DatumGetJsonbP(current->document), request->node);
+			update_item(request, JsonbPGetDatum(document), false);
+			break;
 		case METHOD_POST:
 		case METHOD_CHECK:
 			pg_unreachable();
@@ -310,7 +321,16 @@ change(const ItemRequest *request, const CurrentItem *current)
 static bool
 concerns_dataset(const ItemRequest *request)
 {
-	return request->method != METHOD_PATCH || patch_touches_flags(request->body);
+	switch (request->method)
+	{
+		case METHOD_PATCH:
+			return patch_touches_flags(request->body);
+		case METHOD_ADD_REPLICA:
+		case METHOD_REMOVE_REPLICA:
+			return false;
+		default:
+			return true;
+	}
 }
 
 /* Lock the item, see whether it may be changed, and change it. */
@@ -321,8 +341,9 @@ find_and_change(const ItemRequest *request, const CollectionSettings *settings)
 	ParsedId		id;
 
 	parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
-	if (concerns_dataset(request))
-		lock_dataset(PointerGetDatum(request->collection_id), &id);
+	/* An item that appears after this look is not locked, nor seen, out of order. */
+	if (concerns_dataset(request) && !lock_dataset(PointerGetDatum(request->collection_id), &id))
+		item_missing(request);
 	lock_item(request, &current);
 	if (!current.exists || (current.deleted && request->method != METHOD_RESTORE))
 		item_missing(request);
@@ -381,18 +402,11 @@ compare_datasets(const ListCell *a, const ListCell *b)
 	return result ? result : compare_bytes(ida.id, ida.base_len, idb.id, idb.base_len);
 }
 
-/* May a request create its item, or must none appear meanwhile? */
-static bool
-may_create(const ItemRequest *request)
-{
-	return request->method == METHOD_POST || request->method == METHOD_UPSERT ||
-		(request->method == METHOD_CHECK && request->has_if_match && request->if_match == 0);
-}
-
 /*
  * Lock what many requests concern, in one order, so that two such calls never
- * wait for each other: all datasets, made where an item may appear, then all
- * items. Answers the datasets that were made, for forget_empty_datasets().
+ * wait for each other: all datasets, made where there are none so that no item
+ * appears meanwhile, then all items. Answers the datasets that were made, for
+ * forget_empty_datasets().
  */
 List *
 lock_items_of_requests(List *requests)
@@ -410,9 +424,7 @@ lock_items_of_requests(List *requests)
 		ParsedId	id;
 
 		parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
-		if (!may_create(request))
-			lock_dataset(collection, &id);
-		else
+		if (!lock_dataset(collection, &id))
 		{
 			enter_dataset(collection, &id, false);
 			made = lappend(made, request);
@@ -451,12 +463,16 @@ describe_request(const ItemRequest *request)
 
 	if (request->method == METHOD_PATCH)
 		return request->body;
-	if (request->body)
+	if (request->body && request->method != METHOD_ADD_REPLICA)
 		return NULL;
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	if (request->has_if_match)
 		push_number_member(&state, "if_match", request->if_match);
 	push_string_member(&state, "method", method, strlen(method));
+	if (request->node)
+		push_string_member(&state, "node", VARDATA_ANY(request->node), VARSIZE_ANY_EXHDR(request->node));
+	if (request->method == METHOD_ADD_REPLICA)
+		push_document_member(&state, "alternates", request->body);
 	if (request->reason)
 		push_string_member(&state, "reason", VARDATA_ANY(request->reason), VARSIZE_ANY_EXHDR(request->reason));
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
@@ -499,6 +515,8 @@ perform_item_request(ItemRequest *request, Receipt *receipt)
 	}
 	else if (request->method == METHOD_PATCH)
 		check_patch_form(request->body);
+	else if (request->method == METHOD_ADD_REPLICA)
+		check_alternates_form(request->body);
 	get_writable_catalogue();
 	require_identity();
 	get_collection_settings(VARDATA_ANY(request->collection_id), VARSIZE_ANY_EXHDR(request->collection_id), &settings);

@@ -26,6 +26,8 @@ typedef enum Method
 	METHOD_RESTORE,
 	METHOD_RETRACT,
 	METHOD_REINSTATE,
+	METHOD_ADD_REPLICA,
+	METHOD_REMOVE_REPLICA,
 	METHOD_CHECK
 } Method;
 
@@ -34,7 +36,8 @@ typedef struct ItemRequest
 	Method		method;
 	text	   *collection_id;
 	text	   *item_id;		/* of a POST: taken from the document */
-	Jsonb	   *body;			/* the document or the patch */
+	Jsonb	   *body;			/* the document, the patch or the alternates */
+	text	   *node;			/* of a replica */
 	text	   *reason;
 	text	   *request_id;
 	bool		has_if_match;

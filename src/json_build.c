@@ -34,6 +34,19 @@ push_string_member(JsonbParseState **state, const char *key, const char *value, 
 	pushJsonbValue(state, WJB_VALUE, &v);
 }
 
+/* Add an object or an array. */
+void
+push_document_member(JsonbParseState **state, const char *key, Jsonb *value)
+{
+	JsonbValue	v;
+
+	push_key(state, key);
+	v.type = jbvBinary;
+	v.val.binary.data = &value->root;
+	v.val.binary.len = VARSIZE(value) - VARHDRSZ;
+	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
 /* Add a number. */
 void
 push_number_member(JsonbParseState **state, const char *key, int64 value)

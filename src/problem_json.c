@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access.h"
 #include "compat.h"
 #include "json_build.h"
 #include "problem_json.h"
@@ -98,8 +99,6 @@ push_errors(JsonbParseState **state, const char *detail)
 {
 	const char *line = detail ? detail : "";
 
-	push_key(state, "errors");
-	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
 	while (*line)
 	{
 		int			len = strcspn(line, "\n");
@@ -114,7 +113,30 @@ push_errors(JsonbParseState **state, const char *detail)
 		}
 		line += len + (line[len] == '\n');
 	}
-	pushJsonbValue(state, WJB_END_ARRAY, NULL);
+}
+
+/* Add one element to errors for each part of a change that was not permitted. */
+static void
+push_refused_parts(JsonbParseState **state)
+{
+	ListCell   *cell;
+
+	foreach(cell, refused_parts())
+	{
+		Part	   *part = lfirst(cell);
+		const char *right = role_names[part->roles[0]];
+		const char *scope = scope_names[part->scope];
+		char	   *sentence = describe_refused_part(part);
+
+		pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+		push_string_member(state, "detail", sentence, strlen(sentence));
+		push_string_member(state, "pointer", part->pointer, strlen(part->pointer));
+		push_string_member(state, "reason", part->reason, strlen(part->reason));
+		push_string_member(state, "right", right, strlen(right));
+		push_string_member(state, "scope", scope, strlen(scope));
+		push_string_member(state, "target", part->target, strlen(part->target));
+		pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	}
 }
 
 /* What a person is to read: the message, and a DETAIL that points nowhere. */
@@ -137,7 +159,13 @@ problem_json(const ErrorData *error, const char *instance)
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_string_member(&state, "detail", detail, strlen(detail));
-	push_errors(&state, error->detail);
+	push_key(&state, "errors");
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	if (strcmp(slug, "missing-permission") == 0)
+		push_refused_parts(&state);
+	else
+		push_errors(&state, error->detail);
+	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
 	push_string_member(&state, "instance", instance, strlen(instance));
 	push_number_member(&state, "status", problem_status(error));
 	push_string_member(&state, "title", problem_title(slug), strlen(problem_title(slug)));

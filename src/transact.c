@@ -32,6 +32,7 @@
 #include "json_build.h"
 #include "problem_json.h"
 #include "stac_format.h"
+#include "transact.h"
 
 #define MAX_REQUESTS 1000
 
@@ -48,7 +49,7 @@ typedef struct Turn
 PG_FUNCTION_INFO_V1(esgf_transact);
 
 /* Refuse a request for its form. */
-static void pg_attribute_noreturn()
+pg_noreturn static void
 bad_request(const char *member, const char *problem)
 {
 	ereport(ERROR,
@@ -97,22 +98,35 @@ time_member(const char *name, const JsonbValue *value)
 												   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 }
 
-/* Read one member of a request; null counts as missing. Answers the method's name too. */
+/* The members of a request of which the method decides. */
+typedef struct Bodies
+{
+	text	   *method;
+	Jsonb	   *item;
+	Jsonb	   *patch;
+	Jsonb	   *alternates;
+} Bodies;
+
+/* Read one member of a request; null counts as missing. */
 static void
-read_member(const char *name, const JsonbValue *value, ItemRequest *request, Jsonb **item, Jsonb **patch, text **method)
+read_member(const char *name, const JsonbValue *value, ItemRequest *request, Bodies *bodies)
 {
 	if (strcmp(name, "item") == 0)
-		*item = JsonbValueToJsonb((JsonbValue *) value);
-	else if (value->type == jbvNull && strcmp(name, "method") != 0)
-		return;
+		bodies->item = JsonbValueToJsonb((JsonbValue *) value);
 	else if (strcmp(name, "method") == 0)
-		*method = string_member(name, value);
+		bodies->method = string_member(name, value);
+	else if (value->type == jbvNull)
+		return;
+	else if (strcmp(name, "alternates") == 0)
+		bodies->alternates = JsonbValueToJsonb((JsonbValue *) value);
+	else if (strcmp(name, "node") == 0)
+		request->node = string_member(name, value);
 	else if (strcmp(name, "collection_id") == 0)
 		request->collection_id = string_member(name, value);
 	else if (strcmp(name, "item_id") == 0)
 		request->item_id = string_member(name, value);
 	else if (strcmp(name, "patch") == 0)
-		*patch = JsonbValueToJsonb((JsonbValue *) value);
+		bodies->patch = JsonbValueToJsonb((JsonbValue *) value);
 	else if (strcmp(name, "reason") == 0)
 		request->reason = string_member(name, value);
 	else if (strcmp(name, "request_id") == 0)
@@ -134,7 +148,7 @@ static void
 check_member_name(const char *name)
 {
 	static const char *const names[] = {
-		"method", "collection_id", "item_id", "item", "patch", "if_match", "if_unmodified_since", "reason", "request_id"
+		"method", "collection_id", "item_id", "item", "patch", "node", "alternates", "if_match", "if_unmodified_since", "reason", "request_id"
 	};
 
 	for (int i = 0; i < (int) lengthof(names); i++)
@@ -143,22 +157,33 @@ check_member_name(const char *name)
 	bad_request(name, "is no member of a request");
 }
 
+/* See that a member is there if the method needs it, and only then. */
+static void
+check_presence(const char *name, bool present, bool needed)
+{
+	if (present && !needed)
+		bad_request(name, "does not go with this method");
+	if (needed && !present)
+		bad_request(name, "is missing");
+}
+
 /* See that a request has the body that its method needs, and the one id. */
 static void
-check_request(ItemRequest *request, Jsonb *item, Jsonb *patch)
+check_request(ItemRequest *request, const Bodies *bodies)
 {
-	bool		wants_item = request->method == METHOD_POST || request->method == METHOD_PUT || request->method == METHOD_UPSERT;
+	Method		method = request->method;
+	Jsonb	   *item = bodies->item;
 	text	   *own_id;
 
 	if (request->collection_id == NULL)
 		bad_request("collection_id", "is missing");
 	if (request->request_id && VARSIZE_ANY_EXHDR(request->request_id) == 0)
 		bad_request("request_id", "must not be empty");
-	if (wants_item != (item != NULL))
-		bad_request("item", item ? "does not go with this method" : "is missing");
-	if ((request->method == METHOD_PATCH) != (patch != NULL))
-		bad_request("patch", patch ? "does not go with this method" : "is missing");
-	request->body = item ? item : patch;
+	check_presence("item", item != NULL, method == METHOD_POST || method == METHOD_PUT || method == METHOD_UPSERT);
+	check_presence("patch", bodies->patch != NULL, method == METHOD_PATCH);
+	check_presence("node", request->node != NULL, method == METHOD_ADD_REPLICA || method == METHOD_REMOVE_REPLICA);
+	check_presence("alternates", bodies->alternates != NULL, method == METHOD_ADD_REPLICA);
+	request->body = item ? item : bodies->patch ? bodies->patch : bodies->alternates;
 	own_id = item ? document_id(item) : NULL;
 	if (request->item_id == NULL)
 		request->item_id = own_id;
@@ -176,9 +201,7 @@ read_request(const JsonbValue *source, ItemRequest *request)
 	JsonbIterator *iterator;
 	JsonbValue	key;
 	JsonbValue	value;
-	Jsonb	   *item = NULL;
-	Jsonb	   *patch = NULL;
-	text	   *method = NULL;
+	Bodies		bodies = {0};
 
 	memset(request, 0, sizeof(*request));
 	if (source->type != jbvBinary || !JsonContainerIsObject(source->val.binary.data))
@@ -193,13 +216,13 @@ read_request(const JsonbValue *source, ItemRequest *request)
 
 		JsonbIteratorNext(&iterator, &value, true);
 		check_member_name(name);
-		read_member(name, &value, request, &item, &patch, &method);
+		read_member(name, &value, request, &bodies);
 	}
-	if (method == NULL)
+	if (bodies.method == NULL)
 		bad_request("method", "is missing");
-	if (!find_method(VARDATA_ANY(method), VARSIZE_ANY_EXHDR(method), &request->method))
+	if (!find_method(VARDATA_ANY(bodies.method), VARSIZE_ANY_EXHDR(bodies.method), &request->method))
 		bad_request("method", "is unknown");
-	check_request(request, item, patch);
+	check_request(request, &bodies);
 }
 
 /* A string of a request under way to be read; NULL where there is none. */
@@ -421,6 +444,17 @@ append_url_segment(StringInfo url, const text *segment)
 		else
 			appendStringInfo(url, "%%%02X", (unsigned char) *c);
 	}
+}
+
+/* Perform one request by itself; it leaves no idempotency key. */
+void
+perform_json_request(const JsonbValue *source)
+{
+	ItemRequest request;
+	Receipt		receipt;
+
+	read_request(source, &request);
+	perform_item_request(&request, &receipt);
 }
 
 /* What a problem is about, as a reference to a resource. */

@@ -20,6 +20,8 @@ PG_FUNCTION_INFO_V1(esgf_delete_item);
 PG_FUNCTION_INFO_V1(esgf_restore_item);
 PG_FUNCTION_INFO_V1(esgf_retract_item);
 PG_FUNCTION_INFO_V1(esgf_reinstate_item);
+PG_FUNCTION_INFO_V1(esgf_add_replica);
+PG_FUNCTION_INFO_V1(esgf_remove_replica);
 
 /* An argument that must be given. */
 static Datum
@@ -30,6 +32,19 @@ required(FunctionCallInfo fcinfo, int number, const char *name)
 				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
 				 errmsg("argument \"%s\" must not be null", name)));
 	return PG_GETARG_DATUM(number);
+}
+
+/* An argument that names a node. */
+static text *
+node_argument(FunctionCallInfo fcinfo, int number)
+{
+	text	   *node = DatumGetTextPP(required(fcinfo, number, "node"));
+
+	if (VARSIZE_ANY_EXHDR(node) == 0)
+		ereport(ERROR,
+				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
+				 errmsg("argument \"%s\" must not be empty", "node")));
+	return node;
 }
 
 /* Answer with what was done. */
@@ -55,13 +70,18 @@ receipt_datum(FunctionCallInfo fcinfo, const ItemRequest *request, const Receipt
 static Datum
 change_item(FunctionCallInfo fcinfo, Method method, int body, int if_match, int reason)
 {
+	static const char *const body_names[] = {
+		[METHOD_PUT] = "document", [METHOD_PATCH] = "patch", [METHOD_ADD_REPLICA] = "alternates"
+	};
 	ItemRequest request = {method};
 	Receipt		receipt;
 
 	request.collection_id = DatumGetTextPP(required(fcinfo, 0, "collection_id"));
 	request.item_id = DatumGetTextPP(required(fcinfo, 1, "item_id"));
+	if (method == METHOD_ADD_REPLICA || method == METHOD_REMOVE_REPLICA)
+		request.node = node_argument(fcinfo, 2);
 	if (body)
-		request.body = DatumGetJsonbP(required(fcinfo, body, method == METHOD_PATCH ? "patch" : "document"));
+		request.body = DatumGetJsonbP(required(fcinfo, body, body_names[method]));
 	request.has_if_match = !PG_ARGISNULL(if_match);
 	if (request.has_if_match)
 		request.if_match = PG_GETARG_INT64(if_match);
@@ -124,4 +144,18 @@ Datum
 esgf_reinstate_item(PG_FUNCTION_ARGS)
 {
 	return change_item(fcinfo, METHOD_REINSTATE, 0, 2, 3);
+}
+
+/* add_replica(collection_id, item_id, node, alternates, if_match) */
+Datum
+esgf_add_replica(PG_FUNCTION_ARGS)
+{
+	return change_item(fcinfo, METHOD_ADD_REPLICA, 3, 4, 0);
+}
+
+/* remove_replica(collection_id, item_id, node, if_match) */
+Datum
+esgf_remove_replica(PG_FUNCTION_ARGS)
+{
+	return change_item(fcinfo, METHOD_REMOVE_REPLICA, 0, 3, 0);
 }

@@ -43,6 +43,23 @@ REVOKE ALL ON FUNCTION esgf_stac.item_before_row(), esgf_stac.item_after_row(), 
     esgf_stac.collection_before_row(), esgf_stac.collection_after_row(),
     esgf_stac.refuse_removal(), esgf_stac.drop_caches() FROM PUBLIC;
 
+CREATE FUNCTION esgf_stac.only_close() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF OLD.revoked_by IS NOT NULL OR NEW.revoked_by IS NULL OR NEW.valid_to IS NULL
+       OR (NEW.id, NEW.principal, NEW.role, NEW.scope, NEW.target, NEW.valid_from, NEW.granted_by)
+          IS DISTINCT FROM (OLD.id, OLD.principal, OLD.role, OLD.scope, OLD.target, OLD.valid_from, OLD.granted_by)
+       OR NEW.institution IS DISTINCT FROM OLD.institution THEN
+        RAISE EXCEPTION 'a rule of access does not change'
+            USING ERRCODE = 'PT400', CONSTRAINT = 'operation-not-permitted', SCHEMA = 'esgf_stac', TABLE = 'access_rule',
+                  HINT = 'Call esgf_stac.revoke_access() and grant_access().';
+    END IF;
+    RETURN NEW;
+END
+$$;
+REVOKE ALL ON FUNCTION esgf_stac.only_close() FROM PUBLIC;
+
 -- The cluster that this server runs; a restored catalogue names another.
 CREATE FUNCTION esgf_stac.system_identifier() RETURNS bigint
     AS 'MODULE_PATHNAME', 'esgf_system_identifier' LANGUAGE C STABLE STRICT PARALLEL SAFE;
@@ -131,11 +148,21 @@ BEGIN
         FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
     CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.collection
         FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
+    CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.site
+        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
+    CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.access_rule
+        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
     CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.stream
         FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
     ALTER TABLE esgf_stac.catalogue ENABLE ALWAYS TRIGGER drop_caches;
     ALTER TABLE esgf_stac.collection ENABLE ALWAYS TRIGGER drop_caches;
+    ALTER TABLE esgf_stac.site ENABLE ALWAYS TRIGGER drop_caches;
+    ALTER TABLE esgf_stac.access_rule ENABLE ALWAYS TRIGGER drop_caches;
     ALTER TABLE esgf_stac.stream ENABLE ALWAYS TRIGGER drop_caches;
+
+    -- What was decided stays readable: a rule may be closed, once, and no more.
+    CREATE OR REPLACE TRIGGER only_close BEFORE UPDATE ON esgf_stac.access_rule
+        FOR EACH ROW EXECUTE FUNCTION esgf_stac.only_close();
 
     GRANT SELECT ON esgf_stac.published_item, esgf_stac.collection TO esgf_stac_reader;
     GRANT SELECT, INSERT, UPDATE ON esgf_stac.item TO esgf_stac_writer;

@@ -35,6 +35,16 @@ CREATE FUNCTION esgf_stac.reinstate_item(collection_id text, item_id text, if_ma
 COMMENT ON FUNCTION esgf_stac.reinstate_item(text, text, bigint, text) IS
 'end the retraction of an item: it is as if it had never been retracted';
 
+CREATE FUNCTION esgf_stac.add_replica(collection_id text, item_id text, node text, alternates jsonb, if_match bigint DEFAULT NULL) RETURNS esgf_stac.receipt
+    AS 'MODULE_PATHNAME', 'esgf_add_replica' LANGUAGE C;
+COMMENT ON FUNCTION esgf_stac.add_replica(text, text, text, jsonb, bigint) IS
+'add the locations of a data node, {asset key: entry}';
+
+CREATE FUNCTION esgf_stac.remove_replica(collection_id text, item_id text, node text, if_match bigint DEFAULT NULL) RETURNS esgf_stac.receipt
+    AS 'MODULE_PATHNAME', 'esgf_remove_replica' LANGUAGE C;
+COMMENT ON FUNCTION esgf_stac.remove_replica(text, text, text, bigint) IS
+'remove all locations of a data node; where they are primary, another node that has every file takes their place';
+
 -- A past version as it was published, from the outbox; none for what was never given, or is pruned.
 CREATE FUNCTION esgf_stac.past_version(collection_id text, item_id text, version bigint) RETURNS esgf_stac.item_state
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
@@ -100,7 +110,9 @@ REVOKE ALL ON FUNCTION
     esgf_stac.delete_item(text, text, bigint, text),
     esgf_stac.restore_item(text, text, bigint),
     esgf_stac.retract_item(text, text, bigint, text),
-    esgf_stac.reinstate_item(text, text, bigint, text)
+    esgf_stac.reinstate_item(text, text, bigint, text),
+    esgf_stac.add_replica(text, text, text, jsonb, bigint),
+    esgf_stac.remove_replica(text, text, text, bigint)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     esgf_stac.create_item(text, jsonb),
@@ -109,5 +121,7 @@ GRANT EXECUTE ON FUNCTION
     esgf_stac.delete_item(text, text, bigint, text),
     esgf_stac.restore_item(text, text, bigint),
     esgf_stac.retract_item(text, text, bigint, text),
-    esgf_stac.reinstate_item(text, text, bigint, text)
+    esgf_stac.reinstate_item(text, text, bigint, text),
+    esgf_stac.add_replica(text, text, text, jsonb, bigint),
+    esgf_stac.remove_replica(text, text, text, bigint)
 TO esgf_stac_writer;

@@ -23,6 +23,12 @@ CREATE FUNCTION esgf_stac.set_identity(identity jsonb) RETURNS void
 COMMENT ON FUNCTION esgf_stac.set_identity(jsonb) IS
 'a gateway says for whom this transaction acts';
 
+CREATE FUNCTION esgf_stac.explain_access(request jsonb, identity jsonb DEFAULT NULL)
+    RETURNS TABLE (role text, scope text, target text, granted boolean, rule_id bigint, pointer text, reason text)
+    AS 'MODULE_PATHNAME', 'esgf_explain_access' LANGUAGE C ROWS 10;
+COMMENT ON FUNCTION esgf_stac.explain_access(jsonb, jsonb) IS
+'which rights a request of transact would need, and by which rules they are held or why not, without doing it';
+
 CREATE FUNCTION esgf_stac.history(collection_id text, item_id text)
     RETURNS TABLE (seq bigint, event_id uuid, type text, version bigint, occurred_at timestamptz, reason text, batch text,
                    request_id text, request jsonb, identity jsonb, document jsonb)
@@ -38,8 +44,9 @@ COMMENT ON FUNCTION esgf_stac.history(text, text) IS 'what happened to an item, 
 REVOKE ALL ON FUNCTION
     esgf_stac.transact(jsonb, boolean, jsonb),
     esgf_stac.set_identity(jsonb),
+    esgf_stac.explain_access(jsonb, jsonb),
     esgf_stac.history(text, text)
 FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION esgf_stac.transact(jsonb, boolean, jsonb) TO esgf_stac_writer;
+GRANT EXECUTE ON FUNCTION esgf_stac.transact(jsonb, boolean, jsonb), esgf_stac.explain_access(jsonb, jsonb) TO esgf_stac_writer;
 GRANT EXECUTE ON FUNCTION esgf_stac.set_identity(jsonb) TO esgf_stac_gateway;
 GRANT EXECUTE ON FUNCTION esgf_stac.history(text, text) TO esgf_stac_admin;

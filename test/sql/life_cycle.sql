@@ -121,6 +121,7 @@ SELECT is((SELECT jsonb_array_length(document -> 'links') FROM esgf_stac.item WH
 -- One version has one content. Administrators alone may correct it.
 CREATE ROLE esgf_stac_test_writer IN ROLE esgf_stac_writer;
 GRANT SELECT ON esgf_stac.item, esgf_stac.outbox TO esgf_stac_test_writer;
+DO $$ BEGIN PERFORM esgf_stac.grant_access('role:esgf_stac_test_writer', 'UPDATE', 'project', 'CMIP6'); END $$;
 SET LOCAL ROLE esgf_stac_test_writer;
 SELECT pg_temp.refused($$SELECT esgf_stac.patch_item('CMIP6', 'c.v2', '{"assets": {"tas.nc": {"file:size": 11}}}')$$, 'PT409', 'content-changed', 'another size');
 SELECT pg_temp.refused($$SELECT esgf_stac.patch_item('CMIP6', 'c.v2', '{"assets": {"tas.nc": {"file:checksum": null}}}')$$, 'PT409', 'content-changed', 'no checksum any more');
@@ -137,15 +138,15 @@ SELECT is_empty($$SELECT FROM esgf_stac.item WHERE id = 'a.v3'$$, 'none is there
 
 -- Replacing.
 SELECT is(pg_temp.publish('p.v1'), 'published', 'an item');
-SELECT is((SELECT action FROM esgf_stac.patch_item('CMIP6', 'p.v1', '[{"op": "add", "path": "/assets/tas.nc/alternate/b.org", "value": {"href": "https://b.org/tas.nc", "alternate:name": "b.org"}}]')), 'updated', 'with a replica, whose parent is made');
+SELECT is((SELECT action FROM esgf_stac.patch_item('CMIP6', 'p.v1', '[{"op": "add", "path": "/assets/tas.nc/alternate/b.org", "value": {"href": "https://b.org/tas.nc", "alternate:name": "b.org"}}]')), 'replica_added', 'with a replica, whose parent is made');
 SELECT is((SELECT nodes FROM esgf_stac.item WHERE id = 'p.v1'), ARRAY['a.org', 'b.org'], 'two nodes hold it');
 SELECT is((SELECT changed FROM esgf_stac.replace_item('CMIP6', 'p.v1', pg_temp.document('p.v1'))), false, 'a replacement that knows no replicas keeps them');
 SELECT is((SELECT version FROM esgf_stac.replace_item('CMIP6', 'p.v1', pg_temp.document('p.v1', '{"bbox": [0, 0, 1, 1]}') - 'id')), 3::bigint, 'its id is filled in');
 SELECT is((SELECT nodes FROM esgf_stac.item WHERE id = 'p.v1'), ARRAY['a.org', 'b.org'], 'the replica is there');
 SELECT is((SELECT version FROM esgf_stac.replace_item('CMIP6', 'p.v1', jsonb_set(pg_temp.document('p.v1'), '{assets,tas.nc,alternate}', '{}'))), 4::bigint, 'an empty alternate removes them');
 SELECT row_eq($$SELECT nodes, document #> '{assets,tas.nc}' ? 'alternate' FROM esgf_stac.item WHERE id = 'p.v1'$$, ROW (ARRAY['a.org'], false), 'and goes itself');
-SELECT is((SELECT action FROM esgf_stac.patch_item('CMIP6', 'p.v1', '{"assets": {"tas.nc": {"alternate": {"b.org": {"href": "https://b.org/tas.nc", "alternate:name": "b.org"}}}}}')), 'updated', 'a replica by a merge patch');
-SELECT is((SELECT action FROM esgf_stac.patch_item('CMIP6', 'p.v1', '[{"op": "remove", "path": "/assets/tas.nc/alternate/b.org"}, {"op": "add", "path": "/assets/tas.nc/alternate/b.org", "value": null}]')), 'updated', 'a doubled remove');
+SELECT is((SELECT action FROM esgf_stac.patch_item('CMIP6', 'p.v1', '{"assets": {"tas.nc": {"alternate": {"b.org": {"href": "https://b.org/tas.nc", "alternate:name": "b.org"}}}}}')), 'replica_added', 'a replica by a merge patch');
+SELECT is((SELECT action FROM esgf_stac.patch_item('CMIP6', 'p.v1', '[{"op": "remove", "path": "/assets/tas.nc/alternate/b.org"}, {"op": "add", "path": "/assets/tas.nc/alternate/b.org", "value": null}]')), 'replica_removed', 'a doubled remove');
 SELECT is((SELECT document #> '{assets,tas.nc}' FROM esgf_stac.item WHERE id = 'p.v1'), pg_temp.document('p.v1') #> '{assets,tas.nc}', 'is a remove');
 SELECT pg_temp.refused($$SELECT esgf_stac.replace_item('CMIP6', 'p.v1', pg_temp.document('q.v1'))$$, 'PT400', 'stac-validation', 'a replacement that is another item');
 SELECT is((SELECT changed FROM esgf_stac.replace_item('CMIP6', 'p.v1', pg_temp.document('p.v1'))), false, 'a replacement without latest keeps it');

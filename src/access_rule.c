@@ -1,0 +1,251 @@
+/*
+ * access_rule.c
+ *		The rules of access as each backend keeps them: see access_rule.h.
+ *
+ * Rules stand in a hash table under principal, scope and target, so that a
+ * decision looks at the few that matter, however many there are. Times of
+ * validity are compared at use. An entitlement of EGI that somebody has for a
+ * principal is a rule by itself.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "access_rule.h"
+#include "catalogue.h"
+#include "compat.h"
+
+const char *const role_names[ROLE_COUNT] = {
+	"CREATE", "UPDATE", "DELETE", "REPLICATE", "REVOKE", "RETRACT", "CITATION", "ERRATA"
+};
+const char *const scope_names[] = {"project", "node"};
+
+typedef struct Rule
+{
+	int64		id;
+	Role		role;
+	char	   *place;			/* principal, scope and target */
+	char	   *institution;	/* NULL: any */
+	TimestampTz valid_from;
+	TimestampTz valid_to;
+} Rule;
+
+typedef struct RuleBucket
+{
+	uint32		hash;			/* of place; hash key */
+	List	   *rules;
+} RuleBucket;
+
+static HTAB *rules = NULL;
+static MemoryContext rules_context = NULL;
+
+/* Forget the rules. */
+static void
+drop_rules(void)
+{
+	rules = NULL;
+}
+
+/* Find a role by its name; false if there is none. */
+static bool
+find_role(const char *name, int len, Role *role)
+{
+	for (int i = 0; i < ROLE_COUNT; i++)
+	{
+		if ((int) strlen(role_names[i]) == len && memcmp(role_names[i], name, len) == 0)
+		{
+			*role = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Principal, scope and target as one string, in which none can pass for a part of another. */
+static char *
+make_place(const char *principal, Scope scope, const char *target, int target_len)
+{
+	return psprintf("%zu %s %s %.*s", strlen(principal), principal, scope_names[scope], target_len, target);
+}
+
+/* Remember one row of the table. */
+static void
+remember_rule(HTAB *table, HeapTuple row, TupleDesc desc)
+{
+	MemoryContext old = MemoryContextSwitchTo(rules_context);
+	Rule	   *rule = palloc(sizeof(Rule));
+	char	   *role = SPI_getvalue(row, desc, 3);
+	char	   *target = SPI_getvalue(row, desc, 5);
+	bool		isnull;
+	bool		found;
+	uint32		hash;
+	RuleBucket *bucket;
+
+	rule->id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
+	rule->place = make_place(SPI_getvalue(row, desc, 2),
+							 strcmp(SPI_getvalue(row, desc, 4), "node") == 0 ? SCOPE_NODE : SCOPE_PROJECT,
+							 target, strlen(target));
+	rule->institution = SPI_getvalue(row, desc, 6);
+	rule->valid_from = DatumGetTimestampTz(SPI_getbinval(row, desc, 7, &isnull));
+	rule->valid_to = DatumGetTimestampTz(SPI_getbinval(row, desc, 8, &isnull));
+	if (isnull)
+		rule->valid_to = DT_NOEND;
+	if (find_role(role, strlen(role), &rule->role))
+	{
+		hash = hash_bytes((unsigned char *) rule->place, strlen(rule->place));
+		bucket = hash_search(table, &hash, HASH_ENTER, &found);
+		if (!found)
+			bucket->rules = NIL;
+		bucket->rules = lappend(bucket->rules, rule);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* Read the rules that hold or may come to hold, as they are committed now. */
+static HTAB *
+read_rules(void)
+{
+	static Statement statement = {
+		"SELECT id, principal, role, scope, target, institution, valid_from, valid_to FROM esgf_stac.access_rule"
+		" WHERE valid_to IS NULL OR valid_to OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() ORDER BY id",
+	};
+	HASHCTL		control = {0};
+	HTAB	   *table;
+	int			count;
+
+	on_catalogue_change(drop_rules);
+	if (rules_context == NULL)
+		rules_context = AllocSetContextCreate(CacheMemoryContext, "esgf_stac access rules", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextReset(rules_context);
+	control.keysize = sizeof(uint32);
+	control.entrysize = sizeof(RuleBucket);
+	control.hcxt = rules_context;
+	table = hash_create("esgf_stac access rules", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+
+	/* Set before the rows are read, so that an invalidation meanwhile wins. */
+	rules = table;
+	PG_TRY();
+	{
+		SPI_connect();
+		count = read_latest_as_owner(&statement, NULL, NULL);
+		for (int i = 0; i < count; i++)
+			remember_rule(table, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+		SPI_finish();
+	}
+	PG_CATCH();
+	{
+		rules = NULL;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return table;
+}
+
+/* Does an institution that something is limited to cover this one? */
+static bool
+covers_institution(const char *limit, const char *institution, int len)
+{
+	return limit == NULL ||
+		(institution && (int) strlen(limit) == len && memcmp(limit, institution, len) == 0);
+}
+
+/* Look for a rule of one principal on one target. */
+static bool
+find_rule(HTAB *table, const char *principal, Role role, Scope scope, const char *target, int target_len,
+		  const char *institution, int institution_len, Grant *grant)
+{
+	char	   *place = make_place(principal, scope, target, target_len);
+	uint32		hash = hash_bytes((unsigned char *) place, strlen(place));
+	RuleBucket *bucket = hash_search(table, &hash, HASH_FIND, NULL);
+	TimestampTz now = GetCurrentTimestamp();
+	ListCell   *cell;
+
+	if (bucket == NULL)
+		return false;
+	foreach(cell, bucket->rules)
+	{
+		Rule	   *rule = lfirst(cell);
+
+		if (rule->role == role && strcmp(rule->place, place) == 0 &&
+			rule->valid_from <= now && now < rule->valid_to &&
+			covers_institution(rule->institution, institution, institution_len))
+		{
+			grant->role = role;
+			grant->rule_id = rule->id;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Take a prefix off a string that begins with it. */
+static bool
+skip(const char **text, const char *prefix)
+{
+	if (strncmp(*text, prefix, strlen(prefix)) != 0)
+		return false;
+	*text += strlen(prefix);
+	return true;
+}
+
+/*
+ * Is a principal an entitlement of EGI that will do?
+ * urn:mace:egi.eu:group:esgf.vo.egi.eu:(project|node):<id>[:institution:<inst>]:role=<ROLE>#aai.egi.eu
+ */
+static bool
+is_entitlement(const char *principal, Role role, Scope scope, const char *target, int target_len,
+			   const char *institution, int institution_len)
+{
+	const char *text = principal;
+	const char *end;
+
+	if (!skip(&text, "urn:mace:egi.eu:group:esgf.vo.egi.eu:") || !skip(&text, scope_names[scope]) || !skip(&text, ":"))
+		return false;
+	end = strchr(text, ':');
+	if (end == NULL || !((end - text == 1 && *text == '*') ||
+						 (end - text == target_len && memcmp(text, target, target_len) == 0)))
+		return false;
+	text = end + 1;
+	if (skip(&text, "institution:"))
+	{
+		end = strchr(text, ':');
+		if (end == NULL || institution == NULL || end - text != institution_len ||
+			memcmp(text, institution, institution_len) != 0)
+			return false;
+		text = end + 1;
+	}
+	return skip(&text, "role=") && skip(&text, role_names[role]) && strcmp(text, "#aai.egi.eu") == 0;
+}
+
+/* Does one of the principals hold one of the roles there? The first role that will do is told. */
+bool
+find_grant(const Principals *principals, const Role *roles, int role_count, Scope scope,
+		   const char *target, int target_len, const char *institution, int institution_len, Grant *grant)
+{
+	HTAB	   *table = rules ? rules : read_rules();
+	ListCell   *cell;
+
+	for (int i = 0; i < role_count; i++)
+	{
+		foreach(cell, principals->names)
+		{
+			const char *principal = lfirst(cell);
+
+			if (is_entitlement(principal, roles[i], scope, target, target_len, institution, institution_len))
+			{
+				grant->role = roles[i];
+				grant->rule_id = 0;
+				return true;
+			}
+			if (find_rule(table, principal, roles[i], scope, target, target_len, institution, institution_len, grant) ||
+				find_rule(table, principal, roles[i], scope, "*", 1, institution, institution_len, grant))
+				return true;
+		}
+	}
+	return false;
+}

@@ -1,0 +1,20 @@
+/*
+ * replica.h
+ *		Replicas: what one data node holds of an item, all its locations
+ *		together.
+ */
+#ifndef ESGF_STAC_REPLICA_H
+#define ESGF_STAC_REPLICA_H
+
+#include "postgres.h"
+
+#include "change.h"
+#include "utils/jsonb.h"
+
+extern void check_alternates_form(const Jsonb *alternates);
+extern Jsonb *add_replica(Jsonb *document, const text *node, Jsonb *alternates);
+extern Jsonb *remove_replica(Jsonb *document, const text *node);
+extern void check_replicas(const Jsonb *document, const Change *change, bool complete);
+extern void check_replica_content(const Jsonb *document, const Change *change);
+
+#endif							/* ESGF_STAC_REPLICA_H */

@@ -1,0 +1,185 @@
+/*
+ * site.c
+ *		Is this href one that this data node may claim? Each backend keeps the
+ *		table site.
+ *
+ * A prefix has scheme and host, which are compared without case. It ends in
+ * "/" or "=", or what follows it in the href is one of "/ ? & #" or nothing.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "catalogue.h"
+#include "compat.h"
+#include "site.h"
+
+typedef struct Site
+{
+	char	   *node;
+	bool		active;
+	int			prefix_count;
+	char	  **prefixes;
+} Site;
+
+static List *sites = NIL;
+static bool sites_valid = false;
+static MemoryContext sites_context = NULL;
+
+/* Forget the sites. */
+static void
+drop_sites(void)
+{
+	sites_valid = false;
+}
+
+/* Remember one row of the table. */
+static void
+remember_site(HeapTuple row, TupleDesc desc)
+{
+	MemoryContext old = MemoryContextSwitchTo(sites_context);
+	Site	   *site = palloc(sizeof(Site));
+	Datum	   *prefixes;
+	bool	   *nulls;
+	bool		isnull;
+
+	site->node = SPI_getvalue(row, desc, 1);
+	site->active = DatumGetBool(SPI_getbinval(row, desc, 2, &isnull));
+	deconstruct_array(DatumGetArrayTypeP(SPI_getbinval(row, desc, 3, &isnull)), TEXTOID, -1, false, TYPALIGN_INT,
+					  &prefixes, &nulls, &site->prefix_count);
+	site->prefixes = palloc(sizeof(char *) * Max(1, site->prefix_count));
+	for (int i = 0; i < site->prefix_count; i++)
+		site->prefixes[i] = nulls[i] ? pstrdup("") : TextDatumGetCString(prefixes[i]);
+	sites = lappend(sites, site);
+	MemoryContextSwitchTo(old);
+}
+
+/* Read the sites, as they are committed now. */
+static void
+read_sites(void)
+{
+	static Statement statement = {
+		"SELECT node, active, href_prefixes FROM esgf_stac.site"
+	};
+	int			count;
+
+	on_catalogue_change(drop_sites);
+	if (sites_context == NULL)
+		sites_context = AllocSetContextCreate(CacheMemoryContext, "esgf_stac sites", ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(sites_context);
+	sites = NIL;
+
+	/* Marked before the rows are read, so that an invalidation meanwhile wins. */
+	sites_valid = true;
+	PG_TRY();
+	{
+		SPI_connect();
+		count = read_latest_as_owner(&statement, NULL, NULL);
+		for (int i = 0; i < count; i++)
+			remember_site(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+		SPI_finish();
+	}
+	PG_CATCH();
+	{
+		sites_valid = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+/* The length of "scheme://authority" of a URL; 0 if it has none. */
+static int
+authority_end(const char *url, int len)
+{
+	int			i = 0;
+
+	while (i < len && (isalnum((unsigned char) url[i]) || strchr("+-.", url[i])))
+		i++;
+	if (i == 0 || i + 3 > len || memcmp(url + i, "://", 3) != 0)
+		return 0;
+	i += 3;
+	while (i < len && !strchr("/?#", url[i]))
+		i++;
+	return i;
+}
+
+/* Is a segment of a path "." or "..", be it percent-encoded? */
+static bool
+is_dot_segment(const char *segment, int len)
+{
+	int			dots = 0;
+
+	for (int i = 0; i < len; dots++)
+	{
+		if (segment[i] == '.')
+			i++;
+		else if (i + 3 <= len && segment[i] == '%' && segment[i + 1] == '2' && (segment[i + 2] | 0x20) == 'e')
+			i += 3;
+		else
+			return false;
+	}
+	return dots == 1 || dots == 2;
+}
+
+/* Could a client read this URL otherwise than we do? */
+static bool
+is_deceptive(const char *href, int len)
+{
+	int			authority = authority_end(href, len);
+	int			start;
+
+	if (memchr(href, '\\', len) || memchr(href, '@', authority))
+		return true;
+	start = authority;
+	for (int i = authority; i <= len; i++)
+	{
+		if (i < len && !strchr("/?#", href[i]))
+			continue;
+		if (i > start && is_dot_segment(href + start, i - start))
+			return true;
+		if (i < len && href[i] != '/')
+			break;
+		start = i + 1;
+	}
+	return false;
+}
+
+/* Does an href begin with a prefix, at a border? */
+static bool
+has_prefix(const char *href, int len, const char *prefix)
+{
+	int			prefix_len = strlen(prefix);
+	int			authority = authority_end(prefix, prefix_len);
+
+	if (authority == 0 || len < prefix_len || pg_strncasecmp(href, prefix, authority) != 0 ||
+		memcmp(href + authority, prefix + authority, prefix_len - authority) != 0)
+		return false;
+	return strchr("/=", prefix[prefix_len - 1]) || len == prefix_len || strchr("/?&#", href[prefix_len]);
+}
+
+/* May this node hold a file there? */
+SiteVerdict
+judge_site(const char *node, int node_len, const char *href, int href_len)
+{
+	ListCell   *cell;
+
+	if (!sites_valid)
+		read_sites();
+	foreach(cell, sites)
+	{
+		Site	   *site = lfirst(cell);
+
+		if ((int) strlen(site->node) != node_len || memcmp(site->node, node, node_len) != 0)
+			continue;
+		if (!site->active)
+			return SITE_INACTIVE;
+		for (int i = 0; i < site->prefix_count; i++)
+			if (has_prefix(href, href_len, site->prefixes[i]) && !is_deceptive(href, href_len))
+				return SITE_FINE;
+		return SITE_FOREIGN_HREF;
+	}
+	return SITE_UNKNOWN;
+}
