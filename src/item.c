@@ -524,12 +524,25 @@ describe_change(ItemRow *old, ItemRow *new, const CollectionSettings *settings, 
 	judged->latest_changes = !judged->retraction_flips && is_set(old, ITEM_LATEST) != is_set(new, ITEM_LATEST);
 }
 
+/* Keep the dataset's latest. Answers whether the dataset was made for this item, and had no other. */
+static bool
+keep_latest(ItemRow *old, ItemRow *new)
+{
+	bool		was_latest = old != NULL && is_set(old, ITEM_LATEST);
+	Datum		collection_id = column(new, ITEM_COLLECTION_ID);
+	Datum		base_id = column(new, ITEM_BASE_ID);
+
+	if (is_set(new, ITEM_LATEST) && !was_latest)
+		return record_latest(collection_id, base_id, column(new, ITEM_ID));
+	if (was_latest && !is_set(new, ITEM_LATEST))
+		forget_latest(collection_id, base_id, column(new, ITEM_ID));
+	return false;
+}
+
 /* The rules of a change that are judged after its rights. */
 static void
 check_change(ItemRow *old, ItemRow *new, const CollectionSettings *settings, const JudgedChange *judged)
 {
-	if (judged->appears)
-		check_institution(new, settings);
 	if (old != NULL)
 		check_content(old, new);
 	check_replicas(judged->new, judged->change, settings->complete_replicas);
@@ -612,11 +625,10 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 	{
 		describe_change(old, &new, &settings, &judged, &change);
 		judge_change(&judged);
+		if (!keep_latest(old, &new) && judged.appears)
+			check_institution(&new, &settings);
 		check_change(old, &new, &settings, &judged);
 		type = name_action(&new, &judged);
-		if (is_set(&new, ITEM_LATEST) != (old != NULL && is_set(old, ITEM_LATEST)))
-			record_latest(column(&new, ITEM_COLLECTION_ID), column(&new, ITEM_BASE_ID), column(&new, ITEM_ID),
-						  is_set(&new, ITEM_LATEST));
 	}
 	SPI_connect();
 	write_item_event(old, &new, type);
