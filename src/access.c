@@ -69,7 +69,7 @@ PG_FUNCTION_INFO_V1(esgf_calling_role);
 bool
 is_administrator(void)
 {
-	return has_privs_of_role(GetOuterUserId(), get_role_oid("esgf_stac_admin", false));
+	return has_privs_of_role(calling_role(), get_role_oid("esgf_stac_admin", false));
 }
 
 /* Add the strings that stand at the path of the institution. */
@@ -176,13 +176,14 @@ static void
 judge_claim(Judgement *judgement, const Location *location, const char *pointer, const Role *roles, const char *node)
 {
 	JsonbValue	value;
+	bool		has_name = document_get(location->object, &value, JSON_PATH(JSON_KEY("alternate:name"))) &&
+		value.type == jbvString;
 	bool		has_href;
 
 	if (!location->primary &&
-		!(document_get(location->object, &value, JSON_PATH(JSON_KEY("alternate:name"))) && value.type == jbvString &&
-		  keys_equal((JsonKey) {value.val.string.val, value.val.string.len}, location->node)))
+		!(has_name && keys_equal((JsonKey) {value.val.string.val, value.val.string.len}, location->node)))
 		refuse_location(judgement, pointer, roles, node, "key-mismatch");
-	if (judgement->administrator || strcmp(node, ANY_NODE) == 0)
+	if (judgement->administrator || (location->primary && !has_name))
 		return;
 	has_href = document_get(location->object, &value, JSON_PATH(JSON_KEY("href"))) && value.type == jbvString;
 	switch (judge_site(location->node.data, location->node.len,
@@ -252,6 +253,8 @@ judge_parts(Judgement *judgement)
 		judge_project(judgement, linitial(change->others), update);
 	else if (judged->latest_changes)
 		judge_project(judgement, "/properties/latest", update);
+	if (judgement->parts == NIL)
+		judge_project(judgement, "", update);
 }
 
 /* The parts of the last change that were refused, for whoever caught the refusal. */
@@ -315,6 +318,18 @@ grant_call(const Part *part)
 					part->institution ? ", " : "", part->institution ? quote_literal_cstr(part->institution) : "");
 }
 
+/* What a part lacks as one line, whatever is in the document's keys. */
+static char *
+refused_line(const Part *part)
+{
+	char	   *line = psprintf("%s: %s", part->pointer, describe_refused_part(part));
+
+	for (char *c = line; *c; c++)
+		if ((unsigned char) *c < ' ')
+			*c = ' ';
+	return line;
+}
+
 /* Refuse a change, 403, for all its parts that are not permitted. */
 static void
 refuse_change(const Judgement *judgement)
@@ -333,7 +348,7 @@ refuse_change(const Judgement *judgement)
 			continue;
 		if (first == NULL || strcmp(first->reason, "no-right") != 0)
 			first = part;
-		appendStringInfo(&detail, "%s%s: %s", detail.len > 0 ? "\n" : "", part->pointer, describe_refused_part(part));
+		appendStringInfo(&detail, "%s%s", detail.len > 0 ? "\n" : "", refused_line(part));
 	}
 	if (count == 0)
 		return;
@@ -494,5 +509,5 @@ esgf_explain_access(PG_FUNCTION_ARGS)
 Datum
 esgf_calling_role(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(cstring_to_text(GetUserNameFromId(GetOuterUserId(), false)));
+	PG_RETURN_TEXT_P(cstring_to_text(GetUserNameFromId(calling_role(), false)));
 }

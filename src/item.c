@@ -518,10 +518,11 @@ describe_change(ItemRow *old, ItemRow *new, const CollectionSettings *settings, 
 		compare_documents(NULL, judged->new, change);
 	else if (!judged->restored && !same_column(old, new, ITEM_DOCUMENT))
 		compare_documents(judged->old, judged->new, change);
-	if (judged->appears || judged->restored || judged->deleted)
+	if (judged->appears || judged->restored)
 		return;
 	judged->retraction_flips = is_set(old, ITEM_RETRACTED) != is_set(new, ITEM_RETRACTED);
-	judged->latest_changes = !judged->retraction_flips && is_set(old, ITEM_LATEST) != is_set(new, ITEM_LATEST);
+	judged->latest_changes = !judged->deleted && !judged->retraction_flips &&
+		is_set(old, ITEM_LATEST) != is_set(new, ITEM_LATEST);
 }
 
 /* Keep the dataset's latest. Answers whether the dataset was made for this item, and had no other. */
@@ -545,7 +546,7 @@ check_change(ItemRow *old, ItemRow *new, const CollectionSettings *settings, con
 {
 	if (old != NULL)
 		check_content(old, new);
-	check_replicas(judged->new, judged->change, settings->complete_replicas);
+	check_replicas(judged->old, judged->new, judged->change, settings->complete_replicas);
 	if (judged->change->locations != NIL && !is_administrator())
 		check_replica_content(judged->new, judged->change);
 }

@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "access.h"
 #include "catalogue.h"
 #include "collection.h"
 #include "compat.h"
@@ -273,9 +274,26 @@ with_id(Jsonb *document, const text *id)
 	return document_finish(edit);
 }
 
+/* A document without a replica; that the last one stays is told to those who may remove it. */
+static Jsonb *
+without_replica(const ItemRequest *request, const CollectionSettings *settings, Jsonb *document)
+{
+	Change		removal;
+	const Location *last;
+	Jsonb	   *result = remove_replica(document, request->node, &removal, &last);
+	JudgedChange judged = {text_to_cstring(request->collection_id), settings->institution_path, document, document};
+
+	if (result)
+		return result;
+	judged.change = &removal;
+	judge_change(&judged);
+	refuse_last_replica(last);
+	return NULL;
+}
+
 /* Change an item that is there. */
 static void
-change(const ItemRequest *request, const CurrentItem *current)
+change(const ItemRequest *request, const CollectionSettings *settings, const CurrentItem *current)
 {
 	Jsonb	   *document;
 
@@ -308,7 +326,7 @@ change(const ItemRequest *request, const CurrentItem *current)
 			update_item(request, JsonbPGetDatum(document), false);
 			break;
 		case METHOD_REMOVE_REPLICA:
-			document = remove_replica(DatumGetJsonbP(current->document), request->node);
+			document = without_replica(request, settings, DatumGetJsonbP(current->document));
 			update_item(request, JsonbPGetDatum(document), false);
 			break;
 		case METHOD_POST:
@@ -355,7 +373,7 @@ find_and_change(const ItemRequest *request, const CollectionSettings *settings)
 				(errproblem(PROBLEM_ITEM_ALREADY_EXISTS), errtable_of("item"),
 				 errmsg("item \"%s\" is not deleted", text_to_cstring(request->item_id)),
 				 errhint("There is nothing to restore.")));
-	change(request, &current);
+	change(request, settings, &current);
 }
 
 /* Compare strings by their bytes. */
