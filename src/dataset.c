@@ -213,33 +213,57 @@ newest_other_version(Datum collection_id, Datum base_id, Datum id)
 	return document;
 }
 
-/* Write down that an item became latest, or ceased to be. */
-void
-record_latest(Datum collection_id, Datum base_id, Datum id, bool latest)
+/*
+ * Write down that an item became latest, and demote the one that was. Its
+ * dataset has been entered. Answers whether this stood there already, which
+ * means that the dataset was made for this item.
+ */
+bool
+record_latest(Datum collection_id, Datum base_id, Datum id)
 {
-	static Statement set = {
-		"UPDATE esgf_stac.dataset AS d SET latest_id = $3 FROM esgf_stac.dataset AS o"
-		" WHERE d.collection_id OPERATOR(pg_catalog.=) $1 AND d.base_id OPERATOR(pg_catalog.=) $2"
-		" AND o.collection_id OPERATOR(pg_catalog.=) $1 AND o.base_id OPERATOR(pg_catalog.=) $2"
-		" AND (d.latest_id IS NULL OR d.latest_id OPERATOR(pg_catalog.<>) $3) RETURNING o.latest_id",
+	static Statement get = {
+		"SELECT latest_id, latest_id OPERATOR(pg_catalog.=) $3 FROM esgf_stac.dataset"
+		" WHERE collection_id OPERATOR(pg_catalog.=) $1 AND base_id OPERATOR(pg_catalog.=) $2",
 		3, {TEXTOID, TEXTOID, TEXTOID}
 	};
-	static Statement unset = {
-		"UPDATE esgf_stac.dataset SET latest_id = NULL WHERE collection_id OPERATOR(pg_catalog.=) $1"
-		" AND base_id OPERATOR(pg_catalog.=) $2 AND latest_id OPERATOR(pg_catalog.=) $3",
+	static Statement set = {
+		"UPDATE esgf_stac.dataset SET latest_id = $3"
+		" WHERE collection_id OPERATOR(pg_catalog.=) $1 AND base_id OPERATOR(pg_catalog.=) $2",
 		3, {TEXTOID, TEXTOID, TEXTOID}
 	};
 	Datum		values[3] = {collection_id, base_id, id};
 	Datum		before;
 	bool		isnull;
+	bool		recorded;
 
 	SPI_connect();
-	if (run_statement_as_owner(latest ? &set : &unset, values, NULL) > 0 && latest)
+	if (run_statement_as_owner(&get, values, NULL) != 1)
+		elog(ERROR, "dataset \"%s\" has not been entered", TextDatumGetCString(base_id));
+	before = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	recorded = !isnull && DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	if (!recorded)
 	{
-		before = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 		if (!isnull)
 			demote_later(collection_id, before);
+		run_statement_as_owner(&set, values, NULL);
 	}
+	SPI_finish();
+	return recorded;
+}
+
+/* Write down that an item ceased to be latest. */
+void
+forget_latest(Datum collection_id, Datum base_id, Datum id)
+{
+	static Statement statement = {
+		"UPDATE esgf_stac.dataset SET latest_id = NULL WHERE collection_id OPERATOR(pg_catalog.=) $1"
+		" AND base_id OPERATOR(pg_catalog.=) $2 AND latest_id OPERATOR(pg_catalog.=) $3",
+		3, {TEXTOID, TEXTOID, TEXTOID}
+	};
+	Datum		values[3] = {collection_id, base_id, id};
+
+	SPI_connect();
+	run_statement_as_owner(&statement, values, NULL);
 	SPI_finish();
 }
 
@@ -270,7 +294,7 @@ end_older_latest(Datum collection_id, Datum base_id, Datum id)
 		parse_item_id(VARDATA_ANY(latest), VARSIZE_ANY_EXHDR(latest), &other);
 		if (compare_dataset_versions(other.version, other.version_len, own.version, own.version_len) < 0)
 		{
-			record_latest(collection_id, base_id, latest_id, false);
+			forget_latest(collection_id, base_id, latest_id);
 			demote_later(collection_id, latest_id);
 		}
 	}

@@ -525,12 +525,29 @@ describe_change(ItemRow *old, ItemRow *new, const CollectionSettings *settings, 
 		is_set(old, ITEM_LATEST) != is_set(new, ITEM_LATEST);
 }
 
+/* Keep the dataset's latest. Answers whether the dataset was made for this item, and had no other. */
+static bool
+keep_latest(ItemRow *old, ItemRow *new)
+{
+	bool		was_latest = old != NULL && is_set(old, ITEM_LATEST);
+	Datum		collection_id = column(new, ITEM_COLLECTION_ID);
+	Datum		base_id = column(new, ITEM_BASE_ID);
+	Datum		id = column(new, ITEM_ID);
+	bool		appears = !is_set(new, ITEM_DELETED) && (old == NULL || is_set(old, ITEM_DELETED));
+
+	if (is_set(new, ITEM_LATEST) && !was_latest)
+		return record_latest(collection_id, base_id, id);
+	if (was_latest && !is_set(new, ITEM_LATEST))
+		forget_latest(collection_id, base_id, id);
+	else if (appears && !is_set(new, ITEM_RETRACTED))
+		end_older_latest(collection_id, base_id, id);
+	return false;
+}
+
 /* The rules of a change that are judged after its rights. */
 static void
 check_change(ItemRow *old, ItemRow *new, const CollectionSettings *settings, const JudgedChange *judged)
 {
-	if (judged->appears)
-		check_institution(new, settings);
 	if (old != NULL)
 		check_content(old, new);
 	check_replicas(judged->old, judged->new, judged->change, settings->complete_replicas);
@@ -573,21 +590,6 @@ write_item_event(ItemRow *old, ItemRow *new, const char *type)
 		record_receipt(event.version, event.type + strlen("item."), &id);
 }
 
-/* Write down what a change means for the dataset's latest. */
-static void
-keep_latest(ItemRow *old, ItemRow *new)
-{
-	Datum		collection_id = column(new, ITEM_COLLECTION_ID);
-	Datum		base_id = column(new, ITEM_BASE_ID);
-	Datum		id = column(new, ITEM_ID);
-	bool		appears = !is_set(new, ITEM_DELETED) && (old == NULL || is_set(old, ITEM_DELETED));
-
-	if (is_set(new, ITEM_LATEST) != (old != NULL && is_set(old, ITEM_LATEST)))
-		record_latest(collection_id, base_id, id, is_set(new, ITEM_LATEST));
-	else if (appears && !is_set(new, ITEM_RETRACTED))
-		end_older_latest(collection_id, base_id, id);
-}
-
 /* AFTER ROW: judge the change, keep the dataset's latest and write the event. */
 Datum
 esgf_item_after_row(PG_FUNCTION_ARGS)
@@ -628,9 +630,10 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 	{
 		describe_change(old, &new, &settings, &judged, &change);
 		judge_change(&judged);
+		if (!keep_latest(old, &new) && judged.appears)
+			check_institution(&new, &settings);
 		check_change(old, &new, &settings, &judged);
 		type = name_action(&new, &judged);
-		keep_latest(old, &new);
 	}
 	SPI_connect();
 	write_item_event(old, &new, type);
