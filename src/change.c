@@ -361,22 +361,20 @@ find_location(List *locations, JsonKey node)
 }
 
 /*
- * Is a location untouched? It may have become the primary one, but only where
- * that one has left its node.
+ * Is a location altered? It is also where it becomes primary, or is no longer,
+ * unless it takes the place of a primary one that left its node.
  */
 static bool
-is_untouched(const Location *was, const Location *is, List *before, List *after)
+is_altered(const Location *was, const Location *is, List *before, List *after)
 {
-	if (was->primary != is->primary &&
-		(was->primary || find_location(after, ((Location *) linitial(before))->node) != NULL))
-		return false;
-	return same_location(was, is);
+	Location   *primary = linitial(before);
+
+	if (was->primary != is->primary && (was->primary || find_location(after, primary->node)))
+		return true;
+	return !same_location(was, is);
 }
 
-/*
- * Compare the locations of one asset, before and after; NULL is no asset. A
- * second location of one node is added, whatever was there.
- */
+/* Compare the locations of one asset, before and after; NULL is no asset. */
 static void
 compare_locations(JsonKey key, JsonbContainer *old, JsonbContainer *new, Change *change)
 {
@@ -391,14 +389,17 @@ compare_locations(JsonKey key, JsonbContainer *old, JsonbContainer *new, Change 
 
 		if (is == NULL)
 			note_location(change, LOCATION_REMOVED, was);
-		else if (!is_untouched(was, is, before, after))
+		else if (is_altered(was, is, before, after))
 			note_location(change, LOCATION_ALTERED, is);
 	}
 	foreach(cell, after)
 	{
 		Location   *is = lfirst(cell);
+		bool		doubled = find_location(after, is->node) != is;
 
-		if (find_location(before, is->node) == NULL || find_location(after, is->node) != is)
+		if (doubled)
+			change->doubled = is;
+		if (doubled || find_location(before, is->node) == NULL)
 			note_location(change, LOCATION_ADDED, is);
 	}
 }

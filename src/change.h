@@ -47,6 +47,7 @@ typedef struct LocationChange
 typedef struct Change
 {
 	List	   *locations;		/* of LocationChange */
+	Location   *doubled;		/* a second location of an asset at one node, or NULL */
 	bool		citation;		/* links appended, of these kinds */
 	bool		errata;
 	List	   *gone;			/* of Location: assets that may have gone with their one node */

@@ -78,8 +78,8 @@ base_id_datum(const ParsedId *id)
 	return PointerGetDatum(cstring_to_text_with_len(id->id, id->base_len));
 }
 
-/* Lock the dataset of an item, if there is one; a verb does so before the item. */
-void
+/* Lock the dataset of an item, before the item; false: there is none, and so no item. */
+bool
 lock_dataset(Datum collection_id, const ParsedId *id)
 {
 	static Statement statement = {
@@ -88,10 +88,12 @@ lock_dataset(Datum collection_id, const ParsedId *id)
 		2, {TEXTOID, TEXTOID}
 	};
 	Datum		values[2] = {collection_id, base_id_datum(id)};
+	bool		found;
 
 	SPI_connect();
-	run_statement_as_owner(&statement, values, NULL);
+	found = run_statement_as_owner(&statement, values, NULL) == 1;
 	SPI_finish();
+	return found;
 }
 
 /*
@@ -148,14 +150,17 @@ forget_dataset_if_empty(Datum collection_id, const ParsedId *id)
 	SPI_finish();
 }
 
-/* Is another version of the locked dataset newer, active and unretracted? */
+/*
+ * Is another version of the locked dataset newer, active and unretracted?
+ * With or_same, that an item of this very id is so counts as well.
+ */
 bool
-has_newer_version(Datum collection_id, const ParsedId *id)
+has_newer_version(Datum collection_id, const ParsedId *id, bool or_same)
 {
 	static Statement statement = {
-		"SELECT dataset_version FROM esgf_stac.item"
+		"SELECT dataset_version, id OPERATOR(pg_catalog.=) $3 FROM esgf_stac.item"
 		" WHERE collection_id OPERATOR(pg_catalog.=) $1 AND base_id OPERATOR(pg_catalog.=) $2"
-		" AND id OPERATOR(pg_catalog.<>) $3 AND NOT deleted AND NOT retracted",
+		" AND NOT deleted AND NOT retracted",
 		3, {TEXTOID, TEXTOID, TEXTOID}
 	};
 	Datum		values[3] = {collection_id, base_id_datum(id), PointerGetDatum(cstring_to_text_with_len(id->id, id->len))};
@@ -166,9 +171,15 @@ has_newer_version(Datum collection_id, const ParsedId *id)
 	count = run_statement_as_owner(&statement, values, NULL);
 	for (int i = 0; i < count && !newer; i++)
 	{
-		char	   *version = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		char	   *version = SPI_getvalue(row, desc, 1);
+		bool		isnull;
 
-		newer = compare_dataset_versions(version, version ? strlen(version) : 0, id->version, id->version_len) > 0;
+		if (DatumGetBool(SPI_getbinval(row, desc, 2, &isnull)))
+			newer = or_same;
+		else
+			newer = compare_dataset_versions(version, version ? strlen(version) : 0, id->version, id->version_len) > 0;
 	}
 	SPI_finish();
 	return newer;

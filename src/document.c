@@ -76,6 +76,14 @@ follow_path(const DocumentEdit *edit, int depth, const JsonKey *path, JsonNode *
 	return i;
 }
 
+bool
+document_has(const DocumentEdit *edit, int depth, const JsonKey *path)
+{
+	JsonNode	there;
+
+	return follow_path(edit, depth, path, &there) == depth && there.slice.type != JENTRY_ISNULL;
+}
+
 /* The object that a path leads to, which is there, to be changed. */
 static JsonNode *
 open_path(DocumentEdit *edit, int depth, const JsonKey *path)

@@ -57,14 +57,23 @@ extern bool document_get(const JsonbContainer *container, JsonbValue *value,
  * missing on the way; it returns false, and changes nothing, where something
  * else is in the way. document_remove() returns whether there was something to
  * remove. The result is the document itself if nothing was changed; setting
- * what is there already, byte by byte, is no change.
+ * what is there already, byte by byte, is no change. document_has() tells
+ * whether a value other than null stands at a path.
  */
 typedef struct JsonTree DocumentEdit;
 
 extern DocumentEdit *document_edit(Jsonb *document);
+extern bool document_has(const DocumentEdit *edit, int depth, const JsonKey *path);
 extern bool document_set(DocumentEdit *edit, const JsonbValue *value,
 						 int depth, const JsonKey *path);
 extern bool document_remove(DocumentEdit *edit, int depth, const JsonKey *path);
 extern Jsonb *document_finish(DocumentEdit *edit);
+
+/*
+ * A JSON patch that may prepare the document, as far as it has been patched,
+ * for each value that is added at a path.
+ */
+typedef void (*AddHook) (DocumentEdit *edit, const char *path, int len);
+extern Jsonb *json_patch_with_hook(Jsonb *target, Jsonb *operations, AddHook before_add);
 
 #endif							/* ESGF_STAC_DOCUMENT_H */

@@ -186,13 +186,17 @@ complete_document(ItemChange *change)
 
 /* Is this item the newest of its dataset that is active and unretracted? Locks the dataset. */
 static bool
-is_newest(ItemChange *change, bool may_be_latest)
+is_newest(ItemChange *change, bool may_be_latest, bool must_appear)
 {
 	return enter_dataset(change->collection_id, &change->id, may_be_latest) ||
-		!has_newer_version(change->collection_id, &change->id);
+		!has_newer_version(change->collection_id, &change->id, must_appear);
 }
 
-/* The item appears, or comes back: decide whether it is the latest. */
+/*
+ * The item appears, or comes back: decide whether it is the latest. Where it is
+ * there already, its insertion is about to become an update (ON CONFLICT), and
+ * silence about latest is to mean there what it always means: it stays.
+ */
 static void
 publish(ItemChange *change, Flag wanted)
 {
@@ -200,7 +204,7 @@ publish(ItemChange *change, Flag wanted)
 
 	lock_collection(VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection));
 	change->latest = wanted != FLAG_FALSE && !change->retracted;
-	change->latest &= is_newest(change, change->latest);
+	change->latest &= is_newest(change, change->latest, wanted == FLAG_MISSING);
 }
 
 /* An item that is there and stays: decide what its flags become. */
@@ -215,9 +219,9 @@ decide_flags(ItemChange *change)
 	if (superseding() || change->retracted)
 		change->latest = false;
 	else if (was_retracted)
-		change->latest = is_newest(change, true);
+		change->latest = is_newest(change, true, false);
 	else if (wanted == FLAG_TRUE && !was_latest)
-		change->latest = is_newest(change, true);
+		change->latest = is_newest(change, true, false);
 	else
 		change->latest = was_latest && wanted != FLAG_FALSE;
 }
@@ -529,7 +533,7 @@ check_change(ItemRow *old, ItemRow *new, const CollectionSettings *settings, con
 		check_institution(new, settings);
 	if (old != NULL)
 		check_content(old, new);
-	check_replicas(judged->new, judged->change, settings->complete_replicas);
+	check_replicas(judged->old, judged->new, judged->change, settings->complete_replicas);
 	if (judged->change->locations != NIL && !is_administrator())
 		check_replica_content(judged->new, judged->change);
 }

@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "access.h"
 #include "catalogue.h"
 #include "collection.h"
 #include "compat.h"
@@ -273,9 +274,26 @@ with_id(Jsonb *document, const text *id)
 	return document_finish(edit);
 }
 
+/* A document without a replica; that the last one stays is told to those who may remove it. */
+static Jsonb *
+without_replica(const ItemRequest *request, const CollectionSettings *settings, Jsonb *document)
+{
+	Change		removal;
+	const Location *last;
+	Jsonb	   *result = remove_replica(document, request->node, &removal, &last);
+	JudgedChange judged = {text_to_cstring(request->collection_id), settings->institution_path, document, document};
+
+	if (result)
+		return result;
+	judged.change = &removal;
+	judge_change(&judged);
+	refuse_last_replica(last);
+	return NULL;
+}
+
 /* Change an item that is there. */
 static void
-change(const ItemRequest *request, const CurrentItem *current)
+change(const ItemRequest *request, const CollectionSettings *settings, const CurrentItem *current)
 {
 	Jsonb	   *document;
 
@@ -308,7 +326,7 @@ change(const ItemRequest *request, const CurrentItem *current)
 			update_item(request, JsonbPGetDatum(document), false);
 			break;
 		case METHOD_REMOVE_REPLICA:
-			document = remove_replica(DatumGetJsonbP(current->document), request->node);
+			document = without_replica(request, settings, DatumGetJsonbP(current->document));
 			update_item(request, JsonbPGetDatum(document), false);
 			break;
 		case METHOD_POST:
@@ -341,8 +359,9 @@ find_and_change(const ItemRequest *request, const CollectionSettings *settings)
 	ParsedId		id;
 
 	parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
-	if (concerns_dataset(request))
-		lock_dataset(PointerGetDatum(request->collection_id), &id);
+	/* An item that appears after this look is not locked, nor seen, out of order. */
+	if (concerns_dataset(request) && !lock_dataset(PointerGetDatum(request->collection_id), &id))
+		item_missing(request);
 	lock_item(request, &current);
 	if (!current.exists || (current.deleted && request->method != METHOD_RESTORE))
 		item_missing(request);
@@ -354,7 +373,7 @@ find_and_change(const ItemRequest *request, const CollectionSettings *settings)
 				(errproblem(PROBLEM_ITEM_ALREADY_EXISTS), errtable_of("item"),
 				 errmsg("item \"%s\" is not deleted", text_to_cstring(request->item_id)),
 				 errhint("There is nothing to restore.")));
-	change(request, &current);
+	change(request, settings, &current);
 }
 
 /* Compare strings by their bytes. */
@@ -401,18 +420,11 @@ compare_datasets(const ListCell *a, const ListCell *b)
 	return result ? result : compare_bytes(ida.id, ida.base_len, idb.id, idb.base_len);
 }
 
-/* May a request create its item, or must none appear meanwhile? */
-static bool
-may_create(const ItemRequest *request)
-{
-	return request->method == METHOD_POST || request->method == METHOD_UPSERT ||
-		(request->method == METHOD_CHECK && request->has_if_match && request->if_match == 0);
-}
-
 /*
  * Lock what many requests concern, in one order, so that two such calls never
- * wait for each other: all datasets, made where an item may appear, then all
- * items. Answers the datasets that were made, for forget_empty_datasets().
+ * wait for each other: all datasets, made where there are none so that no item
+ * appears meanwhile, then all items. Answers the datasets that were made, for
+ * forget_empty_datasets().
  */
 List *
 lock_items_of_requests(List *requests)
@@ -430,9 +442,7 @@ lock_items_of_requests(List *requests)
 		ParsedId	id;
 
 		parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
-		if (!may_create(request))
-			lock_dataset(collection, &id);
-		else
+		if (!lock_dataset(collection, &id))
 		{
 			enter_dataset(collection, &id, false);
 			made = lappend(made, request);

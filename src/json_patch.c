@@ -47,6 +47,7 @@ typedef struct Operation
 	JsonbSlice	path;
 	JsonbSlice	from;
 	JsonbSlice	value;
+	AddHook		before_add;		/* or NULL */
 } Operation;
 
 /* Append a member of an operation to the detail, cut to a readable length. */
@@ -225,6 +226,8 @@ add_value(JsonTree *tree, const Operation *operation, const JsonNode *value)
 	JsonbSlice	token;
 	uint32		place;
 
+	if (operation->before_add)
+		operation->before_add(tree, operation->path.data, operation->path.len);
 	tree->size += value->slice.len;
 	if (operation->path.len == 0)
 	{
@@ -346,9 +349,9 @@ check_json_patch(const Jsonb *operations)
 	}
 }
 
-/* RFC 6902: the target itself, if it is not changed. */
+/* RFC 6902, with a hook: the target itself, if it is not changed. */
 Jsonb *
-json_patch(Jsonb *target, Jsonb *operations)
+json_patch_with_hook(Jsonb *target, Jsonb *operations, AddHook before_add)
 {
 	JsonTree	tree;
 	JsonbCursor cursor;
@@ -363,9 +366,17 @@ json_patch(Jsonb *target, Jsonb *operations)
 		CHECK_FOR_INTERRUPTS();
 		cursor_next(&cursor, &source);
 		read_operation(&source, i, &operation);
+		operation.before_add = before_add;
 		apply_operation(&tree, &operation);
 	}
 	return tree_finish(&tree);
+}
+
+/* RFC 6902: the target itself, if it is not changed. */
+Jsonb *
+json_patch(Jsonb *target, Jsonb *operations)
+{
+	return json_patch_with_hook(target, operations, NULL);
 }
 
 PG_FUNCTION_INFO_V1(jsonb_patch);

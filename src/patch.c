@@ -161,55 +161,29 @@ without_doubled_removes(Jsonb *operations)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
 }
 
-/* Is a path "/assets/<key>/alternate/<node>"? Then tell the asset's key. */
-static bool
-is_alternate_path(const JsonbValue *path, JsonKey *asset)
+/* Make the `alternate` of an asset that gets its first entry, at "/assets/<key>/alternate/<node>". */
+static void
+make_alternate(DocumentEdit *edit, const char *path, int len)
 {
-	JsonPointer pointer = {path->val.string.val, path->val.string.val + path->val.string.len};
+	static const uint32 empty_object = JB_FOBJECT;
+	JsonPointer pointer = {path, path + len};
 	JsonbSlice	tokens[4];
+	JsonKey		keys[3];
+	JsonbValue	empty;
 	int			count;
 
 	for (count = 0; count < 4 && !pointer_at_end(&pointer); count++)
 		pointer_next(&pointer, &tokens[count]);
 	if (count < 4 || !pointer_at_end(&pointer) || tokens[0].len != 6 || memcmp(tokens[0].data, "assets", 6) != 0 ||
 		tokens[2].len != 9 || memcmp(tokens[2].data, "alternate", 9) != 0)
-		return false;
-	asset->data = tokens[1].data;
-	asset->len = tokens[1].len;
-	return true;
-}
-
-/* Make the `alternate` of assets that get their first one by these operations. */
-static Jsonb *
-with_alternate_parents(Jsonb *document, Jsonb *operations)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(&operations->root);
-	DocumentEdit *edit = NULL;
-	JsonbValue	operation;
-	JsonbValue	op;
-	JsonbValue	path;
-	JsonbValue	found;
-	uint32		header = JB_FOBJECT;
-	JsonbValue	empty;
-
+		return;
+	for (int i = 0; i < 3; i++)
+		keys[i] = (JsonKey) {tokens[i].data, tokens[i].len};
 	empty.type = jbvBinary;
-	empty.val.binary.len = sizeof(header);
-	empty.val.binary.data = (JsonbContainer *) &header;
-	JsonbIteratorNext(&iterator, &operation, true);
-	while (JsonbIteratorNext(&iterator, &operation, true) == WJB_ELEM)
-	{
-		JsonKey		keys[3] = {JSON_KEY("assets"), {NULL, 0}, JSON_KEY("alternate")};
-
-		if (!operation_string(&operation, "op", &op) || !is_string(&op, "add") ||
-			!operation_string(&operation, "path", &path) || !is_alternate_path(&path, &keys[1]) ||
-			!document_get(&document->root, &found, 2, keys) ||
-			document_get(&document->root, &found, 3, keys))
-			continue;
-		if (edit == NULL)
-			edit = document_edit(document);
+	empty.val.binary.len = sizeof(empty_object);
+	empty.val.binary.data = (JsonbContainer *) &empty_object;
+	if (document_has(edit, 2, keys) && !document_has(edit, 3, keys))
 		document_set(edit, &empty, 3, keys);
-	}
-	return edit ? document_finish(edit) : document;
 }
 
 /* A merge patch without nulls for members that STAC requires, or refused for them. */
@@ -253,7 +227,7 @@ apply_patch(Jsonb *document, Jsonb *patch)
 {
 	if (JB_ROOT_IS_OBJECT(patch))
 		return merge_patch(document, patch);
-	return json_patch(with_alternate_parents(document, patch), patch);
+	return json_patch_with_hook(document, patch, make_alternate);
 }
 
 /* apply_patch(document, patch): for the verbs that are not written in C. */

@@ -115,26 +115,21 @@ check_alternates_form(const Jsonb *alternates)
 
 /* An entry of `alternate` for a node, its alternate:name filled in. */
 static JsonbValue
-named_entry(JsonbContainer *entry, JsonKey node)
+named_entry(const JsonbValue *entry, JsonKey node)
 {
 	JsonbValue	name;
-	JsonbValue	source;
-	JsonbValue	result;
+	JsonbValue	result = *entry;
 	DocumentEdit *edit;
 	Jsonb	   *named;
 
-	source.type = jbvBinary;
-	source.val.binary.data = entry;
-	source.val.binary.len = 0;
-	if (document_get(entry, &name, JSON_PATH(JSON_KEY("alternate:name"))) && name.type != jbvNull)
-		return source;
+	if (document_get(entry->val.binary.data, &name, JSON_PATH(JSON_KEY("alternate:name"))) && name.type != jbvNull)
+		return result;
 	name.type = jbvString;
 	name.val.string.val = (char *) node.data;
 	name.val.string.len = node.len;
-	edit = document_edit(JsonbValueToJsonb(&source));
+	edit = document_edit(JsonbValueToJsonb(&result));
 	document_set(edit, &name, JSON_PATH(JSON_KEY("alternate:name")));
 	named = document_finish(edit);
-	result.type = jbvBinary;
 	result.val.binary.data = &named->root;
 	result.val.binary.len = VARSIZE(named) - VARHDRSZ;
 	return result;
@@ -154,13 +149,14 @@ find_asset(List *assets, JsonKey key)
 
 /* Add one entry of a replica; the same location again is nothing. */
 static void
-add_entry(DocumentEdit *edit, List *assets, JsonKey key, JsonKey node, JsonbContainer *entry)
+add_entry(DocumentEdit *edit, List *assets, JsonKey key, JsonKey node, const JsonbValue *entry)
 {
 	Asset	   *asset = find_asset(assets, key);
 	JsonKey		path[4] = {JSON_KEY("assets"), key, JSON_KEY("alternate"), node};
 	JsonbValue	value = named_entry(entry, node);
 	Location	wanted = {key, node, false, value.val.binary.data};
 	Location   *there;
+	JsonbValue	alternate;
 
 	if (asset == NULL)
 		ereport(ERROR,
@@ -176,6 +172,8 @@ add_entry(DocumentEdit *edit, List *assets, JsonKey key, JsonKey node, JsonbCont
 				 errmsg("node \"%.*s\" has another location of asset \"%.*s\"", node.len, node.data, key.len, key.data),
 				 errdetail("%s: is there, and differs", location_pointer(there)),
 				 errhint("Remove the replica first, or replace the location by a patch.")));
+	if (document_get(asset->object, &alternate, 1, &path[2]) && alternate.type == jbvNull)
+		document_remove(edit, 3, path);
 	document_set(edit, &value, 4, path);
 }
 
@@ -193,26 +191,32 @@ add_replica(Jsonb *document, const text *node, Jsonb *alternates)
 	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
 	{
 		JsonbIteratorNext(&iterator, &value, true);
-		add_entry(edit, assets, (JsonKey) {key.val.string.val, key.val.string.len}, key_of_text(node),
-				  value.val.binary.data);
+		add_entry(edit, assets, (JsonKey) {key.val.string.val, key.val.string.len}, key_of_text(node), &value);
 	}
 	return document_finish(edit);
 }
 
-/* Does a node hold every data file? */
+/* Would a node have every data file that there was, some of which must be left? */
 static bool
-covers_data_files(List *assets, JsonKey node)
+takes_over(List *old, List *new, JsonKey node)
 {
+	bool		had_files = false;
+	bool		files_left = false;
 	ListCell   *cell;
 
-	foreach(cell, assets)
+	foreach(cell, old)
 	{
-		Asset	   *asset = lfirst(cell);
+		Asset	   *was = lfirst(cell);
+		Asset	   *is = old == new ? was : find_asset(new, was->key);
 
-		if (asset->data_file && location_at(asset, node) == NULL)
+		if (!was->data_file)
+			continue;
+		if (location_at(is ? is : was, node) == NULL)
 			return false;
+		had_files = true;
+		files_left |= is != NULL;
 	}
-	return true;
+	return files_left || !had_files;
 }
 
 /* Order nodes by their names. */
@@ -224,28 +228,39 @@ comes_before(JsonKey a, JsonKey b)
 	return result ? result < 0 : a.len < b.len;
 }
 
-/* Choose the node whose locations become primary when another goes; false if none covers every data file. */
+/* Choose the node whose locations become primary when another goes; false if none has every data file. */
 static bool
-choose_successor(List *assets, JsonKey leaving, JsonKey *successor)
+choose_successor(List *old, List *new, JsonKey leaving, JsonKey *successor)
 {
 	bool		found = false;
 	ListCell   *cell;
 	ListCell   *other;
 
-	foreach(cell, assets)
+	foreach(cell, new)
 	{
 		foreach(other, ((Asset *) lfirst(cell))->locations)
 		{
 			Location   *location = lfirst(other);
 
 			if (keys_equal(location->node, leaving) || (found && !comes_before(location->node, *successor)) ||
-				!covers_data_files(assets, location->node))
+				!takes_over(old, new, location->node))
 				continue;
 			*successor = location->node;
 			found = true;
 		}
 	}
 	return found;
+}
+
+/* Refuse to leave files without a node that has all of them. */
+void
+refuse_last_replica(const Location *location)
+{
+	ereport(ERROR,
+			(errproblem(PROBLEM_LAST_REPLICA), errtable_of("item"),
+			 errmsg("no other node than \"%.*s\" has every data file", location->node.len, location->node.data),
+			 errdetail("%s: is a primary location that no other node could take over", location_pointer(location)),
+			 errhint("Retract or delete the item, or let another node add its replica first.")));
 }
 
 /* Make an entry of an asset's `alternate` its primary location. */
@@ -269,79 +284,98 @@ promote(DocumentEdit *edit, const Asset *asset, const Location *entry)
 
 /*
  * Take the primary location of an asset away: the successor's becomes it, else
- * any other node's; an asset that nobody else has goes with it.
+ * that of the first other node; an asset that nobody else has goes with it.
  */
 static void
 remove_primary(DocumentEdit *edit, const Asset *asset, JsonKey successor)
 {
 	JsonKey		path[2] = {JSON_KEY("assets"), asset->key};
 	Location   *entry = location_at(asset, successor);
+	ListCell   *cell;
 
-	if (entry == NULL && list_length(asset->locations) > 1)
-		entry = lsecond(asset->locations);
+	foreach(cell, asset->locations)
+	{
+		Location   *location = lfirst(cell);
+
+		if (!location->primary && (entry == NULL ||
+								   (!keys_equal(entry->node, successor) && comes_before(location->node, entry->node))))
+			entry = location;
+	}
 	if (entry)
 		promote(edit, asset, entry);
 	else
 		document_remove(edit, 2, path);
 }
 
-/* A document without the replica of a node. */
+/* The locations of an item at one node, as they are removed; refused if there are none. */
+static List *
+locations_to_remove(List *assets, JsonKey node)
+{
+	List	   *locations = NIL;
+	ListCell   *cell;
+
+	foreach(cell, assets)
+	{
+		Location   *location = location_at(lfirst(cell), node);
+		LocationChange *removed;
+
+		if (location == NULL || keys_equal(node, (JsonKey) JSON_KEY(ANY_NODE)))
+			continue;
+		removed = palloc(sizeof(LocationChange));
+		removed->fate = LOCATION_REMOVED;
+		removed->location = *location;
+		locations = lappend(locations, removed);
+	}
+	if (locations == NIL)
+		ereport(ERROR,
+				(errproblem(PROBLEM_REPLICA_DOES_NOT_EXIST), errtable_of("item"),
+				 errmsg("node \"%.*s\" has no replica of the item", node.len, node.data)));
+	return locations;
+}
+
+/*
+ * A document without the replica of a node, whose locations go to *change; or
+ * NULL, and the primary location that no other node could take over.
+ */
 Jsonb *
-remove_replica(Jsonb *document, const text *node)
+remove_replica(Jsonb *document, const text *node, Change *change, const Location **last)
 {
 	JsonKey		leaving = key_of_text(node);
 	DocumentEdit *edit = document_edit(document);
 	List	   *assets = list_assets(document);
 	JsonKey		successor = {NULL, 0};
-	bool		found = false;
-	bool		has_successor = choose_successor(assets, leaving, &successor);
+	bool		has_successor = choose_successor(assets, assets, leaving, &successor);
 	ListCell   *cell;
 
-	foreach(cell, assets)
+	memset(change, 0, sizeof(*change));
+	change->locations = locations_to_remove(assets, leaving);
+	foreach(cell, change->locations)
 	{
-		Asset	   *asset = lfirst(cell);
-		Location   *location = location_at(asset, leaving);
-		JsonKey		path[4] = {JSON_KEY("assets"), asset->key, JSON_KEY("alternate"), leaving};
+		Location   *location = &((LocationChange *) lfirst(cell))->location;
+		JsonKey		path[4] = {JSON_KEY("assets"), location->asset, JSON_KEY("alternate"), leaving};
 
-		if (location == NULL)
-			continue;
-		found = true;
 		if (!location->primary)
 			document_remove(edit, 4, path);
 		else if (has_successor)
-			remove_primary(edit, asset, successor);
+			remove_primary(edit, find_asset(assets, location->asset), successor);
 		else
-			ereport(ERROR,
-					(errproblem(PROBLEM_LAST_REPLICA), errtable_of("item"),
-					 errmsg("no other node than \"%.*s\" has every data file", leaving.len, leaving.data),
-					 errdetail("%s: is a primary location that no other node could take over", location_pointer(location)),
-					 errhint("Retract or delete the item, or let another node add its replica first.")));
+		{
+			*last = location;
+			return NULL;
+		}
 	}
-	if (!found)
-		ereport(ERROR,
-				(errproblem(PROBLEM_REPLICA_DOES_NOT_EXIST), errtable_of("item"),
-				 errmsg("node \"%.*s\" has no replica of the item", leaving.len, leaving.data)));
 	return document_finish(edit);
 }
 
-/* Refuse two locations of one asset at one node. */
+/* Refuse a second location of an asset at one node. */
 static void
-check_one_location_a_node(const Asset *asset)
+refuse_doubled(const Location *location)
 {
-	ListCell   *cell;
-	Location   *primary = linitial(asset->locations);
-
-	foreach(cell, asset->locations)
-	{
-		Location   *location = lfirst(cell);
-
-		if (!location->primary && keys_equal(location->node, primary->node))
-			ereport(ERROR,
-					(errproblem(PROBLEM_REPLICA_ALREADY_EXISTS), errtable_of("item"),
-					 errmsg("asset \"%.*s\" would have two locations at node \"%.*s\"",
-							asset->key.len, asset->key.data, location->node.len, location->node.data),
-					 errdetail("%s: is at the node of the primary location", location_pointer(location))));
-	}
+	ereport(ERROR,
+			(errproblem(PROBLEM_REPLICA_ALREADY_EXISTS), errtable_of("item"),
+			 errmsg("asset \"%.*s\" would have two locations at node \"%.*s\"",
+					location->asset.len, location->asset.data, location->node.len, location->node.data),
+			 errdetail("%s: is at the node of the primary location", location_pointer(location))));
 }
 
 /* Refuse a replica that has some data files and lacks others. */
@@ -372,27 +406,62 @@ check_completeness(List *assets, JsonKey node)
 				 errhint("Add or remove all files of a replica in one change.")));
 }
 
-/* See that the replicas which a change adds or removes are whole. */
-void
-check_replicas(const Jsonb *document, const Change *change, bool complete)
+/* Has a node any data file? */
+static bool
+has_data_files(List *assets, JsonKey node)
 {
-	List	   *assets = NIL;
-	List	   *judged = NIL;
+	ListCell   *cell;
+
+	foreach(cell, assets)
+		if (((Asset *) lfirst(cell))->data_file && location_at(lfirst(cell), node))
+			return true;
+	return false;
+}
+
+/* Refuse the removal of a node's primary locations that leaves no node with every data file. */
+static void
+check_successor(const Jsonb *old, List *assets, const Change *change)
+{
+	List	   *before = NIL;
+	JsonKey		judged = JSON_KEY(ANY_NODE);
+	JsonKey		successor;
 	ListCell   *cell;
 
 	foreach(cell, change->locations)
 	{
+		LocationChange *removed = lfirst(cell);
+		Location   *location = &removed->location;
+
+		if (removed->fate != LOCATION_REMOVED || !location->primary || keys_equal(location->node, judged) ||
+			keys_equal(location->node, (JsonKey) JSON_KEY(ANY_NODE)) ||
+			!is_data_file(location->asset, location->object) || has_data_files(assets, location->node))
+			continue;
+		judged = location->node;
+		if (before == NIL)
+			before = list_assets(old);
+		if (!choose_successor(before, assets, location->node, &successor))
+			refuse_last_replica(location);
+	}
+}
+
+/* See that the replicas which a change adds or removes are whole, and that it leaves one. */
+void
+check_replicas(const Jsonb *old, const Jsonb *new, const Change *change, bool complete)
+{
+	List	   *assets = change->locations == NIL ? NIL : list_assets(new);
+	List	   *judged = NIL;
+	ListCell   *cell;
+
+	if (change->doubled)
+		refuse_doubled(change->doubled);
+	check_successor(old, assets, change);
+	foreach(cell, change->locations)
+	{
 		LocationChange *location = lfirst(cell);
-		Asset	   *asset;
 		ListCell   *other;
 		bool		known = false;
 
 		CHECK_FOR_INTERRUPTS();
-		if (assets == NIL)
-			assets = list_assets(document);
-		asset = find_asset(assets, location->location.asset);
-		if (asset && location->fate != LOCATION_REMOVED)
-			check_one_location_a_node(asset);
 		foreach(other, judged)
 			known |= keys_equal(*(JsonKey *) lfirst(other), location->location.node);
 		if (known || !complete || location->fate == LOCATION_ALTERED ||

@@ -49,7 +49,7 @@ typedef struct Turn
 PG_FUNCTION_INFO_V1(esgf_transact);
 
 /* Refuse a request for its form. */
-static void pg_attribute_noreturn()
+pg_noreturn static void
 bad_request(const char *member, const char *problem)
 {
 	ereport(ERROR,
