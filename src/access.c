@@ -396,6 +396,7 @@ make_to_be_judged(const JsonbValue *request)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -410,14 +411,17 @@ make_to_be_judged(const JsonbValue *request)
 	{
 		explanation.active = false;
 		MemoryContextSwitchTo(context);
-		if (geterrcode() != ERRCODE_JUDGED)
-			PG_RE_THROW();
+		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+
+	/* Thrown on only now: whoever catches it ends one subtransaction, his own. */
+	if (error && error->sqlerrcode != ERRCODE_JUDGED)
+		ReThrowError(error);
 }
 
 /* Answer with one row for each part. */
