@@ -138,8 +138,8 @@ SELECT is((SELECT count(*) FROM esgf_stac.request), 5::bigint, 'five keys are');
 -- What is no answer to one request ends the call, and is caught by whoever wants to.
 CREATE FUNCTION pg_temp.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'a trigger of the DBA'; END $$;
 CREATE TRIGGER fail AFTER UPDATE ON esgf_stac.item FOR EACH ROW WHEN (NEW.id = 'k.v2') EXECUTE FUNCTION pg_temp.fail();
-SELECT pg_temp.refused($$SELECT pg_temp.outcomes(false, pg_temp.post('n.v1'), pg_temp.request('DELETE', 'k.v2'))$$, 'P0001', NULL, 'an error that is no refusal');
-SELECT is_empty($$SELECT FROM esgf_stac.item WHERE id = 'n.v1'$$, 'undoes all');
+SELECT pg_temp.refused($$SELECT pg_temp.outcomes(false, pg_temp.post('w.v9'), pg_temp.request('DELETE', 'k.v2'))$$, 'P0001', NULL, 'an error that is no refusal');
+SELECT is_empty($$SELECT FROM esgf_stac.item WHERE id = 'w.v9'$$, 'undoes all');
 
 SELECT * FROM finish();
 ROLLBACK;
