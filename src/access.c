@@ -309,11 +309,13 @@ describe_refused_part(const Part *part)
 					part->institution ? " for " : "", part->institution ? part->institution : "");
 }
 
-/* The call that would give a right, for an administrator to consider. */
+/* The call that would give a right to the first of the principals, for an administrator to consider. */
 static char *
-grant_call(const Part *part)
+grant_call(const Part *part, const Principals *principals)
 {
-	return psprintf("SELECT esgf_stac.grant_access(principal, '%s', '%s', %s%s%s)", role_names[part->roles[0]],
+	return psprintf("SELECT esgf_stac.grant_access(%s, '%s', '%s', %s%s%s)",
+					principals->names ? quote_literal_cstr(linitial(principals->names)) : "principal",
+					role_names[part->roles[0]],
 					scope_names[part->scope], quote_literal_cstr(part->target),
 					part->institution ? ", " : "", part->institution ? quote_literal_cstr(part->institution) : "");
 }
@@ -360,7 +362,7 @@ refuse_change(const Judgement *judgement)
 			 errmsg("this change is not permitted"),
 			 errdetail_internal("%s", detail.data),
 			 strcmp(first->reason, "no-right") == 0 ?
-			 errhint("An administrator may give the right: %s.", grant_call(first)) :
+			 errhint("An administrator may give the right: %s.", grant_call(first, judgement->principals)) :
 			 errhint("The table esgf_stac.site says which data nodes there are, and where their files may lie.")));
 }
 
@@ -396,6 +398,7 @@ make_to_be_judged(const JsonbValue *request)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -410,14 +413,17 @@ make_to_be_judged(const JsonbValue *request)
 	{
 		explanation.active = false;
 		MemoryContextSwitchTo(context);
-		if (geterrcode() != ERRCODE_JUDGED)
-			PG_RE_THROW();
+		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+
+	/* Thrown on only now: whoever catches it ends one subtransaction, his own. */
+	if (error && error->sqlerrcode != ERRCODE_JUDGED)
+		ReThrowError(error);
 }
 
 /* Answer with one row for each part. */
@@ -449,7 +455,7 @@ return_parts(FunctionCallInfo fcinfo, List *parts)
 
 /* Tell an administrator what would give the rights that are missing. */
 static void
-advise(List *parts)
+advise(List *parts, const Principals *principals)
 {
 	ListCell   *cell;
 
@@ -460,7 +466,7 @@ advise(List *parts)
 		if (part->reason && strcmp(part->reason, "no-right") == 0)
 			ereport(NOTICE,
 					(errmsg("%s", describe_refused_part(part)),
-					 errhint("%s", grant_call(part))));
+					 errhint("%s", grant_call(part, principals))));
 	}
 }
 
@@ -500,7 +506,7 @@ esgf_explain_access(PG_FUNCTION_ARGS)
 	source.val.binary.len = VARSIZE(request) - VARHDRSZ;
 	make_to_be_judged(&source);
 	if (is_administrator())
-		advise(explanation.parts);
+		advise(explanation.parts, explanation.principals);
 	return_parts(fcinfo, explanation.parts);
 	return (Datum) 0;
 }

@@ -212,7 +212,7 @@ on_role_change(Datum arg, int cacheid, uint32 hashvalue)
 	role_principals_valid = false;
 }
 
-/* The principals "role:<name>" of the roles that the caller belongs to. */
+/* The principals "role:<name>" of the roles that the caller belongs to, his own first. */
 static const Principals *
 role_principals(void)
 {
@@ -222,7 +222,7 @@ role_principals(void)
 	static Oid	of_role = InvalidOid;
 	static Statement statement = {
 		"SELECT pg_catalog.concat('role:', rolname) FROM pg_catalog.pg_roles"
-		" WHERE pg_catalog.pg_has_role($1, oid, 'USAGE')",
+		" WHERE pg_catalog.pg_has_role($1, oid, 'USAGE') ORDER BY oid OPERATOR(pg_catalog.<>) $1",
 		1, {OIDOID}
 	};
 	Datum		role = ObjectIdGetDatum(calling_role());
