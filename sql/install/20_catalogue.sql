@@ -118,6 +118,9 @@ BEGIN
                    coalesce(extract(epoch FROM clock_timestamp() - min(o.occurred_at)), 0)::float8 AS lag_seconds
               FROM esgf_stac.outbox o
              WHERE o.xid >= c.horizon
+               AND (s.collections IS NULL OR o.aggregatetype = ANY (s.collections)
+                    OR (o.aggregatetype = 'collection' AND o.aggregateid = ANY (s.collections)))
+               AND (s.filter IS NULL OR o.aggregatetype = 'collection' OR o.streams @> ARRAY[name] OR o.left_streams @> ARRAY[name])
           ) behind ON c.stream IS NOT NULL;
     COMMENT ON VIEW esgf_stac.stream_status IS 'every stream, slot and publication of ours: lag, WAL held, health, orphans';
 
@@ -324,13 +327,18 @@ BEGIN
         system_identifier bigint NOT NULL,
         timeline int NOT NULL,
         lsn pg_lsn NOT NULL,
+        confirmed pg_lsn NOT NULL,
         horizon xid8 NOT NULL,
         snapshot_position text[],
+        seeded timestamptz,
         updated timestamptz NOT NULL DEFAULT now()
     );
     COMMENT ON TABLE esgf_stac.consumer IS 'how far the relay of a stream has come, so that a lost slot loses no event';
+    COMMENT ON COLUMN esgf_stac.consumer.lsn IS 'the end of the last transaction delivered: a history that lacks it is not ours';
+    COMMENT ON COLUMN esgf_stac.consumer.confirmed IS 'all that ended before it is durable at the sink; a slot that stands later has skipped events';
     COMMENT ON COLUMN esgf_stac.consumer.horizon IS 'every event of an older transaction is durable at the sink';
-    COMMENT ON COLUMN esgf_stac.consumer.snapshot_position IS 'primary key of the last item of a snapshot under way; null when there is none';
+    COMMENT ON COLUMN esgf_stac.consumer.snapshot_position IS 'primary key of the last item of a snapshot under way, empty at its beginning; null when there is none';
+    COMMENT ON COLUMN esgf_stac.consumer.seeded IS 'when --snapshot or --from-beginning was done';
 
     CREATE TABLE esgf_stac.dead_letter (
         stream text NOT NULL REFERENCES esgf_stac.stream ON DELETE CASCADE,
@@ -341,10 +349,13 @@ BEGIN
         reason text NOT NULL,
         document jsonb,
         at timestamptz NOT NULL DEFAULT now(),
+        redrive_at timestamptz,
         settled_at timestamptz
     );
-    CREATE INDEX dead_letter_stream ON esgf_stac.dead_letter (stream, collection_id, item_id);
-    COMMENT ON TABLE esgf_stac.dead_letter IS 'events that a sink refused for good, until redrive settles them';
+    CREATE UNIQUE INDEX dead_letter_key ON esgf_stac.dead_letter (stream, collection_id, item_id, version) NULLS NOT DISTINCT;
+    COMMENT ON TABLE esgf_stac.dead_letter IS 'events that a sink refused for good';
+    COMMENT ON COLUMN esgf_stac.dead_letter.redrive_at IS 'when redrive() asked the relay to send the item''s current state';
+    COMMENT ON COLUMN esgf_stac.dead_letter.settled_at IS 'when the sink took that state, or a later event of the item';
 
     -- lz4 updates three times as fast as pglz, where the server was built with it.
     BEGIN
