@@ -197,8 +197,10 @@ BEGIN
         one boolean PRIMARY KEY DEFAULT true CHECK (one),
         version text NOT NULL,
         system_identifier bigint NOT NULL,
+        pruned xid8 NOT NULL DEFAULT '0',
         created timestamptz NOT NULL DEFAULT now()
     );
+    COMMENT ON COLUMN esgf_stac.catalogue.pruned IS 'events of this transaction and older ones may have been pruned';
     COMMENT ON TABLE esgf_stac.catalogue IS 'one row: which version laid these tables, and in which cluster their transaction ids mean something';
 
     CREATE TABLE esgf_stac.collection (
@@ -401,7 +403,7 @@ BEGIN
     -- Ids that this cluster has not given yet would hide their events from
     -- every reader that waits for transactions to end.
     UPDATE esgf_stac.outbox SET xid = '3' WHERE xid >= pg_current_xact_id();
-    UPDATE esgf_stac.catalogue SET system_identifier = esgf_stac.system_identifier();
+    UPDATE esgf_stac.catalogue SET system_identifier = esgf_stac.system_identifier(), pruned = '0';
 END
 $$;
 COMMENT ON FUNCTION esgf_stac.adopt_catalogue() IS 'after a restore or pg_upgrade into another cluster: settles old transaction ids, so that the catalogue can be written again';
