@@ -53,7 +53,7 @@ COMMENT ON FUNCTION esgf_stac.publication_problem(text) IS 'how the publication 
 -- when a change is made.
 CREATE FUNCTION esgf_stac.stream_items(stream text, after_collection text, after_item text, max_items int)
     RETURNS TABLE (collection_id text, item_id text, version bigint, updated timestamptz, document jsonb)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
     s esgf_stac.stream;
@@ -77,7 +77,7 @@ GRANT EXECUTE ON FUNCTION esgf_stac.stream_items(text, text, text, int) TO esgf_
 -- history? Where the outbox no longer has it, the version must at least have
 -- been given.
 CREATE FUNCTION esgf_stac.event_is_known(event jsonb) RETURNS boolean
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
     its_collection CONSTANT text := event ->> 'collection_id';
@@ -104,7 +104,7 @@ GRANT EXECUTE ON FUNCTION esgf_stac.event_is_known(jsonb) TO esgf_stac_relay;
 
 -- Asks the relay of a stream to send anew what its sink refused.
 CREATE FUNCTION esgf_stac.redrive(stream text, item_id text DEFAULT NULL) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
     asked bigint;
@@ -129,7 +129,7 @@ GRANT EXECUTE ON FUNCTION esgf_stac.redrive(text, text) TO esgf_stac_admin;
 -- The items whose redrive was asked for, with their versions now, and where
 -- the WAL ended after those were read. At most 1000; the rest comes after.
 CREATE FUNCTION esgf_stac.redrive_round(stream text, OUT asked_until timestamptz, OUT keys jsonb, OUT "position" pg_lsn)
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 BEGIN
     WITH asked AS (
@@ -157,7 +157,7 @@ GRANT EXECUTE ON FUNCTION esgf_stac.redrive_round(text) TO esgf_stac_relay;
 -- the outbox. No document where the item is deleted or not in the stream.
 CREATE FUNCTION esgf_stac.redrive_states(stream text, keys jsonb)
     RETURNS TABLE (aggregatetype text, aggregateid text, type text, version bigint, document jsonb, updated timestamptz)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
     s esgf_stac.stream;
