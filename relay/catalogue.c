@@ -1,19 +1,16 @@
 /*
  * catalogue.c
  *		What the relay asks of the database before it reads: is that our
- *		catalogue, is the publication as its stream says, is there a slot?
+ *		catalogue, is the publication as its stream says?
  */
 #include "relay.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "log.h"
 
-/* A killed relay's walsender may live on for a moment. */
-#define SLOT_PATIENCE_MS 5000
-
-static ExitStatus
+/* Log why a query failed; a signal to stop is no failure */
+ExitStatus
 database_lost(Buffer *problem)
 {
 	if (stop_requested)
@@ -37,14 +34,15 @@ field_true(PGresult *result, int column)
 	return PQgetvalue(result, 0, column)[0] == 't';
 }
 
-/* Connect for queries */
+/* Connect for queries, in which nobody's function stands in for one of the server's */
 ExitStatus
-catalogue_connect(Relay *relay)
+catalogue_connect(Relay *relay, PGconn **connection)
 {
 	Buffer		problem = {0};
 
-	relay->sql = database_connect(relay->options.dbname, false, &problem);
-	if (relay->sql == NULL)
+	*connection = database_connect(relay->options.dbname, false, &problem);
+	if (*connection == NULL ||
+		!database_do(*connection, &problem, "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)"))
 		return database_lost(&problem);
 	return STATUS_RUNNING;
 }
@@ -120,102 +118,4 @@ catalogue_check(Relay *relay)
 	ExitStatus	status = check_version(relay);
 
 	return status == STATUS_RUNNING ? check_stream(relay) : status;
-}
-
-/* Make the slot; the server waits for the transactions that run */
-static ExitStatus
-slot_create(Relay *relay)
-{
-	Buffer		problem = {0};
-	const char *parameters[] = {relay->options.slot};
-	const char *command = PQserverVersion(relay->sql) >= 170000 ?
-	"SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput', failover => true)" :
-	"SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')";
-	PGresult   *result = database_query(relay->sql, &problem, command, 1, parameters);
-
-	if (result != NULL)
-	{
-		log_line(LOG_NOTE, "made slot %s at %s", relay->options.slot, field(result, 0));
-		PQclear(result);
-		return STATUS_RUNNING;
-	}
-	if (stop_requested || PQstatus(relay->sql) != CONNECTION_OK)
-		return database_lost(&problem);
-	log_problem("slot-not-made", "could not make slot %s: %s", relay->options.slot, problem.data);
-	buffer_free(&problem);
-	return STATUS_SLOT;
-}
-
-/* Is the slot there, ours, and free? */
-static ExitStatus
-slot_look(Relay *relay, bool *exists)
-{
-	int64_t		deadline = monotonic_ms() + SLOT_PATIENCE_MS;
-	const char *parameters[] = {relay->options.slot};
-
-	for (;;)
-	{
-		Buffer		problem = {0};
-		bool		foreign;
-		bool		active;
-		PGresult   *result = database_query(relay->sql, &problem,
-											"SELECT active, plugin = 'pgoutput' AND database = pg_catalog.current_database()"
-											" FROM pg_catalog.pg_replication_slots WHERE slot_name = $1", 1, parameters);
-
-		if (result == NULL)
-			return database_lost(&problem);
-		*exists = PQntuples(result) > 0;
-		active = *exists && field_true(result, 0);
-		foreign = *exists && !field_true(result, 1);
-		PQclear(result);
-
-		if (foreign)
-		{
-			log_problem("slot-differs", "slot %s is of another database or plugin", relay->options.slot);
-			return STATUS_SLOT;
-		}
-		if (!active)
-			return STATUS_RUNNING;
-		if (monotonic_ms() > deadline || stop_requested)
-		{
-			/*
-			 * It may be our own, of a connection that the server still
-			 * believes in.
-			 */
-			log_problem("slot-in-use", "slot %s is in use: a stream has one reader", relay->options.slot);
-			return relay->options.no_loop ? STATUS_SLOT : STATUS_DATABASE;
-		}
-		wait_readable(-1, 100);
-	}
-}
-
-/* See that there is a slot to read */
-ExitStatus
-slot_prepare(Relay *relay)
-{
-	bool		exists;
-	ExitStatus	status = slot_look(relay, &exists);
-
-	if (status != STATUS_RUNNING)
-		return status;
-	if (exists && relay->options.create && !relay->options.if_not_exists)
-	{
-		log_problem("slot-exists", "slot %s exists already: leave out --create, or add --if-not-exists",
-					relay->options.slot);
-		return STATUS_SLOT;
-	}
-	if (exists)
-		return STATUS_RUNNING;
-	if (!relay->options.create)
-	{
-		log_problem("no-slot", "there is no slot %s, and the stream was never read: --create makes the slot",
-					relay->options.slot);
-		return STATUS_SLOT;
-	}
-	status = slot_create(relay);
-
-	/* What was asked for is done; a later session finds the slot. */
-	if (status == STATUS_RUNNING)
-		relay->options.create = false;
-	return status;
 }

@@ -77,10 +77,16 @@ conninfo_names_password(const char *conninfo)
 PGconn *
 database_connect(const char *conninfo, bool replication, Buffer *problem)
 {
-	/* What stands before dbname, the connection string may overrule. */
-	const char *keywords[] = {"connect_timeout", "fallback_application_name", "dbname",
+	/*
+	 * What stands before dbname, the connection string may overrule. A peer
+	 * that vanished without a word is noticed within two minutes.
+	 */
+	const char *keywords[] = {"connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count",
+		"tcp_user_timeout", "fallback_application_name", "dbname",
 	"client_encoding", replication ? "replication" : NULL, NULL};
-	const char *values[] = {"10", "esgf_stac_relay", conninfo, "UTF8", "database", NULL};
+	const char *values[] = {"10", "30", "10", "6",
+		"90000", "esgf_stac_relay", conninfo,
+	"UTF8", "database", NULL};
 	PGconn	   *connection = PQconnectdbParams(keywords, values, 1);
 
 	if (PQstatus(connection) == CONNECTION_OK)
@@ -102,28 +108,31 @@ cancel_query(PGconn *connection)
 	PQfreeCancel(cancel);
 }
 
+/* Send a query. A walsender speaks the simple protocol alone. */
+static bool
+send_query(PGconn *connection, Buffer *problem, const char *query,
+		   int parameter_count, const char *const *parameters)
+{
+	int			sent = parameter_count > 0 ?
+	PQsendQueryParams(connection, query, parameter_count, NULL, parameters, NULL, NULL, 0) :
+	PQsendQuery(connection, query);
+
+	if (!sent)
+		buffer_text(problem, PQerrorMessage(connection));
+	return sent;
+}
+
 /*
- * Run one query; NULL and a problem if it fails. A signal to stop cancels it:
- * making a slot waits for all running transactions, which may take long.
+ * Wait for the next result. A signal to stop cancels the query: making a slot
+ * waits for all running transactions, which may take long. (What is asked
+ * after the signal is part of stopping.)
  */
-PGresult *
-database_query(PGconn *connection, Buffer *problem, const char *query,
-			   int parameter_count, const char *const *parameters)
+static PGresult *
+next_result(PGconn *connection)
 {
 	bool		was_stopping = stop_requested;
 	bool		cancelled = false;
-	PGresult   *result = NULL;
-	PGresult   *next;
-	ExecStatusType status;
 
-	/* A walsender speaks the simple protocol alone. */
-	if (!(parameter_count > 0 ?
-		  PQsendQueryParams(connection, query, parameter_count, NULL, parameters, NULL, NULL, 0) :
-		  PQsendQuery(connection, query)))
-	{
-		buffer_text(problem, PQerrorMessage(connection));
-		return NULL;
-	}
 	while (PQisBusy(connection))
 	{
 		wait_readable(PQsocket(connection), 1000);
@@ -135,19 +144,64 @@ database_query(PGconn *connection, Buffer *problem, const char *query,
 		if (!PQconsumeInput(connection))
 			break;
 	}
-	while ((next = PQgetResult(connection)) != NULL)
+	return PQgetResult(connection);
+}
+
+/* Does a result tell of success? If not, free it */
+static bool
+result_good(PGconn *connection, PGresult *result, Buffer *problem)
+{
+	ExecStatusType status = PQresultStatus(result);
+
+	if (status == PGRES_TUPLES_OK || status == PGRES_SINGLE_TUPLE ||
+		status == PGRES_COMMAND_OK || status == PGRES_COPY_BOTH)
+		return true;
+	buffer_text(problem, result != NULL ? PQresultErrorMessage(result) : PQerrorMessage(connection));
+	PQclear(result);
+	return false;
+}
+
+/* Run one query; NULL and a problem if it fails */
+PGresult *
+database_query(PGconn *connection, Buffer *problem, const char *query,
+			   int parameter_count, const char *const *parameters)
+{
+	PGresult   *result = NULL;
+	PGresult   *next;
+
+	if (!send_query(connection, problem, query, parameter_count, parameters))
+		return NULL;
+	while ((next = next_result(connection)) != NULL)
 	{
 		PQclear(result);
 		result = next;
 		if (PQresultStatus(next) == PGRES_COPY_BOTH)
 			break;
 	}
+	return result_good(connection, result, problem) ? result : NULL;
+}
 
-	status = PQresultStatus(result);
-	if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_COPY_BOTH)
+/* Begin a query whose rows are taken one by one, so that they need not fit into memory */
+bool
+database_rows(PGconn *connection, Buffer *problem, const char *query,
+			  int parameter_count, const char *const *parameters)
+{
+	return send_query(connection, problem, query, parameter_count, parameters) &&
+		PQsetSingleRowMode(connection);
+}
+
+/* The next of these rows; NULL at their end, and with a problem */
+PGresult *
+database_next_row(PGconn *connection, Buffer *problem)
+{
+	PGresult   *result = next_result(connection);
+
+	if (result == NULL || !result_good(connection, result, problem))
+		return NULL;
+	if (PQresultStatus(result) == PGRES_SINGLE_TUPLE)
 		return result;
-	buffer_text(problem, result != NULL ? PQresultErrorMessage(result) : PQerrorMessage(connection));
 	PQclear(result);
+	PQclear(PQgetResult(connection));
 	return NULL;
 }
 

@@ -26,6 +26,9 @@ extern bool conninfo_names_password(const char *conninfo);
 extern PGconn *database_connect(const char *conninfo, bool replication, Buffer *problem);
 extern PGresult *database_query(PGconn *connection, Buffer *problem, const char *query,
 								int parameter_count, const char *const *parameters);
+extern bool database_rows(PGconn *connection, Buffer *problem, const char *query,
+						  int parameter_count, const char *const *parameters);
+extern PGresult *database_next_row(PGconn *connection, Buffer *problem);
 extern bool database_do(PGconn *connection, Buffer *problem, const char *command);
 extern bool lsn_parse(const char *text, uint64_t *lsn);
 

@@ -4,6 +4,7 @@
  */
 #include "relay.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "log.h"
@@ -11,13 +12,17 @@
 /* A batch is full with that many bytes too: memory stays bounded. */
 #define BATCH_BYTES (4 * 1024 * 1024)
 
+/* The pause before a second attempt. */
+#define FIRST_PAUSE_MS 50
+
 /* The sink failed: what it holds unflushed counts as not written */
 static ExitStatus
 sink_down(Relay *relay, Buffer *problem)
 {
 	bool		gone = relay->sink != NULL && relay->sink->gone;
 
-	log_line(LOG_ERROR, "sink is down: %s", problem->data);
+	slot_held(relay);
+	log_line(LOG_ERROR, "sink is down, the slot holds %" PRId64 " bytes of WAL: %s", relay->metrics.held, problem->data);
 	buffer_free(problem);
 	sink_close(relay);
 	if (gone)
@@ -29,10 +34,13 @@ ExitStatus
 sink_open(Relay *relay)
 {
 	Buffer		problem = {0};
+	Buffer		source = {0};
 
 	if (relay->sink != NULL)
 		return STATUS_RUNNING;
-	relay->sink = relay->options.sink_kind->open(relay->options.sink_target, &problem);
+	buffer_printf(&source, "%" PRIu64 "/%s/%s", relay->system_identifier, PQdb(relay->sql), relay->options.stream);
+	relay->sink = relay->options.sink_kind->open(relay->options.sink_target, source.data, &problem);
+	buffer_free(&source);
 	if (relay->sink == NULL)
 		return sink_down(relay, &problem);
 	return STATUS_RUNNING;
@@ -47,20 +55,21 @@ sink_close(Relay *relay)
 	relay->unflushed = false;
 }
 
-/* Take an event, with its memory */
-void
+static bool
+batch_full(const Relay *relay)
+{
+	return relay->batch_count >= relay->options.batch || relay->batch_bytes >= BATCH_BYTES;
+}
+
+/* Take an event, with its memory; a full batch goes to the sink */
+ExitStatus
 batch_add(Relay *relay, const Event *event)
 {
 	if (relay->batch == NULL)
 		relay->batch = allocate((size_t) relay->options.batch * sizeof(Event));
 	relay->batch[relay->batch_count++] = *event;
 	relay->batch_bytes += event->document_length;
-}
-
-bool
-batch_full(const Relay *relay)
-{
-	return relay->batch_count >= relay->options.batch || relay->batch_bytes >= BATCH_BYTES;
+	return batch_full(relay) ? batch_deliver(relay) : STATUS_RUNNING;
 }
 
 void
@@ -72,19 +81,96 @@ batch_drop(Relay *relay)
 	relay->batch_bytes = 0;
 }
 
+/* Is an event done with? If the sink refused it for good, write that down */
+static ExitStatus
+judge(Relay *relay, Event *event, bool *done)
+{
+	*done = true;
+	if (event->outcome == EVENT_RETRY)
+	{
+		relay->metrics.retries++;
+		*done = ++event->attempts >= relay->options.max_attempts;
+		if (!*done)
+			log_line(LOG_WARNING, "attempt %d failed: %s of %s %s: %s", event->attempts, event->type, event->collection_id,
+					 event->item_id != NULL ? event->item_id : "", event->problem);
+	}
+	if (!*done)
+		return STATUS_RUNNING;
+	if (event->xid > relay->last_xid)
+		relay->last_xid = event->xid;
+	if (event->outcome != EVENT_DONE)
+	{
+		relay->metrics.dead_letters++;
+		return dead_letter_add(relay, event);
+	}
+	relay->metrics.events++;
+	relay->metrics.bytes += (int64_t) event->document_length;
+	return STATUS_RUNNING;
+}
+
+/* Keep in the batch what is to be tried again */
+static ExitStatus
+judge_batch(Relay *relay)
+{
+	ExitStatus	status = STATUS_RUNNING;
+	int			kept = 0;
+
+	for (int i = 0; i < relay->batch_count; i++)
+	{
+		Event	   *event = &relay->batch[i];
+		bool		done = false;
+
+		if (status == STATUS_RUNNING)
+			status = judge(relay, event, &done);
+		if (done)
+			event_release(event);
+		else
+			relay->batch[kept++] = *event;
+	}
+	relay->batch_count = kept;
+	return status;
+}
+
+/* Wait before the next attempt, twice as long each time */
+static ExitStatus
+pause_before_retry(Relay *relay, int attempts)
+{
+	int64_t		wait = FIRST_PAUSE_MS << (attempts < 7 ? attempts : 7);
+	int64_t		deadline = monotonic_ms() + wait / 2 + random() % (wait / 2);
+	ExitStatus	status = STATUS_RUNNING;
+
+	while (status == STATUS_RUNNING && monotonic_ms() < deadline)
+	{
+		if (stop_requested)
+			return STATUS_STOPPED;
+		wait_readable(-1, 50);
+		status = stream_report(relay);
+	}
+	return status;
+}
+
 /* Hand the batch to the sink; afterwards it is empty */
 ExitStatus
 batch_deliver(Relay *relay)
 {
 	Buffer		problem = {0};
+	ExitStatus	status = STATUS_RUNNING;
 
-	if (relay->batch_count == 0)
-		return STATUS_RUNNING;
-	relay->unflushed = true;
-	if (!relay->sink->kind->write(relay->sink, relay->batch, relay->batch_count, &problem))
-		return sink_down(relay, &problem);
-	batch_drop(relay);
-	return STATUS_RUNNING;
+	for (int attempts = 0; status == STATUS_RUNNING && relay->batch_count > 0; attempts++)
+	{
+		if (attempts > 0)
+			status = pause_before_retry(relay, attempts);
+		if (status != STATUS_RUNNING)
+			return status;
+		for (int i = 0; i < relay->batch_count; i++)
+			relay->batch[i].outcome = EVENT_DONE;
+		relay->unflushed = true;
+		if (!relay->sink->kind->write(relay->sink, relay->batch, relay->batch_count, &problem))
+			return sink_down(relay, &problem);
+		status = judge_batch(relay);
+	}
+	relay->batch_bytes = 0;
+	return status;
 }
 
 /* Make durable all that was received */
@@ -101,5 +187,6 @@ batch_settle(Relay *relay)
 		return sink_down(relay, &problem);
 	relay->unflushed = false;
 	relay->durable = relay->received;
+	relay->delivered = relay->received_end;
 	return STATUS_RUNNING;
 }

@@ -11,7 +11,7 @@
 
 const char *const column_names[COLUMN_COUNT] = {
 	"id", "aggregatetype", "aggregateid", "type", "version", "payload",
-	"occurred_at", "reason", "streams", "left_streams"
+	"occurred_at", "xid", "reason", "streams", "left_streams"
 };
 
 /*
@@ -70,6 +70,7 @@ event_from_columns(Event *event, char *const *values, size_t payload_length, con
 	event->item_id = of_collection ? NULL : values[COLUMN_AGGREGATEID];
 	event->version = strtoll(values[COLUMN_VERSION], NULL, 10);
 	event->time = values[COLUMN_OCCURRED_AT];
+	event->xid = values[COLUMN_XID] != NULL ? strtoull(values[COLUMN_XID], NULL, 10) : 0;
 	event->reason = values[COLUMN_REASON];
 	if (!left && values[COLUMN_PAYLOAD] != NULL)
 	{
@@ -110,9 +111,9 @@ append_string(Buffer *line, const char *text)
 	buffer_append(line, "\"", 1);
 }
 
-/* Append the line of an event, with its newline */
+/* Append all members but the document, without the brace that closes them */
 void
-event_line(Buffer *line, const Event *event)
+event_head(Buffer *line, const Event *event)
 {
 	buffer_text(line, "{\"id\":");
 	append_string(line, event->id);
@@ -126,6 +127,13 @@ event_line(Buffer *line, const Event *event)
 	append_string(line, event->time);
 	buffer_text(line, ",\"reason\":");
 	append_string(line, event->reason);
+}
+
+/* Append the line of an event, with its newline */
+void
+event_line(Buffer *line, const Event *event)
+{
+	event_head(line, event);
 	buffer_text(line, ",\"document\":");
 	if (event->document != NULL)
 		buffer_append(line, event->document, event->document_length);

@@ -33,6 +33,7 @@ typedef struct Event
 	const char *document;		/* NULL for what is deleted, or left the
 								 * stream */
 	size_t		document_length;
+	uint64_t	xid;			/* the transaction; 0 if it does not matter */
 
 	Outcome		outcome;
 	char	   *problem;		/* why it failed or was refused */
@@ -52,6 +53,7 @@ typedef enum Column
 	COLUMN_VERSION,
 	COLUMN_PAYLOAD,
 	COLUMN_OCCURRED_AT,
+	COLUMN_XID,					/* from here on, a column may be null */
 	COLUMN_REASON,
 	COLUMN_STREAMS,
 	COLUMN_LEFT_STREAMS,
@@ -62,6 +64,7 @@ typedef enum Column
 extern const char *const column_names[COLUMN_COUNT];
 
 extern void event_from_columns(Event *event, char *const *values, size_t payload_length, const char *stream);
+extern void event_head(Buffer *line, const Event *event);
 extern void event_line(Buffer *line, const Event *event);
 extern void event_refuse(Event *event, Outcome outcome, const char *problem);
 extern void event_release(Event *event);

@@ -38,6 +38,11 @@ static void
 end_session(Relay *relay)
 {
 	batch_drop(relay);
+	relay->received = relay->durable;
+	relay->received_end = relay->delivered;
+	redrive_forget(relay);
+	relay->streaming = false;
+	metrics_write(relay);
 	PQfinish(relay->replication);
 	PQfinish(relay->sql);
 	relay->replication = NULL;
@@ -48,16 +53,24 @@ end_session(Relay *relay)
 static ExitStatus
 run_session(Relay *relay)
 {
-	ExitStatus	status = catalogue_connect(relay);
+	ExitStatus	status = catalogue_connect(relay, &relay->sql);
 
 	if (status == STATUS_RUNNING)
 		status = catalogue_check(relay);
+	if (status == STATUS_RUNNING)
+		status = history_connect(relay);
 	if (status == STATUS_RUNNING && relay->options.sink != NULL)
 		status = sink_open(relay);
+	if (status == STATUS_RUNNING)
+		status = consumer_load(relay);
+	if (status == STATUS_RUNNING)
+		status = history_check(relay);
 	if (status == STATUS_RUNNING)
 		status = slot_prepare(relay);
 	if (status == STATUS_RUNNING && relay->options.sink == NULL)
 		status = STATUS_STOPPED;
+	if (status == STATUS_RUNNING)
+		status = replay(relay);
 	if (status == STATUS_RUNNING)
 		status = stream_start(relay);
 	if (status == STATUS_RUNNING)
@@ -88,7 +101,10 @@ run(Relay *relay)
 	while (!stop_requested)
 	{
 		uint64_t	durable = relay->durable;
-		ExitStatus	status = run_session(relay);
+		ExitStatus	status;
+
+		relay->metrics.sessions++;
+		status = run_session(relay);
 
 		if (relay->durable > durable)
 			wait = FIRST_WAIT_MS;

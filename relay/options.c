@@ -47,7 +47,11 @@ static const OptionRule rules[] = {
 	{"sink", 0, OPTION_TEXT, FIELD(sink), 0, "SINK", "where its events go"},
 	{"create", 0, OPTION_FLAG, FIELD(create), 0, NULL, "make the replication slot; without --sink that is all"},
 	{"if-not-exists", 0, OPTION_FLAG, FIELD(if_not_exists), 0, NULL, "do not fail if the slot exists when making it"},
+	{"snapshot", 0, OPTION_FLAG, FIELD(snapshot), 0, NULL, "once: send every published item first, as item.seeded"},
+	{"from-beginning", 0, OPTION_FLAG, FIELD(from_beginning), 0, NULL, "once: send every event that the outbox keeps first"},
 	{"batch", 0, OPTION_NUMBER, FIELD(batch), 1, "EVENTS", "hand at most so many events at once to the sink (default: 500)"},
+	{"max-attempts", 0, OPTION_NUMBER, FIELD(max_attempts), 1, "COUNT", "refuse an event for good after so many failures (default: 10)"},
+	{"metrics-file", 0, OPTION_TEXT, FIELD(metrics_file), 0, "FILE", "write metrics there, in Prometheus' text format"},
 	{"endpos", 'E', OPTION_LSN, FIELD(endpos), 0, "LSN", "stop after the last transaction that ends by this position"},
 	{"no-loop", 'n', OPTION_FLAG, FIELD(no_loop), 0, NULL, "end instead of trying again when a connection is lost"},
 	{"status-interval", 's', OPTION_NUMBER, FIELD(status_interval), 1, "SECONDS", "time between status packets sent to the server (default: 10)"},
@@ -109,7 +113,7 @@ parse_number(const char *value, int64_t least, int64_t *number)
 	return errno == 0 && end != value && *end == '\0' && *number >= least && *number <= INT32_MAX;
 }
 
-/* Set one option to a value that is given as text */
+/* Set one option to a value that is given as text, and that stays */
 static ExitStatus
 set_option(Options *options, const OptionRule *rule, const char *value)
 {
@@ -121,7 +125,7 @@ set_option(Options *options, const OptionRule *rule, const char *value)
 	switch (rule->kind)
 	{
 		case OPTION_TEXT:
-			*(const char **) field = copy_string(value);
+			*(const char **) field = value;
 			break;
 		case OPTION_FLAG:
 			good = parse_flag(value, (bool *) field);
@@ -214,7 +218,7 @@ read_file(Options *options, const char *path)
 		if (rule == NULL)
 			status = usage_error("unknown option in the configuration file", trim(name));
 		else
-			status = set_option(options, rule, trim(equals + 1));
+			status = set_option(options, rule, rule->kind == OPTION_TEXT ? copy_string(trim(equals + 1)) : trim(equals + 1));
 	}
 	free(line);
 	fclose(file);
@@ -312,6 +316,8 @@ check_options(Options *options)
 		return usage_error("no name for a stream", options->stream);
 	if (options->if_not_exists && !options->create)
 		return usage_error("--if-not-exists goes with --create", NULL);
+	if (options->snapshot && options->from_beginning)
+		return usage_error("--snapshot and --from-beginning exclude each other", NULL);
 	if (options->sink == NULL && !options->create)
 		return usage_error("no sink specified", "use --sink");
 	if (options->sink != NULL)
@@ -319,6 +325,8 @@ check_options(Options *options)
 		options->sink_kind = sink_find(options->sink, &options->sink_target);
 		if (options->sink_kind == NULL)
 			return usage_error("no such sink", options->sink);
+		if (options->sink_kind->valid != NULL && !options->sink_kind->valid(options->sink_target))
+			return usage_error("not the target of such a sink", options->sink_kind->syntax);
 	}
 	if (options->dbname != NULL && !conninfo_valid(options->dbname))
 		return usage_error("invalid connection string for option --dbname", NULL);
@@ -336,6 +344,7 @@ options_read(Options *options, int argc, char **argv)
 
 	memset(options, 0, sizeof(*options));
 	options->batch = 500;
+	options->max_attempts = 10;
 	options->status_interval = 10;
 
 	if (print_and_stop(argc, argv))

@@ -31,11 +31,15 @@ typedef struct Options
 	const char *config;
 	bool		create;
 	bool		if_not_exists;
+	bool		snapshot;
+	bool		from_beginning;
 	bool		no_loop;
 	bool		verbose;
 	uint64_t	endpos;			/* 0: none */
 	int64_t		status_interval;	/* seconds */
 	int64_t		batch;			/* events */
+	int64_t		max_attempts;
+	const char *metrics_file;
 
 	const SinkKind *sink_kind;	/* NULL: only --create */
 	const char *sink_target;

@@ -204,6 +204,7 @@ pgoutput_decode(Decoder *decoder, char *bytes, size_t length, Message *message, 
 			take_bytes(&reader, 1 + 8); /* flags, where the commit begins */
 			message->kind = MESSAGE_COMMIT;
 			message->position = take_number(&reader, 8);
+			message->committed_at = (int64_t) take_number(&reader, 8);
 			break;
 		case 'R':
 			good = decode_relation(decoder, &reader, problem);

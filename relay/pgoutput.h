@@ -22,6 +22,7 @@ typedef struct Message
 {
 	MessageKind kind;
 	uint64_t	position;
+	int64_t		committed_at;	/* of MESSAGE_COMMIT: microseconds since 2000 */
 	Event		event;			/* its texts lie in the bytes decoded */
 } Message;
 

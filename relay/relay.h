@@ -6,6 +6,8 @@
  * batch		events on their way to the sink, in the order of the stream
  * received		up to there, every event is in the batch or at the sink
  * durable		up to there, the sink keeps every event: what we confirm
+ * delivered	the end of the last transaction of which that holds
+ * horizon		every event of an older transaction is durable
  */
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
@@ -14,41 +16,140 @@
 #include "options.h"
 #include "pgoutput.h"
 
+/* What the table consumer remembers of our stream. */
+typedef struct Consumer
+{
+	bool		known;			/* the stream was read before, in this cluster */
+	int			timeline;
+	uint64_t	delivered;
+	uint64_t	confirmed;
+	uint64_t	horizon;
+	bool		seeded;
+	bool		seeding;		/* a snapshot is under way */
+	char	   *seeded_collection;	/* its last item; NULL at its beginning */
+	char	   *seeded_item;
+} Consumer;
+
+/* A horizon to be: it holds once all up to that position is durable. */
+typedef struct Candidate
+{
+	uint64_t	horizon;
+	uint64_t	position;		/* 0: none */
+} Candidate;
+
+/* What the operator watches. */
+typedef struct Metrics
+{
+	int64_t		events;
+	int64_t		bytes;			/* of documents */
+	int64_t		retries;
+	int64_t		dead_letters;
+	int64_t		sessions;
+	int64_t		committed_at;	/* the last transaction delivered:
+								 * microseconds since 1970 */
+	uint64_t	server_end;		/* where the server's WAL ends */
+	int64_t		held;			/* bytes of WAL that the slot holds */
+
+	int64_t		written_at;
+	int64_t		shown_at;
+	int64_t		shown_events;
+	int64_t		shown_bytes;
+} Metrics;
+
+/* Items whose current state is to be sent, once the stream has passed a position. */
+typedef struct Redrive
+{
+	uint64_t	position;		/* 0: none */
+	char	   *asked_until;
+	char	   *keys;			/* as the database gave them */
+} Redrive;
+
 typedef struct Relay
 {
 	Options		options;
 
 	PGconn	   *sql;			/* for queries */
 	PGconn	   *replication;	/* for the stream */
-	Sink	   *sink;
+	uint64_t	system_identifier;
+	int			timeline;
+	uint64_t	server_position;	/* where the server's WAL ended when we
+									 * connected */
+	uint64_t	slot_position;	/* what the slot had confirmed then */
 
+	Sink	   *sink;
 	Event	   *batch;
 	int			batch_count;
 	size_t		batch_bytes;
 	bool		unflushed;		/* the sink has events that no flush covers */
 
 	Decoder		decoder;
+	bool		streaming;
+	uint64_t	reported;		/* what we last confirmed to the server; 0:
+								 * tell it anew */
+	int64_t		reported_at;	/* when we last spoke to it */
+	int64_t		heard_at;		/* when it last spoke to us */
 	bool		in_transaction;
+	bool		ending;			/* this confirmation is the last */
 	uint64_t	received;
+	uint64_t	received_end;	/* the end of the last transaction received */
 	uint64_t	durable;
+	uint64_t	delivered;
+	int			delivered_timeline; /* 0: no session yet */
+	uint64_t	last_xid;		/* the youngest transaction delivered */
+
+	Consumer	consumer;
+	Candidate	candidate;
+	uint64_t	horizon_position;	/* where the horizon was taken */
+	Redrive		redrive;
+	Metrics		metrics;
 } Relay;
 
 /* delivery.c */
 extern ExitStatus sink_open(Relay *relay);
 extern void sink_close(Relay *relay);
-extern void batch_add(Relay *relay, const Event *event);
-extern bool batch_full(const Relay *relay);
+extern ExitStatus batch_add(Relay *relay, const Event *event);
 extern void batch_drop(Relay *relay);
 extern ExitStatus batch_deliver(Relay *relay);
 extern ExitStatus batch_settle(Relay *relay);
 
 /* catalogue.c */
-extern ExitStatus catalogue_connect(Relay *relay);
+extern ExitStatus database_lost(Buffer *problem);
+extern ExitStatus catalogue_connect(Relay *relay, PGconn **connection);
 extern ExitStatus catalogue_check(Relay *relay);
+
+/* history.c */
+extern ExitStatus history_connect(Relay *relay);
+extern ExitStatus history_check(Relay *relay);
+
+/* consumer.c */
+extern ExitStatus consumer_load(Relay *relay);
+extern ExitStatus consumer_begin(Relay *relay);
+extern ExitStatus consumer_forget(Relay *relay);
+extern ExitStatus consumer_replayed(Relay *relay);
+extern ExitStatus consumer_seeded(Relay *relay, const char *collection_id, const char *item_id);
+extern ExitStatus consumer_advance(Relay *relay);
+extern bool consumer_behind(const Relay *relay);
+
+/* dead_letter.c */
+extern ExitStatus dead_letter_add(Relay *relay, const Event *event);
+extern ExitStatus redrive(Relay *relay);
+extern void redrive_forget(Relay *relay);
+
+/* slot.c */
 extern ExitStatus slot_prepare(Relay *relay);
+extern void slot_held(Relay *relay);
+
+/* replay.c */
+extern ExitStatus replay(Relay *relay);
+extern ExitStatus replay_query(Relay *relay, const char *query, int count, const char *const *parameters);
+
+/* metrics.c */
+extern void metrics_tick(Relay *relay);
+extern void metrics_write(const Relay *relay);
 
 /* stream.c */
 extern ExitStatus stream_start(Relay *relay);
 extern ExitStatus stream_run(Relay *relay);
+extern ExitStatus stream_report(Relay *relay);
 
 #endif							/* RELAY_RELAY_H */

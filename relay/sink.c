@@ -9,6 +9,7 @@
 
 static const SinkKind *const kinds[] = {
 	&sink_ndjson,
+	&sink_postgres,
 };
 
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))

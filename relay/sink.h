@@ -30,11 +30,17 @@ struct SinkKind
 	const char *scheme;			/* --sink is scheme:target */
 	const char *syntax;			/* for --help */
 
+	/* Could that be a target? NULL: whatever it is. */
+	bool		(*valid) (const char *target);
+
 	/* Does that target name a password? NULL: it cannot. */
 	bool		(*names_password) (const char *target);
 
-	/* Open it; NULL and a problem if that cannot be done now. */
-	Sink	   *(*open) (const char *target, Buffer *problem);
+	/*
+	 * Open it; NULL and a problem if that cannot be done now. The source
+	 * names catalogue and stream, for sinks that several may feed.
+	 */
+	Sink	   *(*open) (const char *target, const char *source, Buffer *problem);
 
 	/*
 	 * Write a batch, in order. Every event comes as EVENT_DONE;
@@ -49,10 +55,18 @@ struct SinkKind
 	/* Make durable all that was written; NULL: write did. */
 	bool		(*flush) (Sink *sink, Buffer *problem);
 
+	/*
+	 * Append the newest event that it holds of its source, as event_head()
+	 * writes it, closed: a witness of the history that it was fed from. False
+	 * if it cannot tell; NULL: it never can.
+	 */
+	bool		(*newest) (Sink *sink, Buffer *event);
+
 	void		(*close) (Sink *sink);
 };
 
 extern const SinkKind sink_ndjson;
+extern const SinkKind sink_postgres;
 
 extern const SinkKind *sink_find(const char *name, const char **target);
 extern void sink_help(void);

@@ -96,10 +96,11 @@ ndjson_close(Sink *opened)
 }
 
 static Sink *
-ndjson_open(const char *target, Buffer *problem)
+ndjson_open(const char *target, const char *source, Buffer *problem)
 {
 	NdjsonSink *sink = allocate(sizeof(NdjsonSink));
 
+	(void) source;
 	sink->sink.kind = &sink_ndjson;
 	sink->name = target;
 	sink->file = STDOUT_FILENO;
@@ -163,11 +164,40 @@ ndjson_flush(Sink *opened, Buffer *problem)
 	return true;
 }
 
+/* The last line, without its document */
+static bool
+ndjson_newest(Sink *opened, Buffer *event)
+{
+	NdjsonSink *sink = (NdjsonSink *) opened;
+	char		head[8192];
+	char	   *document;
+	struct stat status;
+	off_t		start;
+	ssize_t		count;
+
+	if (!sink->regular || fstat(sink->file, &status) != 0 || status.st_size == 0)
+		return false;
+	start = end_of_last_line(sink->file, status.st_size - 1);
+	count = start < 0 ? -1 : pread(sink->file, head, sizeof(head) - 1, start);
+	if (count <= 0)
+		return false;
+	head[count] = '\0';
+
+	/* Within a string its quotes would be escaped. */
+	document = strstr(head, ",\"document\":");
+	if (document == NULL)
+		return false;
+	buffer_append(event, head, (size_t) (document - head));
+	buffer_text(event, "}");
+	return true;
+}
+
 const SinkKind sink_ndjson = {
 	.scheme = "ndjson",
 	.syntax = "ndjson:-, ndjson:PATH       one line of JSON per event, to stdout or appended to a file",
 	.open = ndjson_open,
 	.write = ndjson_write,
 	.flush = ndjson_flush,
+	.newest = ndjson_newest,
 	.close = ndjson_close,
 };

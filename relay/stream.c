@@ -32,9 +32,7 @@ typedef struct Reading
 {
 	Relay	   *relay;
 	int64_t		settled_at;
-	int64_t		reported_at;
-	int64_t		asked_at;		/* when an answer was asked for; 0: heard
-								 * since */
+	int64_t		asked_at;		/* when an answer was asked for */
 	bool		ended;			/* endpos is reached, or a stop was asked for */
 } Reading;
 
@@ -47,9 +45,8 @@ stream_lost(Relay *relay, const char *what)
 
 /* Confirm what is durable */
 static ExitStatus
-send_status(Reading *reading, bool answer)
+send_status(Relay *relay, bool answer)
 {
-	Relay	   *relay = reading->relay;
 	char		packet[1 + 8 + 8 + 8 + 8 + 1];
 	struct timespec now;
 
@@ -62,20 +59,39 @@ send_status(Reading *reading, bool answer)
 	packet[33] = answer;
 	if (PQputCopyData(relay->replication, packet, sizeof(packet)) <= 0 || PQflush(relay->replication) != 0)
 		return stream_lost(relay, "could not send a status packet: ");
-	reading->reported_at = monotonic_ms();
-	if (answer && reading->asked_at == 0)
-		reading->asked_at = reading->reported_at;
+	relay->reported = relay->durable;
+	relay->reported_at = monotonic_ms();
 	return STATUS_RUNNING;
 }
 
-/* Make durable what was received, and confirm it */
+/* Tell the server that we live, while the sink keeps us waiting */
+ExitStatus
+stream_report(Relay *relay)
+{
+	if (!relay->streaming || monotonic_ms() < relay->reported_at + relay->options.status_interval * 1000)
+		return STATUS_RUNNING;
+	return send_status(relay, false);
+}
+
+/*
+ * Make durable what was received, write down how far that is, and confirm it.
+ * Between transactions is also the time to look after dead letters.
+ */
 static ExitStatus
 settle(Reading *reading)
 {
-	ExitStatus	status = batch_settle(reading->relay);
+	Relay	   *relay = reading->relay;
+	ExitStatus	status = batch_settle(relay);
 
+	if (status == STATUS_RUNNING)
+		status = consumer_advance(relay);
+	if (status == STATUS_RUNNING)
+		status = relay->durable > relay->reported ? send_status(relay, false) : stream_report(relay);
+	if (status == STATUS_RUNNING && !relay->in_transaction && !relay->ending)
+		status = redrive(relay);
+	metrics_tick(relay);
 	reading->settled_at = monotonic_ms();
-	return status == STATUS_RUNNING ? send_status(reading, false) : status;
+	return status;
 }
 
 static void
@@ -101,6 +117,7 @@ take_keepalive(Reading *reading, const char *bytes, size_t length)
 	if (length < 1 + 8 + 8 + 1)
 		return stream_lost(relay, "a keepalive is cut short");
 	position = read_number(bytes + 1, 8);
+	relay->metrics.server_end = position;
 	if (!relay->in_transaction)
 	{
 		receive_up_to(relay, position);
@@ -108,7 +125,12 @@ take_keepalive(Reading *reading, const char *bytes, size_t length)
 	}
 
 	/* A server that shuts down waits until we have confirmed everything. */
-	return bytes[17] ? settle(reading) : STATUS_RUNNING;
+	if (bytes[17])
+	{
+		relay->reported = 0;
+		return settle(reading);
+	}
+	return STATUS_RUNNING;
 }
 
 /* Take one message of pgoutput; the bytes are ours now */
@@ -127,6 +149,7 @@ take_data(Reading *reading, char *bytes, size_t length)
 		PQfreemem(bytes);
 		return STATUS_SLOT;
 	}
+	relay->metrics.server_end = read_number(bytes + 9, 8);
 	switch (message.kind)
 	{
 		case MESSAGE_BEGIN:
@@ -136,11 +159,12 @@ take_data(Reading *reading, char *bytes, size_t length)
 		case MESSAGE_EVENT:
 			message.event.memory = bytes;
 			message.event.release = PQfreemem;
-			batch_add(relay, &message.event);
-			return batch_full(relay) ? batch_deliver(relay) : STATUS_RUNNING;
+			return batch_add(relay, &message.event);
 		case MESSAGE_COMMIT:
 			relay->in_transaction = false;
 			receive_up_to(relay, message.position);
+			relay->received_end = message.position;
+			relay->metrics.committed_at = message.committed_at + EPOCH_DISTANCE * INT64_C(1000000);
 			reading->ended = past_end(relay, message.position);
 			break;
 		case MESSAGE_OTHER:
@@ -162,44 +186,53 @@ server_ended(Relay *relay)
 	return STATUS_DATABASE;
 }
 
-/* Deliver, settle and report as it is time to, then wait for the server */
+/* Is it time to settle, even if nothing comes in? */
+static bool
+settle_due(const Reading *reading)
+{
+	return monotonic_ms() >= reading->settled_at + SETTLE_INTERVAL_MS;
+}
+
+/* The server is quiet: deliver, and see whether it is still there */
 static ExitStatus
-wait_for_server(Reading *reading)
+use_the_quiet(Reading *reading)
 {
 	Relay	   *relay = reading->relay;
 	int64_t		interval = relay->options.status_interval * 1000;
-	int64_t		now;
-	int64_t		due;
-	ExitStatus	status = STATUS_RUNNING;
-	bool		unsettled;
+	ExitStatus	status = batch_deliver(relay);
 
-	/* While more is on its way the batch goes on growing. */
-	if (wait_readable(PQsocket(relay->replication), 0))
-		goto read;
-
-	status = batch_deliver(relay);
-	if (status != STATUS_RUNNING)
-		return status;
-	now = monotonic_ms();
-	unsettled = relay->unflushed || relay->received > relay->durable;
-	if (unsettled && now >= reading->settled_at + SETTLE_INTERVAL_MS)
+	if (status == STATUS_RUNNING && settle_due(reading))
 		status = settle(reading);
-	else if (now >= reading->reported_at + interval)
-		status = send_status(reading, true);
 	if (status != STATUS_RUNNING)
 		return status;
-	if (reading->asked_at != 0 && now >= reading->asked_at + SILENCE_MS)
+
+	if (monotonic_ms() >= relay->heard_at + SILENCE_MS + interval)
 		return stream_lost(relay, "the server has fallen silent");
+	if (monotonic_ms() >= relay->heard_at + interval && monotonic_ms() >= reading->asked_at + interval)
+	{
+		reading->asked_at = monotonic_ms();
+		status = send_status(relay, true);
+	}
+	return status;
+}
 
-	due = reading->reported_at + interval;
-	if (unsettled && due > reading->settled_at + SETTLE_INTERVAL_MS)
-		due = reading->settled_at + SETTLE_INTERVAL_MS;
-	if (!wait_readable(PQsocket(relay->replication), due - now < SETTLE_INTERVAL_MS ? due - now : SETTLE_INTERVAL_MS))
-		return STATUS_RUNNING;
+/* Wait for the server; while more is on its way the batch goes on growing */
+static ExitStatus
+wait_for_server(Reading *reading)
+{
+	int			file = PQsocket(reading->relay->replication);
+	ExitStatus	status = STATUS_RUNNING;
 
-read:
-	if (!PQconsumeInput(relay->replication))
-		return stream_lost(relay, "");
+	if (!wait_readable(file, 0))
+	{
+		status = use_the_quiet(reading);
+		if (status != STATUS_RUNNING ||
+			!wait_readable(file, reading->settled_at + SETTLE_INTERVAL_MS - monotonic_ms()))
+			return status;
+	}
+	if (!PQconsumeInput(reading->relay->replication))
+		return stream_lost(reading->relay, "");
+	reading->relay->heard_at = monotonic_ms();
 	return STATUS_RUNNING;
 }
 
@@ -218,7 +251,6 @@ take_message(Reading *reading)
 		return server_ended(relay);
 	if (length < 0)
 		return stream_lost(relay, "");
-	reading->asked_at = 0;
 	if (bytes[0] == 'w')
 		status = take_data(reading, bytes, (size_t) length);
 	else
@@ -229,7 +261,7 @@ take_message(Reading *reading)
 	}
 
 	/* A flood leaves no time to wait, but must be confirmed too. */
-	if (status == STATUS_RUNNING && monotonic_ms() >= reading->settled_at + SETTLE_INTERVAL_MS)
+	if (status == STATUS_RUNNING && settle_due(reading))
 		status = settle(reading);
 	return status;
 }
@@ -247,24 +279,23 @@ stream_start(Relay *relay)
 		.stream = relay->options.stream
 	};
 	relay->in_transaction = false;
+	relay->ending = false;
+	if (relay->consumer.confirmed > relay->durable)
+		relay->durable = relay->consumer.confirmed;
 	relay->received = relay->durable;
-	relay->replication = database_connect(relay->options.dbname, true, &problem);
-	if (relay->replication != NULL)
-	{
-		buffer_printf(&command, "START_REPLICATION SLOT \"%s\" LOGICAL " LSN_FORMAT
-					  " (proto_version '1', publication_names '\"%s\"')",
-					  relay->options.slot, LSN_PARTS(relay->durable), relay->options.slot);
-		started = database_do(relay->replication, &problem, command.data);
-		buffer_free(&command);
-		if (started)
-		{
-			log_line(LOG_NOTE, "streaming");
-			return STATUS_RUNNING;
-		}
-	}
-	log_line(LOG_ERROR, "could not start streaming: %s", problem.data);
-	buffer_free(&problem);
-	return STATUS_DATABASE;
+
+	buffer_printf(&command, "START_REPLICATION SLOT \"%s\" LOGICAL " LSN_FORMAT
+				  " (proto_version '1', publication_names '\"%s\"')",
+				  relay->options.slot, LSN_PARTS(relay->durable), relay->options.slot);
+	started = database_do(relay->replication, &problem, command.data);
+	buffer_free(&command);
+	if (!started)
+		return database_lost(&problem);
+	log_line(LOG_NOTE, "streaming from " LSN_FORMAT, LSN_PARTS(relay->durable));
+	relay->streaming = true;
+	relay->reported = 0;
+	relay->reported_at = relay->heard_at = monotonic_ms();
+	return STATUS_RUNNING;
 }
 
 /* Take leave, so that the server has heard our last confirmation */
@@ -302,8 +333,14 @@ stream_run(Relay *relay)
 			break;
 		status = take_message(&reading);
 	}
-	if (status == STATUS_RUNNING)
+	relay->reported = 0;
+	relay->ending = status == STATUS_RUNNING;
+	if (relay->ending)
 		status = settle(&reading);
+
+	/* What came before the connection was lost need not come again. */
+	if (status == STATUS_DATABASE)
+		batch_settle(relay);
 	if (status != STATUS_RUNNING)
 		return status;
 	stream_finish(relay);

@@ -13,13 +13,13 @@
 # Messages go to standard error, results to standard output.
 
 set -euo pipefail
-export LC_ALL=C.UTF-8 PATH="$PATH:/usr/sbin:/sbin"
+export LANG=C.UTF-8 LC_ALL=C.UTF-8 PATH="$PATH:/usr/sbin:/sbin"
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 tree='' bin='' job='' keep='' cluster_snippet=''
 major=${PG_MAJOR:-}
 
-# A PGHOST or PGOPTIONS of the caller's belongs to another server.
 ulimit -S -c 0
+# A PGHOST or PGOPTIONS of the caller's belongs to another server.
 for name in "${!PG@}" "${!MAKE@}" PERL5LIB TESTDIR; do
 	unset "$name"
 done
@@ -145,8 +145,8 @@ update_package_lists() {
 # What scripts/demo needs beside the base system, and what scripts/test adds.
 demo_packages() { echo "postgresql-$major" "postgresql-server-dev-$major" libpq-dev gcc libc6-dev make; }
 test_packages() {
-	echo "postgresql-$major-pgtap" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl clang g++ nlohmann-json3-dev shellcheck \
-		g++ nlohmann-json3-dev python3-pip # the last three for the oracles of test/oracle
+	echo "postgresql-$major-pgtap" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl clang shellcheck
+	echo g++ nlohmann-json3-dev python3-pip # for what test/oracle compares with
 }
 
 # Debian makes and starts a cluster when its server is installed; not for us.
@@ -192,23 +192,25 @@ install_packages() {
 # ---------------------------------------------------------------- build
 
 # Build in the checkout, as its owner; make does nothing where nothing changed.
+# It was built for one server: for another one all is made anew.
 build() {
-	local owner builder=() made_for=$checkout/.made_for server
+	local owner builder=() make made_for=$checkout/.made_for server
 	owner=$(stat -c %U "$checkout")
 	if is_root && [ "$owner" != root ] && id "$owner" >/dev/null 2>&1; then
 		builder=(become "$owner")
 	elif [ ! -w "$checkout" ]; then
 		die "$checkout is not writable for you, and it is built in place: make a copy of your own (git clone) and start there"
 	fi
-	make=("${builder[@]}" make -s --no-print-directory -C "$checkout" "-j$(nproc)" with_llvm=no)
+	make=("${builder[@]}" make -s --no-print-directory -C "$checkout" "-j$(nproc)" with_llvm=no "PG_CONFIG=$pg_config")
 	server=$("$pg_config" --version)
 	if [ "$(cat "$made_for" 2>/dev/null)" != "$server" ]; then
-		run_quietly "${make[@]}" PG_CONFIG="$pg_config" clean
+		run_quietly "${make[@]}" clean || return 1
 		echo "$server" | "${builder[@]}" tee "$made_for" >/dev/null
 	fi
-	run_quietly "${make[@]}" PG_CONFIG="$pg_config" all || die "the build failed: see above"
-	[ ! -e "$checkout/relay/Makefile" ] ||
-		run_quietly "${make[@]}" PG_CONFIG="$pg_config" relay || die "the build of the relay failed: see above"
+	if ! run_quietly "${make[@]}" all || ! run_quietly "${make[@]}" relay; then
+		say "the build failed: see above"
+		return 1
+	fi
 }
 
 # ---------------------------------------------------------------- server

@@ -69,7 +69,7 @@ PG_FUNCTION_INFO_V1(esgf_calling_role);
 bool
 is_administrator(void)
 {
-	return has_privs_of_role(GetOuterUserId(), get_role_oid("esgf_stac_admin", false));
+	return has_privs_of_role(calling_role(), get_role_oid("esgf_stac_admin", false));
 }
 
 /* Add the strings that stand at the path of the institution. */
@@ -176,13 +176,14 @@ static void
 judge_claim(Judgement *judgement, const Location *location, const char *pointer, const Role *roles, const char *node)
 {
 	JsonbValue	value;
+	bool		has_name = document_get(location->object, &value, JSON_PATH(JSON_KEY("alternate:name"))) &&
+		value.type == jbvString;
 	bool		has_href;
 
 	if (!location->primary &&
-		!(document_get(location->object, &value, JSON_PATH(JSON_KEY("alternate:name"))) && value.type == jbvString &&
-		  keys_equal((JsonKey) {value.val.string.val, value.val.string.len}, location->node)))
+		!(has_name && keys_equal((JsonKey) {value.val.string.val, value.val.string.len}, location->node)))
 		refuse_location(judgement, pointer, roles, node, "key-mismatch");
-	if (judgement->administrator || strcmp(node, ANY_NODE) == 0)
+	if (judgement->administrator || (location->primary && !has_name))
 		return;
 	has_href = document_get(location->object, &value, JSON_PATH(JSON_KEY("href"))) && value.type == jbvString;
 	switch (judge_site(location->node.data, location->node.len,
@@ -252,6 +253,8 @@ judge_parts(Judgement *judgement)
 		judge_project(judgement, linitial(change->others), update);
 	else if (judged->latest_changes)
 		judge_project(judgement, "/properties/latest", update);
+	if (judgement->parts == NIL)
+		judge_project(judgement, "", update);
 }
 
 /* The parts of the last change that were refused, for whoever caught the refusal. */
@@ -306,13 +309,27 @@ describe_refused_part(const Part *part)
 					part->institution ? " for " : "", part->institution ? part->institution : "");
 }
 
-/* The call that would give a right, for an administrator to consider. */
+/* The call that would give a right to the first of the principals, for an administrator to consider. */
 static char *
-grant_call(const Part *part)
+grant_call(const Part *part, const Principals *principals)
 {
-	return psprintf("SELECT esgf_stac.grant_access(principal, '%s', '%s', %s%s%s)", role_names[part->roles[0]],
+	return psprintf("SELECT esgf_stac.grant_access(%s, '%s', '%s', %s%s%s)",
+					principals->names ? quote_literal_cstr(linitial(principals->names)) : "principal",
+					role_names[part->roles[0]],
 					scope_names[part->scope], quote_literal_cstr(part->target),
 					part->institution ? ", " : "", part->institution ? quote_literal_cstr(part->institution) : "");
+}
+
+/* What a part lacks as one line, whatever is in the document's keys. */
+static char *
+refused_line(const Part *part)
+{
+	char	   *line = psprintf("%s: %s", part->pointer, describe_refused_part(part));
+
+	for (char *c = line; *c; c++)
+		if ((unsigned char) *c < ' ')
+			*c = ' ';
+	return line;
 }
 
 /* Refuse a change, 403, for all its parts that are not permitted. */
@@ -333,7 +350,7 @@ refuse_change(const Judgement *judgement)
 			continue;
 		if (first == NULL || strcmp(first->reason, "no-right") != 0)
 			first = part;
-		appendStringInfo(&detail, "%s%s: %s", detail.len > 0 ? "\n" : "", part->pointer, describe_refused_part(part));
+		appendStringInfo(&detail, "%s%s", detail.len > 0 ? "\n" : "", refused_line(part));
 	}
 	if (count == 0)
 		return;
@@ -345,7 +362,7 @@ refuse_change(const Judgement *judgement)
 			 errmsg("this change is not permitted"),
 			 errdetail_internal("%s", detail.data),
 			 strcmp(first->reason, "no-right") == 0 ?
-			 errhint("An administrator may give the right: %s.", grant_call(first)) :
+			 errhint("An administrator may give the right: %s.", grant_call(first, judgement->principals)) :
 			 errhint("The table esgf_stac.site says which data nodes there are, and where their files may lie.")));
 }
 
@@ -381,6 +398,7 @@ make_to_be_judged(const JsonbValue *request)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -395,14 +413,17 @@ make_to_be_judged(const JsonbValue *request)
 	{
 		explanation.active = false;
 		MemoryContextSwitchTo(context);
-		if (geterrcode() != ERRCODE_JUDGED)
-			PG_RE_THROW();
+		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+
+	/* Thrown on only now: whoever catches it ends one subtransaction, his own. */
+	if (error && error->sqlerrcode != ERRCODE_JUDGED)
+		ReThrowError(error);
 }
 
 /* Answer with one row for each part. */
@@ -434,7 +455,7 @@ return_parts(FunctionCallInfo fcinfo, List *parts)
 
 /* Tell an administrator what would give the rights that are missing. */
 static void
-advise(List *parts)
+advise(List *parts, const Principals *principals)
 {
 	ListCell   *cell;
 
@@ -445,7 +466,7 @@ advise(List *parts)
 		if (part->reason && strcmp(part->reason, "no-right") == 0)
 			ereport(NOTICE,
 					(errmsg("%s", describe_refused_part(part)),
-					 errhint("%s", grant_call(part))));
+					 errhint("%s", grant_call(part, principals))));
 	}
 }
 
@@ -485,7 +506,7 @@ esgf_explain_access(PG_FUNCTION_ARGS)
 	source.val.binary.len = VARSIZE(request) - VARHDRSZ;
 	make_to_be_judged(&source);
 	if (is_administrator())
-		advise(explanation.parts);
+		advise(explanation.parts, explanation.principals);
 	return_parts(fcinfo, explanation.parts);
 	return (Datum) 0;
 }
@@ -494,5 +515,5 @@ esgf_explain_access(PG_FUNCTION_ARGS)
 Datum
 esgf_calling_role(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(cstring_to_text(GetUserNameFromId(GetOuterUserId(), false)));
+	PG_RETURN_TEXT_P(cstring_to_text(GetUserNameFromId(calling_role(), false)));
 }

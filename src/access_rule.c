@@ -214,7 +214,7 @@ is_entitlement(const char *principal, Role role, Scope scope, const char *target
 	if (skip(&text, "institution:"))
 	{
 		end = strchr(text, ':');
-		if (end == NULL || institution == NULL || end - text != institution_len ||
+		if (end == NULL || end == text || institution == NULL || end - text != institution_len ||
 			memcmp(text, institution, institution_len) != 0)
 			return false;
 		text = end + 1;

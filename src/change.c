@@ -277,31 +277,35 @@ asset_locations(JsonKey asset, JsonbContainer *object)
 	return locations;
 }
 
-/* Is a member the same in two objects? Null is missing. */
+/* Is a member the same in two objects? Null may count as missing. */
 static bool
-same_member(const JsonbContainer *a, const JsonbContainer *b, JsonKey key)
+same_member(const JsonbContainer *a, const JsonbContainer *b, JsonKey key, bool null_is_missing)
 {
 	JsonbValue	va;
 	JsonbValue	vb;
-	bool		has_a = document_get(a, &va, 1, &key) && va.type != jbvNull;
-	bool		has_b = document_get(b, &vb, 1, &key) && vb.type != jbvNull;
+	bool		has_a = document_get(a, &va, 1, &key) && !(null_is_missing && va.type == jbvNull);
+	bool		has_b = document_get(b, &vb, 1, &key) && !(null_is_missing && vb.type == jbvNull);
 
 	return has_a == has_b && (!has_a || values_equal(&va, &vb));
 }
 
 /*
- * Are two locations of one node the same, whatever their stamps? Where one is
- * primary and the other is not, what both forms say counts: a location that
- * was promoted is the same one.
+ * Do two locations of one node say the same, whatever their stamps? Where one
+ * is primary and the other is not, what both forms say counts.
  */
 bool
 same_location(const Location *a, const Location *b)
 {
+	static const JsonKey members[] = {
+		JSON_KEY("href"), JSON_KEY("alternate:name"), JSON_KEY("protocol"), JSON_KEY("file:local_path")
+	};
+
 	if (!a->primary && !b->primary)
 		return same_objects(a->object, b->object, LEVEL_LOCATION, false);
-	return same_member(a->object, b->object, (JsonKey) JSON_KEY("href")) &&
-		same_member(a->object, b->object, (JsonKey) JSON_KEY("protocol")) &&
-		same_member(a->object, b->object, (JsonKey) JSON_KEY("file:local_path"));
+	for (int i = 0; i < (int) lengthof(members); i++)
+		if (!same_member(a->object, b->object, members[i], a->primary != b->primary))
+			return false;
+	return true;
 }
 
 /* A JSON pointer that need not be bounded. */
@@ -436,9 +440,12 @@ compare_asset(const Place *place, const JsonbValue *key, const JsonbValue *old, 
 {
 	JsonbContainer *before = old && is_object(old) ? old->val.binary.data : NULL;
 	JsonbContainer *after = new && is_object(new) ? new->val.binary.data : NULL;
+	JsonKey		name = {key->val.string.val, key->val.string.len};
 
-	compare_locations((JsonKey) {key->val.string.val, key->val.string.len}, before, after, change);
-	if (before == NULL || after == NULL || !same_content(before, after))
+	compare_locations(name, before, after, change);
+	if (before && new == NULL && !is_data_file(name, before) && list_length(asset_locations(name, before)) == 1)
+		change->gone = lappend(change->gone, linitial(asset_locations(name, before)));
+	else if (before == NULL || after == NULL || !same_content(before, after))
 		note_other(change, place);
 }
 
@@ -566,38 +573,22 @@ node_is_gone(JsonbContainer *assets, JsonKey node)
 }
 
 /*
- * An asset that is no data file, and was at one node only, goes with that node:
- * that is no change of content.
+ * An asset that is no data file, and was at one node only, goes with that node;
+ * where the node stays, its going is a change of content.
  */
 static void
-excuse_assets_that_left(const Jsonb *old, const Jsonb *new, Change *change)
+judge_assets_gone(const Jsonb *new, Change *change)
 {
-	JsonbValue	old_assets;
-	JsonbValue	new_assets;
+	JsonbValue	assets;
 	ListCell   *cell;
 
-	if (change->others == NIL || change->locations == NIL ||
-		!document_get(&old->root, &old_assets, JSON_PATH(JSON_KEY("assets"))) || !is_object(&old_assets) ||
-		!document_get(&new->root, &new_assets, JSON_PATH(JSON_KEY("assets"))) || !is_object(&new_assets))
-		return;
-	foreach(cell, change->locations)
+	foreach(cell, change->gone)
 	{
-		LocationChange *removed = lfirst(cell);
-		Location   *location = &removed->location;
-		JsonbValue	value;
-		ListCell   *other;
-		char	   *pointer;
+		Location   *location = lfirst(cell);
 
-		if (removed->fate != LOCATION_REMOVED || !location->primary ||
-			document_get(new_assets.val.binary.data, &value, 1, &location->asset) ||
-			list_length(asset_locations(location->asset, location->object)) > 1 ||
-			is_data_file(location->asset, location->object) ||
-			!node_is_gone(new_assets.val.binary.data, location->node))
-			continue;
-		pointer = location_pointer(location);
-		foreach(other, change->others)
-			if (strcmp(lfirst(other), pointer) == 0)
-				change->others = foreach_delete_current(change->others, other);
+		if (!document_get(&new->root, &assets, JSON_PATH(JSON_KEY("assets"))) || !is_object(&assets) ||
+			!node_is_gone(assets.val.binary.data, location->node))
+			change->others = lappend(change->others, location_pointer(location));
 	}
 }
 
@@ -614,7 +605,7 @@ compare_documents(const Jsonb *old, const Jsonb *new, Change *change)
 	if (old)
 	{
 		compare_members(NULL, (JsonbContainer *) &old->root, (JsonbContainer *) &new->root, compare_top, change);
-		excuse_assets_that_left(old, new, change);
+		judge_assets_gone(new, change);
 		return;
 	}
 	if (!document_get(&new->root, &assets, JSON_PATH(JSON_KEY("assets"))) || !is_object(&assets))

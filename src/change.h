@@ -50,6 +50,7 @@ typedef struct Change
 	Location   *doubled;		/* a second location of an asset at one node, or NULL */
 	bool		citation;		/* links appended, of these kinds */
 	bool		errata;
+	List	   *gone;			/* of Location: assets that may have gone with their one node */
 	List	   *others;			/* JSON pointers (char *) of all that changed besides */
 } Change;
 

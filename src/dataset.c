@@ -78,8 +78,8 @@ base_id_datum(const ParsedId *id)
 	return PointerGetDatum(cstring_to_text_with_len(id->id, id->base_len));
 }
 
-/* Lock the dataset of an item, if there is one; a verb does so before the item. */
-void
+/* Lock the dataset of an item, before the item; false: there is none, and so no item. */
+bool
 lock_dataset(Datum collection_id, const ParsedId *id)
 {
 	static Statement statement = {
@@ -88,10 +88,12 @@ lock_dataset(Datum collection_id, const ParsedId *id)
 		2, {TEXTOID, TEXTOID}
 	};
 	Datum		values[2] = {collection_id, base_id_datum(id)};
+	bool		found;
 
 	SPI_connect();
-	run_statement_as_owner(&statement, values, NULL);
+	found = run_statement_as_owner(&statement, values, NULL) == 1;
 	SPI_finish();
+	return found;
 }
 
 /*
@@ -148,14 +150,17 @@ forget_dataset_if_empty(Datum collection_id, const ParsedId *id)
 	SPI_finish();
 }
 
-/* Is another version of the locked dataset newer, active and unretracted? */
+/*
+ * Is another version of the locked dataset newer, active and unretracted?
+ * With or_same, that an item of this very id is so counts as well.
+ */
 bool
-has_newer_version(Datum collection_id, const ParsedId *id)
+has_newer_version(Datum collection_id, const ParsedId *id, bool or_same)
 {
 	static Statement statement = {
-		"SELECT dataset_version FROM esgf_stac.item"
+		"SELECT dataset_version, id OPERATOR(pg_catalog.=) $3 FROM esgf_stac.item"
 		" WHERE collection_id OPERATOR(pg_catalog.=) $1 AND base_id OPERATOR(pg_catalog.=) $2"
-		" AND id OPERATOR(pg_catalog.<>) $3 AND NOT deleted AND NOT retracted",
+		" AND NOT deleted AND NOT retracted",
 		3, {TEXTOID, TEXTOID, TEXTOID}
 	};
 	Datum		values[3] = {collection_id, base_id_datum(id), PointerGetDatum(cstring_to_text_with_len(id->id, id->len))};
@@ -166,9 +171,15 @@ has_newer_version(Datum collection_id, const ParsedId *id)
 	count = run_statement_as_owner(&statement, values, NULL);
 	for (int i = 0; i < count && !newer; i++)
 	{
-		char	   *version = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		char	   *version = SPI_getvalue(row, desc, 1);
+		bool		isnull;
 
-		newer = compare_dataset_versions(version, version ? strlen(version) : 0, id->version, id->version_len) > 0;
+		if (DatumGetBool(SPI_getbinval(row, desc, 2, &isnull)))
+			newer = or_same;
+		else
+			newer = compare_dataset_versions(version, version ? strlen(version) : 0, id->version, id->version_len) > 0;
 	}
 	SPI_finish();
 	return newer;
@@ -202,32 +213,90 @@ newest_other_version(Datum collection_id, Datum base_id, Datum id)
 	return document;
 }
 
-/* Write down that an item became latest, or ceased to be. */
-void
-record_latest(Datum collection_id, Datum base_id, Datum id, bool latest)
+/*
+ * Write down that an item became latest, and demote the one that was. Its
+ * dataset has been entered. Answers whether this stood there already, which
+ * means that the dataset was made for this item.
+ */
+bool
+record_latest(Datum collection_id, Datum base_id, Datum id)
 {
-	static Statement set = {
-		"UPDATE esgf_stac.dataset AS d SET latest_id = $3 FROM esgf_stac.dataset AS o"
-		" WHERE d.collection_id OPERATOR(pg_catalog.=) $1 AND d.base_id OPERATOR(pg_catalog.=) $2"
-		" AND o.collection_id OPERATOR(pg_catalog.=) $1 AND o.base_id OPERATOR(pg_catalog.=) $2"
-		" AND (d.latest_id IS NULL OR d.latest_id OPERATOR(pg_catalog.<>) $3) RETURNING o.latest_id",
+	static Statement get = {
+		"SELECT latest_id, latest_id OPERATOR(pg_catalog.=) $3 FROM esgf_stac.dataset"
+		" WHERE collection_id OPERATOR(pg_catalog.=) $1 AND base_id OPERATOR(pg_catalog.=) $2",
 		3, {TEXTOID, TEXTOID, TEXTOID}
 	};
-	static Statement unset = {
-		"UPDATE esgf_stac.dataset SET latest_id = NULL WHERE collection_id OPERATOR(pg_catalog.=) $1"
-		" AND base_id OPERATOR(pg_catalog.=) $2 AND latest_id OPERATOR(pg_catalog.=) $3",
+	static Statement set = {
+		"UPDATE esgf_stac.dataset SET latest_id = $3"
+		" WHERE collection_id OPERATOR(pg_catalog.=) $1 AND base_id OPERATOR(pg_catalog.=) $2",
 		3, {TEXTOID, TEXTOID, TEXTOID}
 	};
 	Datum		values[3] = {collection_id, base_id, id};
 	Datum		before;
 	bool		isnull;
+	bool		recorded;
 
 	SPI_connect();
-	if (run_statement_as_owner(latest ? &set : &unset, values, NULL) > 0 && latest)
+	if (run_statement_as_owner(&get, values, NULL) != 1)
+		elog(ERROR, "dataset \"%s\" has not been entered", TextDatumGetCString(base_id));
+	before = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	recorded = !isnull && DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	if (!recorded)
 	{
-		before = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 		if (!isnull)
 			demote_later(collection_id, before);
+		run_statement_as_owner(&set, values, NULL);
+	}
+	SPI_finish();
+	return recorded;
+}
+
+/* Write down that an item ceased to be latest. */
+void
+forget_latest(Datum collection_id, Datum base_id, Datum id)
+{
+	static Statement statement = {
+		"UPDATE esgf_stac.dataset SET latest_id = NULL WHERE collection_id OPERATOR(pg_catalog.=) $1"
+		" AND base_id OPERATOR(pg_catalog.=) $2 AND latest_id OPERATOR(pg_catalog.=) $3",
+		3, {TEXTOID, TEXTOID, TEXTOID}
+	};
+	Datum		values[3] = {collection_id, base_id, id};
+
+	SPI_connect();
+	run_statement_as_owner(&statement, values, NULL);
+	SPI_finish();
+}
+
+/* An item appears that is not to be latest: then no older version is latest any more. */
+void
+end_older_latest(Datum collection_id, Datum base_id, Datum id)
+{
+	static Statement statement = {
+		"SELECT latest_id FROM esgf_stac.dataset WHERE collection_id OPERATOR(pg_catalog.=) $1"
+		" AND base_id OPERATOR(pg_catalog.=) $2",
+		2, {TEXTOID, TEXTOID}
+	};
+	Datum		values[2] = {collection_id, base_id};
+	text	   *item = DatumGetTextPP(id);
+	text	   *latest;
+	ParsedId	own;
+	ParsedId	other;
+	bool		isnull;
+	Datum		latest_id;
+
+	SPI_connect();
+	run_statement_as_owner(&statement, values, NULL);
+	latest_id = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull)
+	{
+		latest = DatumGetTextPP(latest_id);
+		parse_item_id(VARDATA_ANY(item), VARSIZE_ANY_EXHDR(item), &own);
+		parse_item_id(VARDATA_ANY(latest), VARSIZE_ANY_EXHDR(latest), &other);
+		if (compare_dataset_versions(other.version, other.version_len, own.version, own.version_len) < 0)
+		{
+			forget_latest(collection_id, base_id, latest_id);
+			demote_later(collection_id, latest_id);
+		}
 	}
 	SPI_finish();
 }

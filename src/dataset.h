@@ -13,12 +13,14 @@
 #include "item_id.h"
 #include "utils/jsonb.h"
 
-extern void lock_dataset(Datum collection_id, const ParsedId *id);
+extern bool lock_dataset(Datum collection_id, const ParsedId *id);
 extern bool enter_dataset(Datum collection_id, const ParsedId *id, bool may_be_latest);
 extern void forget_dataset_if_empty(Datum collection_id, const ParsedId *id);
-extern bool has_newer_version(Datum collection_id, const ParsedId *id);
+extern bool has_newer_version(Datum collection_id, const ParsedId *id, bool or_same);
 extern Jsonb *newest_other_version(Datum collection_id, Datum base_id, Datum id);
-extern void record_latest(Datum collection_id, Datum base_id, Datum id, bool latest);
+extern bool record_latest(Datum collection_id, Datum base_id, Datum id);
+extern void forget_latest(Datum collection_id, Datum base_id, Datum id);
+extern void end_older_latest(Datum collection_id, Datum base_id, Datum id);
 extern bool superseding(void);
 extern void supersede_pending(void);
 

@@ -148,11 +148,27 @@ check_identity(const Jsonb *identity, bool by_gateway)
 		bad_identity("/sub", "must be given");
 }
 
+/*
+ * Who calls: SET ROLE counts, SECURITY DEFINER functions on the way do not. In a
+ * restricted operation, as ANALYZE is where it calls the functions of somebody
+ * else's index, whoever started it has not asked for what they do.
+ */
+Oid
+calling_role(void)
+{
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("the catalogue cannot be changed within a security-restricted operation"),
+				 errhint("Functions of indexes and materialized views must not change it.")));
+	return GetOuterUserId();
+}
+
 /* Does the caller speak for others? A superuser does not. */
 static bool
 is_gateway(void)
 {
-	Oid			role = GetOuterUserId();
+	Oid			role = calling_role();
 
 	return !superuser_arg(role) && has_privs_of_role(role, get_role_oid("esgf_stac_gateway", false));
 }
@@ -196,7 +212,7 @@ on_role_change(Datum arg, int cacheid, uint32 hashvalue)
 	role_principals_valid = false;
 }
 
-/* The principals "role:<name>" of the roles that the caller belongs to. */
+/* The principals "role:<name>" of the roles that the caller belongs to, his own first. */
 static const Principals *
 role_principals(void)
 {
@@ -206,13 +222,13 @@ role_principals(void)
 	static Oid	of_role = InvalidOid;
 	static Statement statement = {
 		"SELECT pg_catalog.concat('role:', rolname) FROM pg_catalog.pg_roles"
-		" WHERE pg_catalog.pg_has_role($1, oid, 'USAGE')",
+		" WHERE pg_catalog.pg_has_role($1, oid, 'USAGE') ORDER BY oid OPERATOR(pg_catalog.<>) $1",
 		1, {OIDOID}
 	};
-	Datum		role = ObjectIdGetDatum(GetOuterUserId());
+	Datum		role = ObjectIdGetDatum(calling_role());
 	int			count;
 
-	if (role_principals_valid && of_role == GetOuterUserId())
+	if (role_principals_valid && of_role == calling_role())
 		return &principals;
 	if (!registered)
 	{
@@ -224,7 +240,7 @@ role_principals(void)
 		context = AllocSetContextCreate(CacheMemoryContext, "esgf_stac role principals", ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(context);
 	principals.names = NIL;
-	of_role = GetOuterUserId();
+	of_role = calling_role();
 
 	/* Marked before the roles are read, so that an invalidation meanwhile wins. */
 	role_principals_valid = true;
@@ -313,7 +329,7 @@ role_identity(void)
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_text(&state, "client_id", application_name ? application_name : "");
 	push_text(&state, "iss", psprintf("postgresql:" UINT64_FORMAT, GetSystemIdentifier()));
-	push_text(&state, "sub", GetUserNameFromId(GetOuterUserId(), false));
+	push_text(&state, "sub", GetUserNameFromId(calling_role(), false));
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 

@@ -19,6 +19,7 @@ typedef struct Principals
 	List	   *names;			/* of char * */
 } Principals;
 
+extern Oid	calling_role(void);
 extern void require_identity(void);
 extern const Principals *current_principals(void);
 extern void check_identity(const Jsonb *identity, bool by_gateway);

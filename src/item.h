@@ -1,10 +1,19 @@
 /*
  * item.h
- *		The item table.
+ *		The item table, and its rows as its triggers see them.
+ *
+ * Whoever writes to the table, by a verb or by hand, passes its triggers:
+ * BEFORE ROW (item_before.c) checks and completes its own row and touches no
+ * other; AFTER ROW (item_after.c) judges the change, keeps the dataset's latest
+ * and writes the event; AFTER STATEMENT demotes what was superseded.
  */
 #ifndef ESGF_STAC_ITEM_H
 #define ESGF_STAC_ITEM_H
 
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "utils/jsonb.h"
 
 /* Columns of the table, in their order. */
 typedef enum ItemColumn
@@ -23,5 +32,40 @@ typedef enum ItemColumn
 	ITEM_CREATED,
 	ITEM_UPDATED
 } ItemColumn;
+
+/* A row as its columns, and what they say. */
+typedef struct ItemRow
+{
+	TupleDesc	desc;
+	Datum	   *values;
+	bool	   *nulls;
+	Jsonb	   *document;		/* decompressed, when somebody asked */
+} ItemRow;
+
+/* A column's value. */
+static inline Datum
+column(const ItemRow *row, ItemColumn number)
+{
+	return row->values[number - 1];
+}
+
+/* Set a column. */
+static inline void
+set_column(ItemRow *row, ItemColumn number, Datum value)
+{
+	row->values[number - 1] = value;
+	row->nulls[number - 1] = false;
+}
+
+/* A column of type boolean; null is false. */
+static inline bool
+is_set(const ItemRow *row, ItemColumn number)
+{
+	return !row->nulls[number - 1] && DatumGetBool(row->values[number - 1]);
+}
+
+extern void open_row(ItemRow *row, HeapTuple tuple, TupleDesc desc);
+extern Jsonb *row_document(ItemRow *row);
+extern bool same_column(const ItemRow *a, const ItemRow *b, ItemColumn number);
 
 #endif							/* ESGF_STAC_ITEM_H */

@@ -89,16 +89,24 @@ check_says(const Jsonb *document, const char *parent, const char *name,
 		add_problem(problems, &place, psprintf("must be \"%.*s\"", len, expected));
 }
 
+/* Is a flag something that is neither true nor false, nor left out? */
+static bool
+is_wrong_flag(const Jsonb *document, const char *name)
+{
+	JsonKey		path[2] = {JSON_KEY("properties"), {name, strlen(name)}};
+	JsonbValue	value;
+
+	return document_get(&document->root, &value, 2, path) && value.type != jbvNull && value.type != jbvBool;
+}
+
 /* Note that a flag is neither true nor false. */
 static void
 check_flag(const Jsonb *document, const char *name, ProblemList *problems)
 {
 	Place		properties = MEMBER_PLACE(NULL, "properties");
 	Place		place = {&properties, name, strlen(name), 0};
-	JsonKey		path[2] = {JSON_KEY("properties"), {name, strlen(name)}};
-	JsonbValue	value;
 
-	if (document_get(&document->root, &value, 2, path) && value.type != jbvNull && value.type != jbvBool)
+	if (is_wrong_flag(document, name))
 		add_problem(problems, &place, "must be true or false");
 }
 
@@ -135,7 +143,7 @@ document_flag(const Jsonb *document, const char *name)
 	return value.val.boolean ? FLAG_TRUE : FLAG_FALSE;
 }
 
-/* Write the database's word on latest and retracted. */
+/* Write the database's word on latest and retracted; what is wrong stays, to be refused. */
 Jsonb *
 set_document_flags(Jsonb *document, bool latest, bool retracted)
 {
@@ -146,8 +154,10 @@ set_document_flags(Jsonb *document, bool latest, bool retracted)
 	latest_value.type = retracted_value.type = jbvBool;
 	latest_value.val.boolean = latest;
 	retracted_value.val.boolean = retracted;
-	document_set(edit, &latest_value, JSON_PATH(JSON_KEY("properties"), JSON_KEY("latest")));
-	document_set(edit, &retracted_value, JSON_PATH(JSON_KEY("properties"), JSON_KEY("retracted")));
+	if (!is_wrong_flag(document, "latest"))
+		document_set(edit, &latest_value, JSON_PATH(JSON_KEY("properties"), JSON_KEY("latest")));
+	if (!is_wrong_flag(document, "retracted"))
+		document_set(edit, &retracted_value, JSON_PATH(JSON_KEY("properties"), JSON_KEY("retracted")));
 	return document_finish(edit);
 }
 

@@ -359,8 +359,9 @@ find_and_change(const ItemRequest *request, const CollectionSettings *settings)
 	ParsedId		id;
 
 	parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
-	if (concerns_dataset(request))
-		lock_dataset(PointerGetDatum(request->collection_id), &id);
+	/* An item that appears after this look is not locked, nor seen, out of order. */
+	if (concerns_dataset(request) && !lock_dataset(PointerGetDatum(request->collection_id), &id))
+		item_missing(request);
 	lock_item(request, &current);
 	if (!current.exists || (current.deleted && request->method != METHOD_RESTORE))
 		item_missing(request);
@@ -419,18 +420,11 @@ compare_datasets(const ListCell *a, const ListCell *b)
 	return result ? result : compare_bytes(ida.id, ida.base_len, idb.id, idb.base_len);
 }
 
-/* May a request create its item, or must none appear meanwhile? */
-static bool
-may_create(const ItemRequest *request)
-{
-	return request->method == METHOD_POST || request->method == METHOD_UPSERT ||
-		(request->method == METHOD_CHECK && request->has_if_match && request->if_match == 0);
-}
-
 /*
  * Lock what many requests concern, in one order, so that two such calls never
- * wait for each other: all datasets, made where an item may appear, then all
- * items. Answers the datasets that were made, for forget_empty_datasets().
+ * wait for each other: all datasets, made where there are none so that no item
+ * appears meanwhile, then all items. Answers the datasets that were made, for
+ * forget_empty_datasets().
  */
 List *
 lock_items_of_requests(List *requests)
@@ -448,9 +442,7 @@ lock_items_of_requests(List *requests)
 		ParsedId	id;
 
 		parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
-		if (!may_create(request))
-			lock_dataset(collection, &id);
-		else
+		if (!lock_dataset(collection, &id))
 		{
 			enter_dataset(collection, &id, false);
 			made = lappend(made, request);

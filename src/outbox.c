@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -13,6 +14,8 @@
 #include "identity.h"
 #include "outbox.h"
 #include "receipt.h"
+
+PG_FUNCTION_INFO_V1(esgf_delete_events);
 
 /* A random UUID, version 4 of RFC 9562. */
 static void
@@ -60,4 +63,38 @@ write_event(const Event *event, pg_uuid_t *id)
 	for (int i = 0; i < 14; i++)
 		nulls[i] = i != 6 && values[i] == (Datum) 0 ? 'n' : ' ';
 	run_statement_as_owner(&statement, values, nulls);
+}
+
+/* delete_events(before, below, max_events): a batch of prune_outbox(). */
+Datum
+esgf_delete_events(PG_FUNCTION_ARGS)
+{
+	static Statement statement = {
+		"WITH gone AS (DELETE FROM esgf_stac.outbox WHERE seq OPERATOR(pg_catalog.=) ANY (ARRAY("
+		" SELECT o.seq FROM esgf_stac.outbox AS o WHERE o.occurred_at OPERATOR(pg_catalog.<) $1"
+		" AND o.xid OPERATOR(pg_catalog.<) $2 ORDER BY o.xid, o.seq LIMIT $3)) RETURNING xid),"
+		" noted AS (UPDATE esgf_stac.catalogue AS c SET pruned = g.xid"
+		" FROM (SELECT xid FROM gone ORDER BY xid DESC LIMIT 1) AS g WHERE g.xid OPERATOR(pg_catalog.>) c.pruned)"
+		" SELECT pg_catalog.count(*) FROM gone",
+		3, {TIMESTAMPTZOID, XID8OID, INT4OID}
+	};
+	Datum		values[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
+	int64		count;
+	bool		isnull;
+
+	get_writable_catalogue();
+	SPI_connect();
+	removal_permitted = true;
+	PG_TRY();
+	{
+		run_statement_as_owner(&statement, values, NULL);
+	}
+	PG_FINALLY();
+	{
+		removal_permitted = false;
+	}
+	PG_END_TRY();
+	count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	PG_RETURN_INT64(count);
 }

@@ -95,56 +95,78 @@ static int
 authority_end(const char *url, int len)
 {
 	int			i = 0;
+	int			start;
 
 	while (i < len && (isalnum((unsigned char) url[i]) || strchr("+-.", url[i])))
 		i++;
 	if (i == 0 || i + 3 > len || memcmp(url + i, "://", 3) != 0)
 		return 0;
 	i += 3;
+	start = i;
 	while (i < len && !strchr("/?#", url[i]))
 		i++;
-	return i;
+	return i > start ? i : 0;
 }
 
-/* Is a segment of a path "." or "..", be it percent-encoded? */
-static bool
-is_dot_segment(const char *segment, int len)
+/* One character of a URL, or what its percent-encoding stands for. */
+static char
+decode(const char *url, int len, int *i)
 {
-	int			dots = 0;
+	char		digits[3] = {0};
 
-	for (int i = 0; i < len; dots++)
-	{
-		if (segment[i] == '.')
-			i++;
-		else if (i + 3 <= len && segment[i] == '%' && segment[i + 1] == '2' && (segment[i + 2] | 0x20) == 'e')
-			i += 3;
-		else
-			return false;
-	}
-	return dots == 1 || dots == 2;
+	if (url[*i] != '%' || *i + 3 > len ||
+		!isxdigit((unsigned char) url[*i + 1]) || !isxdigit((unsigned char) url[*i + 2]))
+		return url[(*i)++];
+	memcpy(digits, url + *i + 1, 2);
+	*i += 3;
+	return (char) strtol(digits, NULL, 16);
 }
 
-/* Could a client read this URL otherwise than we do? */
+/* Does a path climb, as some server or browser might read it? "..;x" is ".." to servlets. */
+static bool
+has_dot_segment(const char *path, int len)
+{
+	int			i = 0;
+
+	while (i < len)
+	{
+		int			dots = 0;
+		bool		plain = true;	/* nothing but dots so far */
+		bool		parameter = false;
+		char		c = 0;
+
+		while (i < len && (c = decode(path, len, &i)) != '/')
+		{
+			if (c == ';')
+				parameter = true;
+			else if (!parameter && c == '.')
+				dots++;
+			else if (!parameter)
+				plain = false;
+		}
+		if (plain && (dots == 1 || dots == 2))
+			return true;
+	}
+	return false;
+}
+
+/* Could a client or a server read this URL otherwise than we do? */
 static bool
 is_deceptive(const char *href, int len)
 {
 	int			authority = authority_end(href, len);
-	int			start;
+	int			end = authority;
 
-	if (memchr(href, '\\', len) || memchr(href, '@', authority))
-		return true;
-	start = authority;
-	for (int i = authority; i <= len; i++)
+	for (int i = 0; i < len;)
 	{
-		if (i < len && !strchr("/?#", href[i]))
-			continue;
-		if (i > start && is_dot_segment(href + start, i - start))
+		unsigned char c = decode(href, len, &i);
+
+		if (c == '\\' || c < ' ' || c == 127)
 			return true;
-		if (i < len && href[i] != '/')
-			break;
-		start = i + 1;
 	}
-	return false;
+	while (end < len && !strchr("?#", href[end]))
+		end++;
+	return memchr(href, '@', authority) || has_dot_segment(href + authority, end - authority);
 }
 
 /* Does an href begin with a prefix, at a border? */

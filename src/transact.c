@@ -49,7 +49,7 @@ typedef struct Turn
 PG_FUNCTION_INFO_V1(esgf_transact);
 
 /* Refuse a request for its form. */
-static void pg_attribute_noreturn()
+pg_noreturn static void
 bad_request(const char *member, const char *problem)
 {
 	ereport(ERROR,
@@ -485,6 +485,7 @@ take_turns(Turn *turns, int first, int end)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	volatile int current = first;
+	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -496,20 +497,22 @@ take_turns(Turn *turns, int first, int end)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (problem_status(error) == 0)
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		turns[current].status = problem_status(error);
-		turns[current].problem = problem_json(error, turn_instance(&turns[current]));
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	if (error == NULL)
+		return current;
+
+	/* Thrown on only now: whoever catches it ends one subtransaction, his own. */
+	if (problem_status(error) == 0)
+		ReThrowError(error);
+	turns[current].status = problem_status(error);
+	turns[current].problem = problem_json(error, turn_instance(&turns[current]));
 	return current;
 }
 

@@ -106,6 +106,8 @@ BEGIN
                     WHEN p.pubname IS NULL THEN 'publication is missing'
                     WHEN l.slot_name IS NULL THEN 'no slot: nobody has begun to read'
                     WHEN l.wal_status = 'lost' THEN 'slot is lost: the relay will replace it and replay'
+                    WHEN l.wal_status = 'unreserved' THEN 'slot holds too much WAL and is about to be lost'
+                    WHEN l.wal_status = 'extended' THEN 'slot holds too much WAL: more than max_wal_size'
                     WHEN NOT l.active THEN 'nobody reads the slot'
                END AS warning
           FROM esgf_stac.stream s
@@ -118,6 +120,9 @@ BEGIN
                    coalesce(extract(epoch FROM clock_timestamp() - min(o.occurred_at)), 0)::float8 AS lag_seconds
               FROM esgf_stac.outbox o
              WHERE o.xid >= c.horizon
+               AND (s.collections IS NULL OR o.aggregatetype = ANY (s.collections)
+                    OR (o.aggregatetype = 'collection' AND o.aggregateid = ANY (s.collections)))
+               AND (s.filter IS NULL OR o.aggregatetype = 'collection' OR o.streams @> ARRAY[name] OR o.left_streams @> ARRAY[name])
           ) behind ON c.stream IS NOT NULL;
     COMMENT ON VIEW esgf_stac.stream_status IS 'every stream, slot and publication of ours: lag, WAL held, health, orphans';
 
@@ -194,8 +199,10 @@ BEGIN
         one boolean PRIMARY KEY DEFAULT true CHECK (one),
         version text NOT NULL,
         system_identifier bigint NOT NULL,
+        pruned xid8 NOT NULL DEFAULT '0',
         created timestamptz NOT NULL DEFAULT now()
     );
+    COMMENT ON COLUMN esgf_stac.catalogue.pruned IS 'events of this transaction and older ones may have been pruned';
     COMMENT ON TABLE esgf_stac.catalogue IS 'one row: which version laid these tables, and in which cluster their transaction ids mean something';
 
     CREATE TABLE esgf_stac.collection (
@@ -324,13 +331,18 @@ BEGIN
         system_identifier bigint NOT NULL,
         timeline int NOT NULL,
         lsn pg_lsn NOT NULL,
+        confirmed pg_lsn NOT NULL,
         horizon xid8 NOT NULL,
         snapshot_position text[],
+        seeded timestamptz,
         updated timestamptz NOT NULL DEFAULT now()
     );
     COMMENT ON TABLE esgf_stac.consumer IS 'how far the relay of a stream has come, so that a lost slot loses no event';
+    COMMENT ON COLUMN esgf_stac.consumer.lsn IS 'the end of the last transaction delivered: a history that lacks it is not ours';
+    COMMENT ON COLUMN esgf_stac.consumer.confirmed IS 'all that ended before it is durable at the sink; a slot that stands later has skipped events';
     COMMENT ON COLUMN esgf_stac.consumer.horizon IS 'every event of an older transaction is durable at the sink';
-    COMMENT ON COLUMN esgf_stac.consumer.snapshot_position IS 'primary key of the last item of a snapshot under way; null when there is none';
+    COMMENT ON COLUMN esgf_stac.consumer.snapshot_position IS 'primary key of the last item of a snapshot under way, empty at its beginning; null when there is none';
+    COMMENT ON COLUMN esgf_stac.consumer.seeded IS 'when --snapshot or --from-beginning was done';
 
     CREATE TABLE esgf_stac.dead_letter (
         stream text NOT NULL REFERENCES esgf_stac.stream ON DELETE CASCADE,
@@ -341,10 +353,13 @@ BEGIN
         reason text NOT NULL,
         document jsonb,
         at timestamptz NOT NULL DEFAULT now(),
+        redrive_at timestamptz,
         settled_at timestamptz
     );
-    CREATE INDEX dead_letter_stream ON esgf_stac.dead_letter (stream, collection_id, item_id);
-    COMMENT ON TABLE esgf_stac.dead_letter IS 'events that a sink refused for good, until redrive settles them';
+    CREATE UNIQUE INDEX dead_letter_key ON esgf_stac.dead_letter (stream, collection_id, item_id, version) NULLS NOT DISTINCT;
+    COMMENT ON TABLE esgf_stac.dead_letter IS 'events that a sink refused for good';
+    COMMENT ON COLUMN esgf_stac.dead_letter.redrive_at IS 'when redrive() asked the relay to send the item''s current state';
+    COMMENT ON COLUMN esgf_stac.dead_letter.settled_at IS 'when the sink took that state, or a later event of the item';
 
     -- lz4 updates three times as fast as pglz, where the server was built with it.
     BEGIN
@@ -390,7 +405,7 @@ BEGIN
     -- Ids that this cluster has not given yet would hide their events from
     -- every reader that waits for transactions to end.
     UPDATE esgf_stac.outbox SET xid = '3' WHERE xid >= pg_current_xact_id();
-    UPDATE esgf_stac.catalogue SET system_identifier = esgf_stac.system_identifier();
+    UPDATE esgf_stac.catalogue SET system_identifier = esgf_stac.system_identifier(), pruned = '0';
 END
 $$;
 COMMENT ON FUNCTION esgf_stac.adopt_catalogue() IS 'after a restore or pg_upgrade into another cluster: settles old transaction ids, so that the catalogue can be written again';

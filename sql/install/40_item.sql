@@ -52,6 +52,7 @@ AS $$
     SELECT o.aggregatetype, o.aggregateid, o.version, '"' || o.version || '"', o.occurred_at, o.payload IS NULL, o.payload
       FROM esgf_stac.outbox o
      WHERE o.aggregatetype = $1 AND o.aggregateid = $2 AND o.version = $3 AND o.type LIKE 'item.%'
+       AND EXISTS (SELECT FROM esgf_stac.published_item p WHERE p.collection_id = $1 AND p.id = $2)
 $$;
 
 CREATE FUNCTION esgf_stac.get_item(collection_id text, item_id text, version bigint DEFAULT NULL, stored boolean DEFAULT false) RETURNS esgf_stac.item_state

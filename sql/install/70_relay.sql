@@ -47,3 +47,134 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION esgf_stac.publication_problem(text) IS 'how the publication of a stream differs from what create_stream() makes; null if it does not';
+
+-- A page of the published items that belong to a stream, by primary key: what
+-- the relay's --snapshot sends. The filter is judged on the stored document, as
+-- when a change is made.
+CREATE FUNCTION esgf_stac.stream_items(stream text, after_collection text, after_item text, max_items int)
+    RETURNS TABLE (collection_id text, item_id text, version bigint, updated timestamptz, document jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    s esgf_stac.stream;
+BEGIN
+    SELECT t.* INTO STRICT s FROM esgf_stac.stream t WHERE t.name = stream_items.stream;
+    RETURN QUERY
+        SELECT i.collection_id, i.id, i.version, i.updated, p.document
+          FROM esgf_stac.item i
+          JOIN esgf_stac.published_item p ON p.collection_id = i.collection_id AND p.id = i.id
+         WHERE (i.collection_id, i.id) > (coalesce(after_collection, ''), coalesce(after_item, ''))
+           AND (s.collections IS NULL OR i.collection_id = ANY (s.collections))
+           AND (s.filter IS NULL OR jsonb_path_match(i.document, s.filter, silent => true))
+         ORDER BY i.collection_id, i.id
+         LIMIT max_items;
+END
+$$;
+REVOKE ALL ON FUNCTION esgf_stac.stream_items(text, text, text, int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac.stream_items(text, text, text, int) TO esgf_stac_relay;
+
+-- Was that event, {"id", "collection_id", "item_id", "version"}, ever in this
+-- history? Where the outbox no longer has it, the version must at least have
+-- been given.
+CREATE FUNCTION esgf_stac.event_is_known(event jsonb) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    its_collection CONSTANT text := event ->> 'collection_id';
+    its_item CONSTANT text := event ->> 'item_id';
+    its_version CONSTANT bigint := event ->> 'version';
+    known uuid;
+BEGIN
+    SELECT o.id INTO known
+      FROM esgf_stac.outbox o
+     WHERE o.aggregatetype = CASE WHEN its_item IS NULL THEN 'collection' ELSE its_collection END
+       AND o.aggregateid = coalesce(its_item, its_collection)
+       AND o.version = its_version;
+    IF FOUND THEN
+        RETURN event ->> 'id' IS NULL OR known = (event ->> 'id')::uuid;
+    ELSIF its_item IS NULL THEN
+        RETURN EXISTS (SELECT FROM esgf_stac.collection c WHERE c.id = its_collection AND c.version >= its_version);
+    END IF;
+    RETURN EXISTS (SELECT FROM esgf_stac.item i
+                    WHERE i.collection_id = its_collection AND i.id = its_item AND i.version >= its_version);
+END
+$$;
+REVOKE ALL ON FUNCTION esgf_stac.event_is_known(jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac.event_is_known(jsonb) TO esgf_stac_relay;
+
+-- Asks the relay of a stream to send anew what its sink refused.
+CREATE FUNCTION esgf_stac.redrive(stream text, item_id text DEFAULT NULL) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    asked bigint;
+BEGIN
+    PERFORM esgf_stac.require_catalogue();
+    IF NOT EXISTS (SELECT FROM esgf_stac.stream s WHERE s.name = redrive.stream) THEN
+        RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(left(stream, 200)), 'NULL')
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
+                  HINT = 'The view esgf_stac.stream_status lists the streams.';
+    END IF;
+    UPDATE esgf_stac.dead_letter d SET redrive_at = clock_timestamp()
+     WHERE d.stream = redrive.stream AND d.settled_at IS NULL
+       AND (redrive.item_id IS NULL OR d.item_id = redrive.item_id);
+    GET DIAGNOSTICS asked = ROW_COUNT;
+    RETURN asked;
+END
+$$;
+COMMENT ON FUNCTION esgf_stac.redrive(text, text) IS 'has the running relay of a stream send the current state of items whose events its sink refused; answers how many dead letters that will settle';
+REVOKE ALL ON FUNCTION esgf_stac.redrive(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac.redrive(text, text) TO esgf_stac_admin;
+
+-- The items whose redrive was asked for, with their versions now, and where
+-- the WAL ended after those were read. At most 1000; the rest comes after.
+CREATE FUNCTION esgf_stac.redrive_round(stream text, OUT asked_until timestamptz, OUT keys jsonb, OUT "position" pg_lsn)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+BEGIN
+    WITH asked AS (
+        SELECT d.collection_id, d.item_id, d.redrive_at
+          FROM esgf_stac.dead_letter d
+         WHERE d.stream = redrive_round.stream AND d.settled_at IS NULL AND d.redrive_at IS NOT NULL
+         ORDER BY d.redrive_at
+         FETCH FIRST 1000 ROWS WITH TIES
+    ), item AS (
+        SELECT DISTINCT a.collection_id, a.item_id, coalesce(i.version, c.version) AS version
+          FROM asked a
+          LEFT JOIN esgf_stac.item i ON i.collection_id = a.collection_id AND i.id = a.item_id
+          LEFT JOIN esgf_stac.collection c ON a.item_id IS NULL AND c.id = a.collection_id
+    )
+    SELECT (SELECT max(redrive_at) FROM asked),
+           (SELECT jsonb_agg(jsonb_build_array(item.collection_id, item.item_id, item.version)) FROM item)
+      INTO asked_until, keys;
+    position := pg_current_wal_insert_lsn();
+END
+$$;
+REVOKE ALL ON FUNCTION esgf_stac.redrive_round(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac.redrive_round(text) TO esgf_stac_relay;
+
+-- The states of those of them that still have that version, in the columns of
+-- the outbox. No document where the item is deleted or not in the stream.
+CREATE FUNCTION esgf_stac.redrive_states(stream text, keys jsonb)
+    RETURNS TABLE (aggregatetype text, aggregateid text, type text, version bigint, document jsonb, updated timestamptz)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    s esgf_stac.stream;
+BEGIN
+    SELECT t.* INTO STRICT s FROM esgf_stac.stream t WHERE t.name = redrive_states.stream;
+    RETURN QUERY
+        SELECT i.collection_id, i.id, CASE WHEN p.id IS NULL THEN 'item.deleted' ELSE 'item.seeded' END, i.version, p.document, i.updated
+          FROM jsonb_array_elements(keys) k
+          JOIN esgf_stac.item i ON i.collection_id = k ->> 0 AND i.id = k ->> 1 AND i.version = (k ->> 2)::bigint
+          LEFT JOIN esgf_stac.published_item p ON p.collection_id = i.collection_id AND p.id = i.id
+           AND (s.filter IS NULL OR jsonb_path_match(i.document, s.filter, silent => true))
+        UNION ALL
+        SELECT 'collection', c.id, CASE WHEN c.deleted THEN 'collection.deleted' ELSE 'collection.updated' END, c.version,
+               CASE WHEN NOT c.deleted THEN c.document END, c.updated
+          FROM jsonb_array_elements(keys) k
+          JOIN esgf_stac.collection c ON k ->> 1 IS NULL AND c.id = k ->> 0 AND c.version = (k ->> 2)::bigint;
+END
+$$;
+REVOKE ALL ON FUNCTION esgf_stac.redrive_states(text, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac.redrive_states(text, jsonb) TO esgf_stac_relay;

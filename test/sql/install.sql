@@ -3,7 +3,7 @@
 \set setup :srcdir '/setup.psql'
 \i :setup
 -- Installing, laying the catalogue, and who may do what to it.
-SELECT plan(48);
+SELECT plan(49);
 
 SELECT pg_temp.refused($$SELECT esgf_stac.create_item('C', '{"id": "x"}')$$, 'PT503', 'no-catalogue', 'a verb in C without a catalogue');
 SELECT pg_temp.refused($$SELECT esgf_stac.create_collection('{}')$$, 'PT503', 'no-catalogue', 'a verb in PL/pgSQL without a catalogue');
@@ -74,6 +74,10 @@ SELECT is((SELECT r.version FROM esgf_stac.patch_collection('CMIP6', '{"title": 
 UPDATE esgf_stac.catalogue SET version = '0.0.0';
 SELECT pg_temp.refused($$SELECT esgf_stac.get_item('C', 'x')$$, '55000', NULL, 'tables of another version are an error');
 SELECT lives_ok('SELECT esgf_stac.upgrade_catalogue()', 'which upgrade_catalogue cures');
+UPDATE pg_extension SET extversion = '0.0.0' WHERE extname = 'esgf_stac';
+UPDATE esgf_stac.catalogue SET version = version;
+SELECT pg_temp.refused($$SELECT esgf_stac.get_item('C', 'x')$$, '55000', NULL, 'so is an extension of another version than the library');
+UPDATE pg_extension SET extversion = esgf_version FROM (SELECT version AS esgf_version FROM esgf_stac.catalogue) c WHERE extname = 'esgf_stac';
 UPDATE esgf_stac.catalogue SET system_identifier = 1;
 SELECT pg_temp.refused($$SELECT esgf_stac.create_item('C', '{"id": "x"}')$$, 'PT503', 'catalogue-not-adopted', 'a catalogue of another cluster is not written');
 SELECT lives_ok('SELECT esgf_stac.adopt_catalogue()', 'until it is adopted');

@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- The life of an item: superseded, retracted, reinstated, deleted, restored; links, content, replacement.
-SELECT plan(115);
+SELECT plan(119);
 
 -- What one is told, in one line: latest and retracted of each version, and the events in their order.
 CREATE FUNCTION pg_temp.state(base text) RETURNS text LANGUAGE sql AS $$
@@ -134,6 +134,11 @@ SELECT is((SELECT action FROM esgf_stac.patch_item('CMIP6', 'c.v2', '{"assets": 
 SELECT pg_temp.refused($$SELECT pg_temp.publish('a.v3', '{"properties": {"datetime": "2000-01-01T00:00:00Z", "cmip6:institution_id": "DKRZ"}}')$$, 'PT409', 'institution-differs', 'a version by another institution');
 SELECT pg_temp.refused($$SELECT pg_temp.publish('a.v3', '{"properties": {"datetime": "2000-01-01T00:00:00Z"}}')$$, 'PT409', 'institution-differs', 'or by none');
 SELECT pg_temp.refused($$INSERT INTO esgf_stac.item (collection_id, id, document) VALUES ('CMIP6', 'a.v3', pg_temp.document('a.v3', '{"properties": {"datetime": "2000-01-01T00:00:00Z"}}'))$$, 'PT409', 'institution-differs', 'by hand');
+SELECT pg_temp.refused(format($$INSERT INTO esgf_stac.item (collection_id, id, document)
+    SELECT 'CMIP6', id, pg_temp.document(id, format('{"properties": {"datetime": "2000-01-01T00:00:00Z", "retracted": %%s, "cmip6:institution_id": "%%s"}}', retracted, id)::jsonb)
+      FROM (VALUES ('two.v%s', %L), ('two.v%s', 'false')) v(id, retracted)$$, first, retracted, 3 - first), 'PT409', 'institution-differs',
+    concat('two versions in one statement, version ', first, CASE retracted WHEN 'true' THEN ', retracted,' END, ' before the other'))
+  FROM (VALUES (1, 'false'), (2, 'false'), (1, 'true'), (2, 'true')) v(first, retracted);
 SELECT is_empty($$SELECT FROM esgf_stac.item WHERE id = 'a.v3'$$, 'none is there');
 
 -- Replacing.

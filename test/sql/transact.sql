@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- Many requests in one call: order, atomicity, conditions, idempotency keys, problems.
-SELECT plan(68);
+SELECT plan(70);
 
 CREATE FUNCTION pg_temp.post(id text, more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$
     SELECT jsonb_build_object('method', 'POST', 'collection_id', 'CMIP6', 'item', pg_temp.document(id)) || more $$;
@@ -134,6 +134,12 @@ SELECT is((SELECT count(*) FROM esgf_stac.outbox WHERE aggregateid = 'k.v1'), 2:
 SELECT is(pg_temp.outcomes(false, pg_temp.post('k.v2', '{"request_id": "k1"}'), pg_temp.post('k.v2', '{"request_id": "k4"}'), pg_temp.post('k.v2', '{"request_id": "k5"}'), pg_temp.request('DELETE', 'k.v2'), pg_temp.post('k.v2', '{"request_id": "k5"}')),
           '409 k.v2 request-id-reused, 201 k.v2 1 published, 409 k.v2 item-already-exists, 200 k.v2 2 deleted, 201 k.v2 3 restored', 'another body is refused; refusals are not remembered');
 SELECT is((SELECT count(*) FROM esgf_stac.request), 5::bigint, 'five keys are');
+
+-- What is no answer to one request ends the call, and is caught by whoever wants to.
+CREATE FUNCTION pg_temp.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'a trigger of the DBA'; END $$;
+CREATE TRIGGER fail AFTER UPDATE ON esgf_stac.item FOR EACH ROW WHEN (NEW.id = 'k.v2') EXECUTE FUNCTION pg_temp.fail();
+SELECT pg_temp.refused($$SELECT pg_temp.outcomes(false, pg_temp.post('w.v9'), pg_temp.request('DELETE', 'k.v2'))$$, 'P0001', NULL, 'an error that is no refusal');
+SELECT is_empty($$SELECT FROM esgf_stac.item WHERE id = 'w.v9'$$, 'undoes all');
 
 SELECT * FROM finish();
 ROLLBACK;

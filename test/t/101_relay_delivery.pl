@@ -23,7 +23,7 @@ $node->safe_psql('postgres', <<'SQL');
 	('22222222-2222-4222-8222-222222222222', 'CMIP6', 'a', 'item.deleted', 2, NULL, '2026-01-31 12:00:00+00', E'so "it" is\n\t\\', '{}'),
 	('33333333-3333-4333-8333-333333333333', 'collection', 'CMIP6', 'collection.updated', 7, '{"id": "CMIP6"}', '1850-01-01 00:00:00+00', NULL, '{}')
 SQL
-my $now = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+my $now = wal_end($node);
 my ($status, $stdout, $stderr) =
   run_relay($node, '--stream', 'lines', '--sink', 'ndjson:-', '--endpos', $now);
 is($status, 0, 'endpos ends the relay') or diag $stderr;
@@ -40,17 +40,17 @@ is("$status $stdout", '0 ', 'what was confirmed does not come again');
 # The settings of the database do not change the line.
 $node->safe_psql('postgres', q{ALTER DATABASE postgres SET datestyle = 'German'; ALTER DATABASE postgres SET timezone = 'Asia/Tokyo'});
 add_events($node, 1, 1, 9);
-$now = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+$now = wal_end($node);
 (undef, $stdout) = run_relay($node, '--stream', 'lines', '--sink', 'ndjson:-', '--endpos', $now);
 like($stdout, qr/"time":"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*Z"/, 'dates whatever the database prefers');
 
 # endpos: what ends later is not delivered.
 add_events($node, 1, 1, 20);
-$now = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+$now = wal_end($node);
 add_events($node, 1, 1, 21);
 (undef, $stdout) = run_relay($node, '--stream', 'lines', '--sink', 'ndjson:-', '--endpos', $now);
 like($stdout, qr/\A[^\n]*"version":20,[^\n]*\n\z/, 'endpos leaves later transactions for the next');
-$now = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+$now = wal_end($node);
 (undef, $stdout) = run_relay($node, '--stream', 'lines', '--sink', 'ndjson:-', '--endpos', $now);
 like($stdout, qr/\A[^\n]*"version":21,[^\n]*\n\z/, 'which delivers them');
 
@@ -61,7 +61,7 @@ $node->safe_psql('postgres', q{
 	SELECT gen_random_uuid(), 'CMIP6', 'f' || v, 'item.updated', v, '{}', now(), streams::text[], left_streams::text[], '{}'
 	  FROM (VALUES (1, '{part}', NULL), (2, NULL, '{part}'), (3, '{parts,other}', '{other2}'),
 	               (4, '{other,part}', '{null}'), (5, '{parts}', '{apart,part}'), (6, '{}', '{}')) e (v, streams, left_streams)});
-$now = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+$now = wal_end($node);
 (undef, $stdout) = run_relay($node, '--stream', 'part', '--sink', 'ndjson:-', '--endpos', $now);
 is(join(' ', map { my $e = decode_json($_); $e->{item_id} . ($e->{document} ? '+' : '-') } split /\n/, $stdout),
 	'f1+ f2- f4+ f5-', 'a filtered stream');
@@ -74,7 +74,7 @@ add_events($node, 1, 1000);
 wait_for('1000 events', sub { read_lines($file) >= 1000 });
 is_deeply([ map { $_->{item_id} } read_events($file) ], [ map { "item-$_" } 1 .. 1000 ], 'all events, in order');
 $node->safe_psql('postgres', 'CREATE TABLE noise AS SELECT generate_series(1, 10000)');
-$now = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+$now = wal_end($node);
 ok($node->poll_query_until('postgres',
 	"SELECT confirmed_flush_lsn >= '$now' FROM pg_replication_slots WHERE slot_name = 'esgf_stac_running'"),
 	'an idle stream confirms what is not its own');

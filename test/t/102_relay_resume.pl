@@ -76,7 +76,7 @@ is(stop_relay($relay), 0, 'and the relay stops cleanly');
 my $torn = "$dir/torn";
 append_to_file($torn, 'y' x 20000);
 add_events($node, 1, 1, ++$version);
-my $now = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+my $now = wal_end($node);
 run_relay($node, '--stream', 'all', '--sink', "ndjson:$torn", '--endpos', $now);
 is_deeply([ map { $_->{version} } read_events($torn) ], [$version], 'a file without a complete line');
 
@@ -88,7 +88,7 @@ wait_for('the transaction to begin', sub { -s "$dir/large" });
 is(stop_relay($relay), 0, 'SIGTERM within a transaction');
 my $lines = read_lines("$dir/large");
 is($lines, 20000, 'finishes it');
-$now = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+$now = wal_end($node);
 run_relay($node, '--stream', 'all', '--sink', "ndjson:$dir/large", '--endpos', $now);
 is(scalar(read_lines("$dir/large")), 20000, 'and confirms it');
 
@@ -110,7 +110,7 @@ $node->safe_psql('postgres', 'CHECKPOINT');
 kill_relay($relay);
 while (sysread $reader, $taken, 65536, length $taken) { }
 $node->poll_query_until('postgres', q{SELECT NOT active FROM pg_replication_slots});
-$now = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+$now = wal_end($node);
 run_relay($node, '--stream', 'all', '--sink', "ndjson:$dir/rest", '--endpos', $now);
 my %seen = map { /"version":(\d+),.*\}$/ ? ($1 => 1) : () } split(/\n/, $taken), read_lines("$dir/rest");
 is_deeply([ grep { !$seen{$_} } $first .. $version ], [], 'what a sink has not taken is not confirmed');

@@ -13,8 +13,11 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(catalogue_node new_stream add_events run_relay start_relay stop_relay kill_relay
+our @EXPORT = qw(catalogue_node new_stream add_events new_items wal_end open_session in_session run_relay start_relay stop_relay kill_relay
   wait_for read_lines read_events);
+
+# The relays that run, to be killed should the test die.
+my %running;
 
 my $deadline = $PostgreSQL::Test::Utils::timeout_default;
 
@@ -56,6 +59,53 @@ sub add_events
 	return;
 }
 
+# Items first to last through the verbs; the first call makes the collection.
+sub new_items
+{
+	my ($node, $first, $last) = @_;
+	$node->safe_psql('postgres', qq{
+		DO \$\$
+		BEGIN
+			IF NOT EXISTS (SELECT FROM esgf_stac.collection) THEN
+				PERFORM esgf_stac.create_collection('{"type": "Collection", "stac_version": "1.1.0", "id": "CMIP6",
+					"description": "d", "license": "CC-BY-4.0", "links": [],
+					"extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [["1850-01-01T00:00:00Z", null]]}}}');
+			END IF;
+		END
+		\$\$;
+		SELECT esgf_stac.create_item('CMIP6', jsonb_build_object('type', 'Feature', 'stac_version', '1.1.0',
+			'id', 'item-' || i || '.v1', 'geometry', NULL, 'links', '[]'::jsonb, 'assets', '{}'::jsonb,
+			'properties', jsonb_build_object('datetime', '2020-01-01T00:00:00Z', 'n', i)))
+		  FROM generate_series($first, $last) i});
+	return;
+}
+
+# Where the WAL ends now: an --endpos by which all so far is delivered.
+sub wal_end
+{
+	my ($node) = @_;
+	return $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+}
+
+# A session that stays open, and a command in it.
+sub open_session
+{
+	my ($node) = @_;
+	my %session = (in => '', out => '');
+	$session{psql} = IPC::Run::start([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres') ],
+		'<', \$session{in}, '>', \$session{out}, IPC::Run::timeout($deadline));
+	return \%session;
+}
+
+sub in_session
+{
+	my ($session, $command) = @_;
+	$session->{out} = '';
+	$session->{in} .= "$command\n\\echo done\n";
+	$session->{psql}->pump until $session->{out} =~ /^done$/m;
+	return;
+}
+
 # Run the relay to its end: (exit status, stdout, stderr).
 sub run_relay
 {
@@ -71,9 +121,11 @@ sub run_relay
 sub start_relay
 {
 	my ($node, $log, @arguments) = @_;
-	return IPC::Run::start(
+	my $relay = IPC::Run::start(
 		[ 'esgf_stac_relay', '--dbname', $node->connstr('postgres'), @arguments ],
 		'<', \undef, '>>', "$log.out", '2>>', $log);
+	$running{$relay} = $relay;
+	return $relay;
 }
 
 # Stop it as an operator would; its exit status.
@@ -82,6 +134,7 @@ sub stop_relay
 	my ($relay, $signal) = @_;
 	$relay->signal($signal // 'TERM');
 	$relay->finish;
+	delete $running{$relay};
 	return $relay->full_result(0) >> 8;
 }
 
@@ -91,6 +144,7 @@ sub kill_relay
 	my ($relay) = @_;
 	$relay->signal('KILL');
 	$relay->finish;
+	delete $running{$relay};
 	return;
 }
 
@@ -98,13 +152,21 @@ sub kill_relay
 sub wait_for
 {
 	my ($what, $code) = @_;
-	for (1 .. $deadline * 50)
+	my $end = time + $deadline;
+	while (time < $end)
 	{
 		return 1 if $code->();
 		usleep(20_000);
 	}
 	fail("waited in vain: $what");
 	return 0;
+}
+
+END
+{
+	my $status = $?;
+	kill_relay($_) for values %running;
+	$? = $status;
 }
 
 sub read_lines

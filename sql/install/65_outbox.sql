@@ -1,0 +1,151 @@
+-- The outbox through plain SQL: reading it page by page, pruning it, and
+-- looking after all that hangs on it.
+
+-- The system identifier keeps a cursor from being used on another cluster's
+-- transaction ids.
+CREATE FUNCTION esgf_stac.changes(INOUT cursor text DEFAULT NULL, max_events int DEFAULT 1000, OUT event jsonb) RETURNS SETOF record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    place CONSTANT text[] := regexp_match($1, '^([0-9]{1,20})/([0-9]{1,18})/([0-9]{1,18})$');
+    cluster CONSTANT text := esgf_stac.system_identifier();
+    pruned xid8;
+BEGIN
+    PERFORM esgf_stac.require_catalogue();
+    IF max_events IS NULL OR max_events NOT BETWEEN 1 AND 10000 THEN
+        RAISE EXCEPTION 'max_events must be from 1 to 10000'
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'outbox';
+    ELSIF $1 IS NOT NULL AND (place IS NULL OR place[1] <> cluster) THEN
+        RAISE EXCEPTION 'this cursor was not made here: %', left($1, 200)
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'outbox',
+                  HINT = 'Read esgf_stac.published_item anew, and then go on from a null cursor.';
+    END IF;
+    SELECT c.pruned INTO pruned FROM esgf_stac.catalogue c;
+    IF place[2]::xid8 < pruned THEN
+        RAISE EXCEPTION 'events after this cursor have been pruned'
+            USING ERRCODE = 'PT404', CONSTRAINT = 'version-pruned', SCHEMA = 'esgf_stac', TABLE = 'outbox',
+                  HINT = 'Read esgf_stac.published_item anew, and then go on from a null cursor.';
+    END IF;
+    -- What is older than every running transaction is complete: nothing can
+    -- still appear before it.
+    RETURN QUERY
+        SELECT concat_ws('/', cluster, o.xid, o.seq),
+               jsonb_build_object('id', o.id, 'type', o.type,
+                   'collection_id', CASE WHEN o.aggregatetype = 'collection' THEN o.aggregateid ELSE o.aggregatetype END,
+                   'item_id', CASE WHEN o.aggregatetype <> 'collection' THEN o.aggregateid END,
+                   'version', o.version,
+                   'time', to_char(o.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                   'reason', o.reason, 'document', o.payload)
+          FROM esgf_stac.outbox o
+         WHERE (o.xid, o.seq) > (coalesce(place[2], '0')::xid8, coalesce(place[3], '0')::bigint)
+           AND o.xid < pg_snapshot_xmin(pg_current_snapshot())
+         ORDER BY o.xid, o.seq
+         LIMIT max_events;
+END
+$$;
+COMMENT ON FUNCTION esgf_stac.changes(text, int) IS
+'the events after a cursor, in an order without gaps, each with the cursor to go on from';
+
+-- Deletes at most so many events older than that, by time and by transaction; answers how many.
+CREATE FUNCTION esgf_stac.delete_events(before timestamptz, below xid8, max_events int) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'esgf_delete_events' LANGUAGE C STRICT;
+
+CREATE FUNCTION esgf_stac.prune_outbox(keep interval DEFAULT '90 days', even_undelivered boolean DEFAULT false) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    before CONSTANT timestamptz := now() - keep;
+    below xid8 := pg_snapshot_xmin(pg_current_snapshot());
+    batch bigint;
+    answer bigint := 0;
+BEGIN
+    PERFORM esgf_stac.require_catalogue();
+    IF keep IS NULL OR keep < interval '0' OR even_undelivered IS NULL THEN
+        RAISE EXCEPTION 'keep must be an interval that is not negative'
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'outbox';
+    END IF;
+    IF NOT even_undelivered THEN
+        SELECT least(below, min(c.horizon)) INTO below FROM esgf_stac.consumer c;
+    END IF;
+    LOOP
+        batch := esgf_stac.delete_events(before, below, 10000);
+        answer := answer + batch;
+        EXIT WHEN batch < 10000;
+        RAISE INFO 'pruned % events', answer;
+    END LOOP;
+    DELETE FROM esgf_stac.request r WHERE r.answered_at < before;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION esgf_stac.prune_outbox(interval, boolean) IS
+'delete events and remembered requests older than that, but none that a relay may still need, unless told; answers how many events';
+
+CREATE FUNCTION esgf_stac.doctor() RETURNS TABLE (hazard text, subject text, detail text, cure text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+BEGIN
+    IF to_regclass('esgf_stac.catalogue') IS NULL THEN
+        RETURN QUERY SELECT 'no catalogue', current_database()::text, 'there are no tables', 'SELECT esgf_stac.create_catalogue();';
+        RETURN;
+    END IF;
+    RETURN QUERY
+        SELECT 'wal_level', 'server', 'no stream can be read while wal_level is ' || current_setting('wal_level'),
+               'ALTER SYSTEM SET wal_level = logical; -- then restart the server'
+         WHERE current_setting('wal_level') <> 'logical'
+        UNION ALL
+        SELECT 'version', 'catalogue', format('the catalogue is of version %s, the extension of %s', c.version, esgf_stac.installed_version()),
+               'SELECT esgf_stac.upgrade_catalogue();'
+          FROM esgf_stac.catalogue c WHERE c.version <> esgf_stac.installed_version()
+        UNION ALL
+        SELECT 'not adopted', 'catalogue', 'the catalogue comes from another cluster and cannot be written', 'SELECT esgf_stac.adopt_catalogue();'
+          FROM esgf_stac.catalogue c WHERE c.system_identifier <> esgf_stac.system_identifier()
+        UNION ALL
+        SELECT 'unlimited WAL', 'server', 'a slot that nobody reads may fill the disk: max_slot_wal_keep_size is -1',
+               'ALTER SYSTEM SET max_slot_wal_keep_size = ''64GB''; SELECT pg_reload_conf();'
+         WHERE current_setting('max_slot_wal_keep_size') = '-1'
+           AND EXISTS (SELECT FROM pg_replication_slots s WHERE s.slot_name LIKE 'esgf\_stac\_%')
+        UNION ALL
+        SELECT 'orphan slot', s.slot_name::text, 'the slot has no stream and holds WAL',
+               format('SELECT pg_drop_replication_slot(%L);', s.slot_name)
+          FROM pg_replication_slots s
+         WHERE s.slot_name LIKE 'esgf\_stac\_%' AND s.database = current_database()
+           AND NOT EXISTS (SELECT FROM esgf_stac.stream t WHERE 'esgf_stac_' || t.name = s.slot_name)
+        UNION ALL
+        SELECT 'orphan publication', p.pubname::text, 'the publication has no stream', format('DROP PUBLICATION %I;', p.pubname)
+          FROM pg_publication p
+         WHERE p.pubname LIKE 'esgf\_stac\_%' AND NOT EXISTS (SELECT FROM esgf_stac.stream t WHERE 'esgf_stac_' || t.name = p.pubname)
+        UNION ALL
+        SELECT 'publication', t.name, 'its publication is not as its stream: ' || esgf_stac.publication_problem(t.name),
+               format('SELECT esgf_stac.drop_stream(%L); SELECT esgf_stac.create_stream(%L, %L, %L);', t.name, t.name, t.collections, t.filter)
+          FROM esgf_stac.stream t WHERE esgf_stac.publication_problem(t.name) IS NOT NULL
+        UNION ALL
+        SELECT 'lost slot', s.slot_name::text, 'the slot was invalidated; its relay will replace it and replay the outbox',
+               format('-- start the relay of stream %s', substr(s.slot_name, 11))
+          FROM pg_replication_slots s
+         WHERE s.slot_name LIKE 'esgf\_stac\_%' AND s.database = current_database() AND s.wal_status = 'lost'
+        UNION ALL
+        SELECT 'unread slot', s.slot_name::text, format('nobody reads the slot, which holds %s of WAL',
+                   pg_size_pretty(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, s.restart_lsn))),
+               format('-- start the relay; or SELECT esgf_stac.drop_stream(%L);', substr(s.slot_name, 11))
+          FROM pg_replication_slots s
+         WHERE s.slot_name LIKE 'esgf\_stac\_%' AND s.database = current_database() AND NOT s.active AND s.wal_status <> 'lost'
+        UNION ALL
+        SELECT 'unknown history', c.stream, 'its relay last read another cluster than this',
+               format('-- esgf_stac_relay --stream %s --create', c.stream)
+          FROM esgf_stac.consumer c WHERE c.system_identifier <> esgf_stac.system_identifier()
+        UNION ALL
+        SELECT 'dead letters', d.stream, format('%s events were refused by its sink and are not settled', count(*)),
+               format('SELECT esgf_stac.redrive(%L);', d.stream)
+          FROM esgf_stac.dead_letter d WHERE d.settled_at IS NULL GROUP BY d.stream;
+END
+$$;
+COMMENT ON FUNCTION esgf_stac.doctor() IS 'one row for each hazard, with the SQL that cures it; no row: all is well';
+
+REVOKE ALL ON FUNCTION
+    esgf_stac.changes(text, int),
+    esgf_stac.delete_events(timestamptz, xid8, int),
+    esgf_stac.prune_outbox(interval, boolean),
+    esgf_stac.doctor()
+FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac.changes(text, int) TO esgf_stac_reader;
+GRANT EXECUTE ON FUNCTION esgf_stac.prune_outbox(interval, boolean), esgf_stac.doctor() TO esgf_stac_admin;

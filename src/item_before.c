@@ -1,0 +1,328 @@
+/*
+ * item_before.c
+ *		BEFORE ROW of the item table: the document is checked and completed, and
+ *		every column derived that the database alone writes.
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "commands/trigger.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "catalogue.h"
+#include "change.h"
+#include "collection.h"
+#include "compat.h"
+#include "dataset.h"
+#include "errors.h"
+#include "identity.h"
+#include "item.h"
+#include "item_document.h"
+
+/* A change of one item on its way through BEFORE ROW. */
+typedef struct ItemChange
+{
+	ItemRow		old;			/* of an update */
+	ItemRow		new;
+	ParsedId	id;
+	CollectionSettings settings;
+	Datum		collection_id;
+	bool		latest;
+	bool		retracted;
+} ItemChange;
+
+PG_FUNCTION_INFO_V1(esgf_item_before_row);
+
+/* Refuse a value for a column that the database alone writes. */
+static void
+refuse_column(const ItemRow *row, ItemColumn number)
+{
+	ereport(ERROR,
+			(errproblem(PROBLEM_OPERATION_NOT_PERMITTED), errtable_of("item"),
+			 errmsg("column \"%s\" of an item is not written by hand",
+					NameStr(TupleDescAttr(row->desc, number - 1)->attname)),
+			 errhint("Insert collection_id, id and document; change document, deleted and reason: the rest is derived.")));
+}
+
+/* By hand, an insert gives collection_id, id and document, and nothing else. */
+static void
+check_inserted_columns(const ItemRow *row)
+{
+	for (int i = ITEM_COLLECTION_ID; i <= ITEM_UPDATED; i++)
+	{
+		bool		given = i == ITEM_COLLECTION_ID || i == ITEM_ID || i == ITEM_DOCUMENT;
+
+		if (given && row->nulls[i - 1])
+			ereport(ERROR,
+					(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
+					 errmsg("column \"%s\" of an item must not be null",
+							NameStr(TupleDescAttr(row->desc, i - 1)->attname))));
+		if (!given && i == ITEM_DELETED ? is_set(row, i) : !given && !row->nulls[i - 1])
+			refuse_column(row, i);
+	}
+}
+
+/* By hand, an update changes document, deleted and reason, and nothing else. */
+static void
+check_updated_columns(const ItemRow *new, const ItemRow *old)
+{
+	for (int i = ITEM_COLLECTION_ID; i <= ITEM_UPDATED; i++)
+	{
+		if (i == ITEM_DOCUMENT || i == ITEM_DELETED)
+		{
+			if (new->nulls[i - 1])
+				ereport(ERROR,
+						(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
+						 errmsg("column \"%s\" of an item must not be null",
+								NameStr(TupleDescAttr(new->desc, i - 1)->attname))));
+		}
+		else if (i != ITEM_REASON && !same_column(new, old, i))
+			refuse_column(new, i);
+	}
+}
+
+/* Find out which item changes, in which collection. */
+static void
+identify(ItemChange *change)
+{
+	text	   *collection = DatumGetTextPP(column(&change->new, ITEM_COLLECTION_ID));
+	text	   *id = DatumGetTextPP(column(&change->new, ITEM_ID));
+
+	change->collection_id = PointerGetDatum(collection);
+	get_collection_settings(VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection), &change->settings);
+	parse_item_id(VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), &change->id);
+}
+
+/* Complete the document as far as it needs no table, and check it. */
+static void
+complete_document(ItemChange *change)
+{
+	text	   *collection = DatumGetTextPP(change->collection_id);
+	Jsonb	   *document = fill_in_document(row_document(&change->new),
+											VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection));
+
+	check_item_document(document, change->collection_id, &change->id);
+	change->new.document = document;
+}
+
+/* Is this item the newest of its dataset that is active and unretracted? Locks the dataset. */
+static bool
+is_newest(ItemChange *change, bool may_be_latest, bool must_appear)
+{
+	return enter_dataset(change->collection_id, &change->id, may_be_latest) ||
+		!has_newer_version(change->collection_id, &change->id, must_appear);
+}
+
+/*
+ * The item appears, or comes back: decide whether it is the latest. Where it is
+ * there already, its insertion is about to become an update (ON CONFLICT), and
+ * silence about latest is to mean there what it always means: it stays.
+ */
+static void
+publish(ItemChange *change, Flag wanted)
+{
+	text	   *collection = DatumGetTextPP(change->collection_id);
+
+	lock_collection(VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection));
+	change->latest = wanted != FLAG_FALSE && !change->retracted;
+	change->latest &= is_newest(change, change->latest, wanted == FLAG_MISSING);
+}
+
+/* An item that is there and stays: decide what its flags become. */
+static void
+decide_flags(ItemChange *change)
+{
+	bool		was_latest = is_set(&change->old, ITEM_LATEST);
+	bool		was_retracted = is_set(&change->old, ITEM_RETRACTED);
+	Flag		wanted = document_flag(row_document(&change->new), "latest");
+
+	change->retracted = document_flag(row_document(&change->new), "retracted") == FLAG_TRUE;
+	if (superseding() || change->retracted)
+		change->latest = false;
+	else if (was_retracted)
+		change->latest = is_newest(change, true, false);
+	else if (wanted == FLAG_TRUE && !was_latest)
+		change->latest = is_newest(change, true, false);
+	else
+		change->latest = was_latest && wanted != FLAG_FALSE;
+}
+
+/* A retraction takes the assets from readers, not from the truth. */
+static void
+keep_retracted_assets(ItemChange *change)
+{
+	if ((change->retracted || is_set(&change->old, ITEM_RETRACTED)) && has_no_assets(row_document(&change->new)))
+		change->new.document = with_assets_of(change->new.document, row_document(&change->old));
+}
+
+/* Refuse what does not pass while an item is retracted. */
+static void
+check_retracted(ItemChange *change)
+{
+	Change		difference;
+
+	if (!is_set(&change->old, ITEM_RETRACTED))
+		return;
+	if (!change->retracted || is_set(&change->new, ITEM_DELETED))
+	{
+		if (same_but_for_stamps_and_flags(row_document(&change->old), change->new.document))
+			return;
+	}
+	else
+	{
+		compare_documents(row_document(&change->old), change->new.document, &difference);
+		if (only_removes_replicas(&difference))
+			return;
+	}
+	ereport(ERROR,
+			(errproblem(PROBLEM_ITEM_RETRACTED), errtable_of("item"),
+			 errmsg("item \"%.*s\" is retracted", change->id.len, change->id.id),
+			 errhint("Reinstate it first, with nothing else in the same change, or publish a new version.")));
+}
+
+/* Write the derived columns and the stamps into the new row. */
+static void
+derive_columns(ItemChange *change, int64 version, TimestampTz created, TimestampTz updated)
+{
+	ItemRow    *row = &change->new;
+	Jsonb	   *document = set_document_flags(row_document(row), change->latest, change->retracted);
+
+	if (change->settings.stamp_times)
+		document = stamp_document(document, created, updated);
+	set_column(row, ITEM_DOCUMENT, JsonbPGetDatum(document));
+	set_column(row, ITEM_VERSION, Int64GetDatum(version));
+	set_column(row, ITEM_LATEST, BoolGetDatum(change->latest));
+	set_column(row, ITEM_RETRACTED, BoolGetDatum(change->retracted));
+	set_column(row, ITEM_NODES, document_nodes(document));
+	set_column(row, ITEM_CREATED, TimestampTzGetDatum(created));
+	set_column(row, ITEM_UPDATED, TimestampTzGetDatum(updated));
+}
+
+/* Make an inserted row an item of version 1. */
+static void
+before_insert(ItemChange *change)
+{
+	ItemRow    *row = &change->new;
+	TimestampTz now;
+
+	check_inserted_columns(row);
+	identify(change);
+	complete_document(change);
+	change->retracted = document_flag(row->document, "retracted") == FLAG_TRUE;
+	publish(change, document_flag(row->document, "latest"));
+
+	now = GetCurrentTimestamp();
+	derive_columns(change, 1, now, now);
+	set_column(row, ITEM_DELETED, BoolGetDatum(false));
+	set_column(row, ITEM_BASE_ID, PointerGetDatum(cstring_to_text_with_len(change->id.id, change->id.base_len)));
+	if (change->id.version)
+		set_column(row, ITEM_DATASET_VERSION,
+				   PointerGetDatum(cstring_to_text_with_len(change->id.version, change->id.version_len)));
+}
+
+/* A deleted item: it may come back, and that is all. Answers whether it does. */
+static bool
+before_update_of_deleted(ItemChange *change)
+{
+	ItemRow    *row = &change->new;
+	bool		same;
+
+	if (is_set(row, ITEM_DELETED))
+	{
+		if (same_column(row, &change->old, ITEM_DOCUMENT) ||
+			same_but_for_stamps_and_flags(row_document(&change->old), row_document(row)))
+			return false;
+		ereport(ERROR,
+				(errproblem(PROBLEM_ITEM_DOES_NOT_EXIST), errtable_of("item"),
+				 errmsg("item \"%.*s\" is deleted", change->id.len, change->id.id),
+				 errhint("Call esgf_stac.restore_item() or create_item(), or set deleted to false in the same UPDATE.")));
+	}
+	same = same_column(row, &change->old, ITEM_DOCUMENT);
+	complete_document(change);
+	change->retracted = document_flag(row->document, "retracted") == FLAG_TRUE;
+	publish(change, same ? FLAG_MISSING : document_flag(row->document, "latest"));
+	return true;
+}
+
+/* An active item changes, or goes. Answers false where nothing does. */
+static bool
+before_update_of_active(ItemChange *change)
+{
+	ItemRow    *row = &change->new;
+	ItemRow    *old = &change->old;
+	text	   *collection = DatumGetTextPP(change->collection_id);
+
+	row->document = same_column(row, old, ITEM_DOCUMENT) ? row_document(old) : row_document(row);
+	row->document = fill_in_document(row->document, VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection));
+	if (row->document != old->document)
+	{
+		row->document = without_repeated_links(row->document, row_document(old));
+		row->document = without_empty_alternates(row->document);
+	}
+	decide_flags(change);
+	keep_retracted_assets(change);
+	if (is_set(row, ITEM_DELETED))
+		change->latest = false;
+	row->document = set_document_flags(row->document, change->latest, change->retracted);
+	if (!is_set(row, ITEM_DELETED) && same_but_for_stamps(row_document(old), row->document))
+		return false;
+	check_retracted(change);
+	if (!same_column(row, old, ITEM_DOCUMENT))
+		check_item_document(row->document, change->collection_id, &change->id);
+	return true;
+}
+
+/* Give an updated row its next version; answers false for a change of nothing. */
+static bool
+before_update(ItemChange *change, bool reason_given)
+{
+	ItemRow    *old = &change->old;
+	TimestampTz updated;
+
+	check_updated_columns(&change->new, old);
+	identify(change);
+	if (is_set(old, ITEM_DELETED) ? !before_update_of_deleted(change) : !before_update_of_active(change))
+		return false;
+
+	updated = Max(GetCurrentTimestamp(), DatumGetTimestampTz(column(old, ITEM_UPDATED)) + 1);
+	derive_columns(change, DatumGetInt64(column(old, ITEM_VERSION)) + 1,
+				   DatumGetTimestampTz(column(old, ITEM_CREATED)), updated);
+	if (!reason_given)
+		change->new.nulls[ITEM_REASON - 1] = true;
+	return true;
+}
+
+/* BEFORE ROW: make the row what it must be, or skip it if nothing changes. */
+Datum
+esgf_item_before_row(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	ItemChange	change = {0};
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be fired before a row", "item_before_row")));
+
+	desc = RelationGetDescr(trigdata->tg_relation);
+	get_writable_catalogue();
+	require_identity();
+	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
+	{
+		open_row(&change.new, trigdata->tg_trigtuple, desc);
+		before_insert(&change);
+	}
+	else
+	{
+		open_row(&change.old, trigdata->tg_trigtuple, desc);
+		open_row(&change.new, trigdata->tg_newtuple, desc);
+		if (!before_update(&change, bms_is_member(ITEM_REASON - FirstLowInvalidHeapAttributeNumber,
+												  trigdata->tg_updatedcols)))
+			return PointerGetDatum(NULL);
+	}
+	return PointerGetDatum(heap_form_tuple(desc, change.new.values, change.new.nulls));
+}
