@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- Replicas: locations that come, change and go, through the verbs, both forms of patches and by hand.
-SELECT plan(160);
+SELECT plan(161);
 
 -- An asset at some nodes, the first of them primary; two data files at the same nodes; what add_replica takes for them.
 CREATE FUNCTION pg_temp.entry(key text, node text) RETURNS jsonb LANGUAGE sql AS $$
@@ -189,6 +189,7 @@ SELECT is(pg_temp.outcomes('{"x": {"href": "https://x.org/x", "roles": ["data"]}
 SELECT is(pg_temp.publish('nameless.v1', '{"x": {"href": "https://x.org/x", "roles": ["data"], "alternate:name": null, "alternate": null}}'), 'published', 'nulls of a client');
 SELECT row_eq($$SELECT nodes FROM esgf_stac.item WHERE id = 'nameless.v1'$$, ROW ('{}'::text[]), 'are no nodes');
 SELECT pg_temp.refused($$SELECT esgf_stac.remove_replica('CMIP6', 'nameless.v1', '*')$$, 'PT404', 'replica-does-not-exist', 'nor can it be removed as one');
+SELECT is(pg_temp.outcome('nameless.v1', $$SELECT esgf_stac.patch_item('CMIP6', 'nameless.v1', '{"properties": {"updated": "2026-01-01T00:00:00Z"}}')$$), 'unchanged', 'and stay as they are');
 SELECT is((SELECT action FROM esgf_stac.add_replica('CMIP6', 'nameless.v1', 'b.org', '{"x": {"href": "https://b.org/x"}}')), 'replica_added', 'a replica takes the place of a null alternate');
 SELECT is(pg_temp.assets('nameless.v1') #> '{x,alternate}', '{"b.org": {"href": "https://b.org/x", "alternate:name": "b.org"}}', 'and is there');
 SELECT is(pg_temp.publish('nameless.v2', '{"x": {"href": "https://x.org/x", "roles": ["data"], "alternate": null}}'), 'published', 'again');
