@@ -28,8 +28,10 @@ const char *const scope_names[] = {"project", "node"};
 typedef struct Rule
 {
 	int64		id;
+	char	   *principal;
 	Role		role;
-	char	   *place;			/* principal, scope and target */
+	Scope		scope;
+	char	   *target;
 	char	   *institution;	/* NULL: any */
 	TimestampTz valid_from;
 	TimestampTz valid_to;
@@ -37,7 +39,7 @@ typedef struct Rule
 
 typedef struct RuleBucket
 {
-	uint32		hash;			/* of place; hash key */
+	uint32		hash;			/* of principal, scope and target; hash key */
 	List	   *rules;
 } RuleBucket;
 
@@ -66,11 +68,12 @@ find_role(const char *name, int len, Role *role)
 	return false;
 }
 
-/* Principal, scope and target as one string, in which none can pass for a part of another. */
-static char *
-make_place(const char *principal, Scope scope, const char *target, int target_len)
+/* Under which key a rule stands. */
+static uint32
+hash_place(const char *principal, Scope scope, const char *target, int target_len)
 {
-	return psprintf("%zu %s %s %.*s", strlen(principal), principal, scope_names[scope], target_len, target);
+	return hash_combine(hash_combine(hash_bytes((const unsigned char *) principal, strlen(principal)),
+									 hash_bytes((const unsigned char *) target, target_len)), scope);
 }
 
 /* Remember one row of the table. */
@@ -80,16 +83,15 @@ remember_rule(HTAB *table, HeapTuple row, TupleDesc desc)
 	MemoryContext old = MemoryContextSwitchTo(rules_context);
 	Rule	   *rule = palloc(sizeof(Rule));
 	char	   *role = SPI_getvalue(row, desc, 3);
-	char	   *target = SPI_getvalue(row, desc, 5);
 	bool		isnull;
 	bool		found;
 	uint32		hash;
 	RuleBucket *bucket;
 
 	rule->id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
-	rule->place = make_place(SPI_getvalue(row, desc, 2),
-							 strcmp(SPI_getvalue(row, desc, 4), "node") == 0 ? SCOPE_NODE : SCOPE_PROJECT,
-							 target, strlen(target));
+	rule->principal = SPI_getvalue(row, desc, 2);
+	rule->scope = strcmp(SPI_getvalue(row, desc, 4), "node") == 0 ? SCOPE_NODE : SCOPE_PROJECT;
+	rule->target = SPI_getvalue(row, desc, 5);
 	rule->institution = SPI_getvalue(row, desc, 6);
 	rule->valid_from = DatumGetTimestampTz(SPI_getbinval(row, desc, 7, &isnull));
 	rule->valid_to = DatumGetTimestampTz(SPI_getbinval(row, desc, 8, &isnull));
@@ -97,7 +99,7 @@ remember_rule(HTAB *table, HeapTuple row, TupleDesc desc)
 		rule->valid_to = DT_NOEND;
 	if (find_role(role, strlen(role), &rule->role))
 	{
-		hash = hash_bytes((unsigned char *) rule->place, strlen(rule->place));
+		hash = hash_place(rule->principal, rule->scope, rule->target, strlen(rule->target));
 		bucket = hash_search(table, &hash, HASH_ENTER, &found);
 		if (!found)
 			bucket->rules = NIL;
@@ -159,19 +161,20 @@ static bool
 find_rule(HTAB *table, const char *principal, Role role, Scope scope, const char *target, int target_len,
 		  const char *institution, int institution_len, Grant *grant)
 {
-	char	   *place = make_place(principal, scope, target, target_len);
-	uint32		hash = hash_bytes((unsigned char *) place, strlen(place));
+	uint32		hash = hash_place(principal, scope, target, target_len);
 	RuleBucket *bucket = hash_search(table, &hash, HASH_FIND, NULL);
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now;
 	ListCell   *cell;
 
 	if (bucket == NULL)
 		return false;
+	now = GetCurrentTimestamp();
 	foreach(cell, bucket->rules)
 	{
 		Rule	   *rule = lfirst(cell);
 
-		if (rule->role == role && strcmp(rule->place, place) == 0 &&
+		if (rule->role == role && rule->scope == scope && strcmp(rule->principal, principal) == 0 &&
+			(int) strlen(rule->target) == target_len && memcmp(rule->target, target, target_len) == 0 &&
 			rule->valid_from <= now && now < rule->valid_to &&
 			covers_institution(rule->institution, institution, institution_len))
 		{

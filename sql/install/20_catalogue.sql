@@ -106,6 +106,8 @@ BEGIN
                     WHEN p.pubname IS NULL THEN 'publication is missing'
                     WHEN l.slot_name IS NULL THEN 'no slot: nobody has begun to read'
                     WHEN l.wal_status = 'lost' THEN 'slot is lost: the relay will replace it and replay'
+                    WHEN l.wal_status = 'unreserved' THEN 'slot holds too much WAL and is about to be lost'
+                    WHEN l.wal_status = 'extended' THEN 'slot holds too much WAL: more than max_wal_size'
                     WHEN NOT l.active THEN 'nobody reads the slot'
                END AS warning
           FROM esgf_stac.stream s

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use RelayTest;
 use Test::More;
 
-my $node = catalogue_node('outbox');
+my $node = catalogue_node('outbox', "max_wal_size = '32MB'\nmin_wal_size = '32MB'");
 my $sql  = sub { $node->safe_psql('postgres', @_) };
 
 $sql->(q{SELECT esgf_stac.create_collection('{"type": "Collection", "stac_version": "1.1.0", "id": "C", "description": "d", "license": "MIT",
@@ -109,5 +109,13 @@ $sql->('UPDATE esgf_stac.catalogue SET system_identifier = 1');
 is(hazards(), 'not adopted: catalogue', 'a catalogue of another cluster');
 cure('not adopted');
 is(hazards(), '', 'all is well again');
+
+# stream_status says what is wrong with a slot in plain words.
+sub warning { return $sql->("SELECT warning FROM esgf_stac.stream_status WHERE name = 'east'") }
+is(warning(), 'no slot: nobody has begun to read', 'the stream was cured by making it anew');
+run_relay($node, '--stream', 'east', '--create');
+is(warning(), 'nobody reads the slot', 'a slot without a reader');
+$sql->('SELECT pg_logical_emit_message(true, \'x\', \'x\'); SELECT pg_switch_wal()') for 1 .. 4;
+is(warning(), 'slot holds too much WAL: more than max_wal_size', 'and one that holds too much');
 
 done_testing();

@@ -1,0 +1,211 @@
+\unset ECHO
+\getenv srcdir PG_ABS_SRCDIR
+\set access :srcdir '/access.psql'
+\i :access
+-- Who acts: it is said by gateways, ends with the transaction, and is forged by nobody. What outlives a transaction is in test/t/070_identity.pl.
+SELECT plan(95);
+
+CREATE ROLE esgf_stac_test_gateway IN ROLE esgf_stac_gateway;
+CREATE ROLE esgf_stac_test_admin IN ROLE esgf_stac_admin;
+CREATE ROLE esgf_stac_test_both IN ROLE esgf_stac_admin, esgf_stac_gateway;
+CREATE ROLE esgf_stac_test_reader IN ROLE esgf_stac_reader;
+CREATE ROLE esgf_stac_test_noinherit NOINHERIT IN ROLE esgf_stac_admin, esgf_stac_writer;
+GRANT esgf_stac_writer TO esgf_stac_test_noinherit;
+DO $$ BEGIN
+    PERFORM esgf_stac.grant_access('group:x', 'UPDATE', 'project', 'CMIP6');
+    PERFORM esgf_stac.grant_access('role:esgf_stac_test_writer', 'CITATION', 'project', 'CMIP6');
+END $$;
+CREATE FUNCTION pg_temp.title(title text) RETURNS text LANGUAGE sql AS $$ SELECT action FROM esgf_stac.patch_item('CMIP6', 'i.v1', jsonb_build_object('properties', jsonb_build_object('title', title))) $$;
+CREATE FUNCTION pg_temp.last() RETURNS esgf_stac.outbox LANGUAGE sql SECURITY DEFINER AS $$ SELECT o FROM esgf_stac.outbox o ORDER BY seq DESC LIMIT 1 $$;
+
+-- The form of an identity.
+SET LOCAL ROLE esgf_stac_test_gateway;
+SELECT pg_temp.refused(format('SELECT esgf_stac.set_identity(%L)', identity), 'PT400', 'bad-request', 'no identity: ' || coalesce(identity, 'NULL'))
+  FROM unnest(ARRAY[NULL, 'null', '[]', '"x"', '{}', '{"sub": null}', '{"sub": ""}', '{"sub": 1}', '{"sub": ["x"]}', '{"sub": "x", "iss": 1}', '{"sub": "x", "client_id": {}}', '{"sub": "x", "request_id": 1}',
+                    '{"sub": "x", "batch": true}', '{"sub": "x", "publisher": "p"}', '{"sub": "x", "admin": true}', '{"sub": "x", "role": "esgf_stac_admin"}', '{"sub": "x", "principals": "group:x"}',
+                    '{"sub": "x", "principals": {"group:x": 1}}', '{"sub": "x", "principals": [null]}', '{"sub": "x", "principals": [["group:x"]]}', '{"sub": "x", "principals": ["group:x", "role:esgf_stac_admin"]}']) identity;
+SELECT pg_temp.refused(format('SELECT * FROM esgf_stac.transact(%L, true, %L)', '[]', identity), 'PT400', 'bad-request', 'nor to transact: ' || identity)
+  FROM unnest(ARRAY['[]', '{}', '{"sub": "x", "principals": ["role:postgres"]}']) identity;
+
+-- A gateway that does not say for whom it acts.
+SELECT pg_temp.refused(query, 'PT401', 'identity-missing', 'without identity: ' || query)
+  FROM unnest(ARRAY[
+    'SELECT pg_temp.title(''t'')', 'SELECT esgf_stac.patch_item(''CMIP6'', ''nobody'', ''{}'')', 'SELECT esgf_stac.create_item(''CMIP6'', pg_temp.document(''n''))', 'SELECT esgf_stac.replace_item(''CMIP6'', ''i.v1'', pg_temp.document(''i.v1''))',
+    'SELECT esgf_stac.delete_item(''CMIP6'', ''i.v1'')', 'SELECT esgf_stac.restore_item(''CMIP6'', ''i.v1'')', 'SELECT esgf_stac.retract_item(''CMIP6'', ''i.v1'')', 'SELECT esgf_stac.reinstate_item(''CMIP6'', ''i.v1'')',
+    'SELECT esgf_stac.add_replica(''CMIP6'', ''i.v1'', ''c.org'', ''{"pr.nc": {"href": "https://c.org/x"}}'')', 'SELECT esgf_stac.remove_replica(''CMIP6'', ''i.v1'', ''b.org'')', 'SELECT esgf_stac.transact(''[]'')',
+    'SELECT esgf_stac.explain_access(''{"method": "DELETE", "collection_id": "CMIP6", "item_id": "i.v1"}'')', 'INSERT INTO esgf_stac.item (collection_id, id, document) VALUES (''CMIP6'', ''n'', pg_temp.document(''n''))',
+    'UPDATE esgf_stac.item SET deleted = true', 'UPDATE esgf_stac.item SET document = document', 'UPDATE esgf_stac.item SET reason = ''x''']) query;
+SELECT pg_temp.refused('SELECT pg_temp.title(1)', '42883', NULL, 'an error of another kind');
+SELECT isnt((esgf_stac.get_item('CMIP6', 'i.v1')).version, NULL, 'reading needs no identity');
+
+-- No setting, no comment in the application_name, no second way in.
+SELECT is(set_config('esgf_stac.identity', '{"sub": "x", "principals": ["group:x"]}', true), '{"sub": "x", "principals": ["group:x"]}', 'a setting of our name');
+SELECT is(set_config('request.jwt.claims', '{"sub": "x", "principals": ["group:x"]}', true), '{"sub": "x", "principals": ["group:x"]}', 'or of PostgREST''s');
+SELECT pg_temp.refused($$SELECT pg_temp.title('t')$$, 'PT401', 'identity-missing', 'are no identity');
+RESET ROLE;
+SELECT is(has_function_privilege(r, 'esgf_stac.set_identity(jsonb)', 'EXECUTE'), r = 'esgf_stac_gateway', r || ' and set_identity')
+  FROM unnest(ARRAY['esgf_stac_reader', 'esgf_stac_writer', 'esgf_stac_gateway', 'esgf_stac_admin', 'esgf_stac_relay']) r;
+SELECT pg_temp.refused($$SELECT esgf_stac.set_identity('{"sub": "x"}')$$, '42501', NULL, 'a superuser is no gateway');
+SELECT pg_temp.refused($$SELECT * FROM esgf_stac.transact('[]', true, '{"sub": "x"}')$$, '42501', NULL, 'to transact neither');
+SET LOCAL ROLE esgf_stac_test_writer;
+SELECT pg_temp.refused($$SELECT * FROM esgf_stac.transact('[]', true, '{"sub": "x", "principals": ["group:x"]}')$$, '42501', NULL, 'nor is a writer');
+SELECT set_config('esgf_stac.identity', '{"sub": "x", "principals": ["group:x"]}', true) \gset
+SELECT pg_temp.refused($$SELECT pg_temp.title('t')$$, 'PT403', 'missing-permission', 'whom a setting gives nothing');
+RESET ROLE;
+
+-- What is said holds, is on the event, and is said anew.
+SAVEPOINT said;
+SET LOCAL ROLE esgf_stac_test_gateway;
+SELECT lives_ok($$SELECT esgf_stac.set_identity('{"sub": "x", "iss": "https://iss", "client_id": "c", "principals": ["group:x"], "request_id": "r1", "batch": "b1", "publisher": {"package": "p", "version": "1"}, "auth_policy_id": null}')$$, 'a gateway says for whom it acts');
+SELECT is(pg_temp.title('t'), 'updated', 'who has the right');
+SELECT is((pg_temp.last()).identity, '{"sub": "x", "iss": "https://iss", "client_id": "c", "principals": ["group:x"], "request_id": "r1", "batch": "b1", "publisher": {"package": "p", "version": "1"}, "auth_policy_id": null}', 'his event says all of it');
+SELECT is(concat((pg_temp.last()).request_id, ' ', (pg_temp.last()).batch), 'r1 b1', 'and his request and batch');
+SAVEPOINT other;
+SELECT lives_ok($$SELECT esgf_stac.set_identity('{"sub": "y"}')$$, 'said anew');
+SELECT pg_temp.refused($$SELECT pg_temp.title('u')$$, 'PT403', 'missing-permission', 'it is another''s');
+ROLLBACK TO other;
+SELECT is(pg_temp.title('v'), 'updated', 'ROLLBACK TO brings back who was there');
+SELECT lives_ok($$SELECT esgf_stac.set_identity('{"sub": "y"}')$$, 'said anew');
+RELEASE other;
+SELECT pg_temp.refused($$SELECT pg_temp.title('u')$$, 'PT403', 'missing-permission', 'RELEASE keeps who came');
+SELECT lives_ok($$SELECT esgf_stac.set_identity('{"sub": "x", "principals": ["group:x"]}')$$, 'said anew');
+DO $$ BEGIN
+    BEGIN
+        PERFORM esgf_stac.set_identity('{"sub": "y"}');
+        BEGIN
+            PERFORM esgf_stac.set_identity('{"sub": "z"}');
+        EXCEPTION WHEN OTHERS THEN NULL;
+        END;
+        RAISE 'enough';
+    EXCEPTION WHEN OTHERS THEN NULL;
+    END;
+END $$;
+SELECT is(pg_temp.title('w'), 'updated', 'an exception block leaves nobody behind');
+SELECT is((pg_temp.last()).identity ->> 'sub', 'x', 'but who was there');
+SELECT is((SELECT count(*) FROM esgf_stac.transact('[{"method": "CHECK", "collection_id": "CMIP6", "item_id": "i.v1"}]', true, '{"sub": "y"}')), 1::bigint, 'an identity given to transact');
+SELECT pg_temp.refused($$SELECT pg_temp.title('u')$$, 'PT403', 'missing-permission', 'is the transaction''s');
+SELECT pg_temp.refused($$SELECT * FROM esgf_stac.transact('[{"method": "CHECK", "collection_id": "CMIP6", "item_id": "nobody"}]', true, '{"sub": "x", "principals": ["group:x"]}')$$, 'PT404', 'item-does-not-exist', 'unless transact fails');
+SELECT pg_temp.refused($$SELECT pg_temp.title('u')$$, 'PT403', 'missing-permission', 'which leaves nobody');
+SELECT lives_ok($$SELECT esgf_stac.set_identity('{"sub": "x", "principals": ["group:x"]}')$$, 'said anew');
+
+-- It is the gateway's alone.
+SET LOCAL ROLE esgf_stac_test_writer;
+SELECT pg_temp.refused($$SELECT pg_temp.title('u')$$, 'PT403', 'missing-permission', 'the gateway''s identity is not of the role that comes after it');
+SELECT is((SELECT action FROM esgf_stac.patch_item('CMIP6', 'i.v1', '[{"op": "add", "path": "/links/-", "value": {"rel": "cite-as", "href": "https://x.org/c"}}]')), 'updated', 'which has its own rights');
+SELECT row_eq($$SELECT (pg_temp.last()).identity ->> 'sub', (pg_temp.last()).identity ->> 'iss' LIKE 'postgresql:%', (pg_temp.last()).request_id, (pg_temp.last()).batch$$, ROW ('esgf_stac_test_writer'::text, true, NULL::text, NULL::text), 'and name');
+SET LOCAL ROLE esgf_stac_test_gateway;
+SELECT is(pg_temp.title('x'), 'updated', 'the gateway acts on for whom it did');
+ROLLBACK TO said;
+
+-- Who calls: SET ROLE counts, SECURITY DEFINER functions on the way do not.
+CREATE SCHEMA esgf_stac_test;
+GRANT ALL ON SCHEMA esgf_stac_test TO PUBLIC;
+CREATE FUNCTION esgf_stac_test.title(title text) RETURNS text LANGUAGE sql SECURITY DEFINER AS $$ SELECT action FROM esgf_stac.patch_item('CMIP6', 'i.v1', jsonb_build_object('properties', jsonb_build_object('title', title))) $$;
+CREATE FUNCTION esgf_stac_test.by_hand(title text) RETURNS void LANGUAGE sql SECURITY DEFINER AS $$ UPDATE esgf_stac.item SET document = jsonb_set(document, '{properties,title}', to_jsonb(title)) $$;
+SET LOCAL ROLE esgf_stac_test_writer;
+SELECT pg_temp.refused($$SELECT esgf_stac_test.title('u')$$, 'PT403', 'missing-permission', 'a superuser''s function lends no rights');
+SELECT pg_temp.refused($$SELECT esgf_stac_test.by_hand('u')$$, 'PT403', 'missing-permission', 'by hand neither');
+SET LOCAL ROLE esgf_stac_test_gateway;
+SELECT pg_temp.refused($$SELECT esgf_stac_test.title('u')$$, 'PT401', 'identity-missing', 'nor an identity');
+RESET ROLE;
+ALTER FUNCTION esgf_stac_test.title(text) OWNER TO esgf_stac_test_writer;
+SET LOCAL ROLE esgf_stac_test_admin;
+SELECT is(esgf_stac_test.title('a'), 'updated', 'a writer''s function takes none');
+SELECT is((pg_temp.last()).identity ->> 'sub', 'esgf_stac_test_admin', 'its event says who called');
+SET LOCAL ROLE esgf_stac_test_noinherit;
+SELECT pg_temp.refused($$SELECT action FROM esgf_stac.patch_item('CMIP6', 'i.v1', '{"properties": {"title": "n"}}')$$, '42501', NULL, 'a member without INHERIT has nothing of its role');
+SET LOCAL ROLE esgf_stac_test_both;
+SELECT pg_temp.refused($$SELECT pg_temp.title('u')$$, 'PT401', 'identity-missing', 'who is a gateway and an administrator needs an identity');
+SAVEPOINT before_both;
+SELECT lives_ok($$SELECT esgf_stac.set_identity('{"sub": "x"}')$$, 'and with one');
+SELECT is(pg_temp.title('b'), 'updated', 'is an administrator');
+ROLLBACK TO before_both;
+SET LOCAL ROLE esgf_stac_test_reader;
+SELECT pg_temp.refused($$SELECT pg_temp.title('u')$$, '42501', NULL, 'a reader writes nothing');
+SELECT pg_temp.refused($$UPDATE esgf_stac.item SET deleted = true$$, '42501', NULL, 'by hand neither');
+RESET ROLE;
+
+-- ANALYZE calls the functions of anybody's index, with nobody's rights.
+SET LOCAL ROLE esgf_stac_test_writer;
+CREATE FUNCTION esgf_stac_test.trap(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+    IF current_setting('esgf_stac_test.armed', true) = 'yes' THEN PERFORM esgf_stac.delete_item('CMIP6', 'i.v1'); END IF;
+    RETURN x;
+END $$;
+CREATE TABLE esgf_stac_test.bait AS SELECT 1 AS x;
+CREATE INDEX ON esgf_stac_test.bait (esgf_stac_test.trap(x));
+RESET ROLE;
+SELECT set_config('esgf_stac_test.armed', 'yes', true) \gset
+SELECT pg_temp.refused('ANALYZE esgf_stac_test.bait', '42501', NULL, 'an index function during a superuser''s ANALYZE');
+SELECT is((SELECT deleted FROM esgf_stac.item), false, 'changes nothing');
+
+-- A hostile search_path: whatever of ours, or of the server's, is looked up by an unqualified name raises an error here.
+CREATE FUNCTION esgf_stac_test.planted() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
+DO $$
+DECLARE
+    f text;
+    o record;
+BEGIN
+    FOREACH f IN ARRAY ARRAY['now() RETURNS timestamptz', 'clock_timestamp() RETURNS timestamptz', 'length(text) RETURNS int', 'ltrim(text, text) RETURNS text', 'sha256(bytea) RETURNS bytea', 'concat(text, name) RETURNS text',
+                             'concat(VARIADIC "any") RETURNS text', 'pg_has_role(oid, oid, text) RETURNS boolean', 'pg_current_xact_id() RETURNS xid8', 'concat_ws(text, VARIADIC text[]) RETURNS text', 'calling_role() RETURNS text',
+                             'require_catalogue() RETURNS void', 'jsonb_typeof(jsonb) RETURNS text', 'left(text, int) RETURNS text', 'to_jsonb(text) RETURNS jsonb', 'set_identity(jsonb) RETURNS void'] LOOP
+        EXECUTE format('CREATE FUNCTION esgf_stac_test.%s LANGUAGE plpgsql AS %L', replace(f, 'VARIADIC "any"', 'VARIADIC text[]'), 'BEGIN RAISE ''planted''; END');
+    END LOOP;
+    FOR o IN SELECT row_number() OVER () AS n, oprname, oprleft::regtype AS type, oprresult::regtype AS result FROM pg_operator
+              WHERE oprnamespace = 'pg_catalog'::regnamespace AND oprleft = oprright
+                AND oprleft = ANY ('{text,name,int8,int4,oid,bool,timestamptz,jsonb,bytea,xid8}'::regtype[]) LOOP
+        EXECUTE format('CREATE FUNCTION esgf_stac_test.planted_%s(%s, %s) RETURNS %s LANGUAGE plpgsql AS %L', o.n, o.type, o.type, o.result, 'BEGIN RAISE ''planted''; END');
+        EXECUTE format('CREATE OPERATOR esgf_stac_test.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = esgf_stac_test.planted_%s)', o.oprname, o.type, o.type, o.n);
+    END LOOP;
+END $$;
+GRANT CREATE ON DATABASE :"DBNAME" TO esgf_stac_test_admin;
+CREATE FUNCTION pg_temp.under_a_hostile_path(as_role text, VARIADIC queries text[]) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    step text;
+BEGIN
+    EXECUTE format('SET LOCAL ROLE %I', as_role);
+    SET LOCAL search_path = esgf_stac_test, public, pg_catalog;
+    FOREACH step IN ARRAY queries LOOP
+        EXECUTE step;
+    END LOOP;
+    SET LOCAL search_path = public;
+    RESET ROLE;
+    RETURN 'fine';
+EXCEPTION WHEN OTHERS THEN
+    RETURN step OPERATOR(pg_catalog.||) ': ' OPERATOR(pg_catalog.||) SQLERRM;
+END $$;
+SELECT is(pg_temp.under_a_hostile_path('esgf_stac_test_admin', 'SELECT 1 = 1'), 'SELECT 1 = 1: planted', 'what is planted is found');
+SELECT is(pg_temp.under_a_hostile_path('esgf_stac_test_admin',
+    format('SELECT esgf_stac.create_item(%L, %L)', 'CMIP6', pg_temp.access_document('h.v1')), format('SELECT esgf_stac.create_item(%L, %L)', 'CMIP6', pg_temp.access_document('h.v2')),
+    $$SELECT esgf_stac.patch_item('CMIP6', 'h.v1', '{"properties": {"title": "t"}}')$$, $$SELECT esgf_stac.patch_item('CMIP6', 'h.v1', '[{"op": "remove", "path": "/properties/title"}]', 3)$$,
+    format('SELECT esgf_stac.replace_item(%L, %L, %L)', 'CMIP6', 'h.v2', pg_temp.access_document('h.v2', '{"bbox": [0, 0, 1, 1]}')),
+    $$SELECT esgf_stac.add_replica('CMIP6', 'h.v2', 'c.org', '{"pr.nc": {"href": "https://c.org/pr.nc"}, "tas.nc": {"href": "https://c.org/tas.nc"}}')$$, $$SELECT esgf_stac.remove_replica('CMIP6', 'h.v2', 'a.org')$$,
+    $$SELECT esgf_stac.retract_item('CMIP6', 'h.v2', 4, 'x')$$, $$SELECT esgf_stac.reinstate_item('CMIP6', 'h.v2')$$, $$SELECT esgf_stac.delete_item('CMIP6', 'h.v2')$$, $$SELECT esgf_stac.restore_item('CMIP6', 'h.v2')$$,
+    $$SELECT esgf_stac.transact('[{"method": "DELETE", "collection_id": "CMIP6", "item_id": "h.v2", "request_id": "k"}]')$$, $$SELECT esgf_stac.transact('[{"method": "DELETE", "collection_id": "CMIP6", "item_id": "h.v2", "request_id": "k"}]', false)$$,
+    $$SELECT esgf_stac.get_item('CMIP6', 'h.v1', 1)$$, $$SELECT esgf_stac.get_item('CMIP6', 'h.v1', 2::bigint, true)$$, $$SELECT esgf_stac.history('CMIP6', 'h.v1')$$,
+    $$SELECT esgf_stac.grant_access('group:h', 'UPDATE', 'project', '*')$$, $$SELECT esgf_stac.explain_access('{"method": "DELETE", "collection_id": "CMIP6", "item_id": "h.v1"}', '{"sub": "x", "principals": ["group:h"]}')$$,
+    $$SELECT esgf_stac.revoke_access(3)$$, format('SELECT esgf_stac.create_collection(%L)', pg_temp.collection_document('H')), $$SELECT esgf_stac.patch_collection('H', '{"title": "t"}')$$,
+    $$SELECT esgf_stac.configure_collection('H', '{"require_version": true}')$$, $$SELECT esgf_stac.delete_collection('H')$$, $$SELECT esgf_stac.create_stream('h', NULL, '$.a == 1')$$,
+    $$UPDATE esgf_stac.item SET reason = 'x', document = esgf_stac.jsonb_merge_patch(document, '{"properties": {"title": "u"}}') WHERE NOT deleted$$, $$SELECT esgf_stac.drop_stream('h')$$), 'fine', 'an administrator finds none of it');
+SELECT is(pg_temp.under_a_hostile_path('esgf_stac_test_gateway', $$SELECT esgf_stac.set_identity('{"sub": "x", "principals": ["group:x", "urn:mace:egi.eu:group:esgf.vo.egi.eu:node:*:role=REPLICATE#aai.egi.eu"]}')$$,
+    $$SELECT esgf_stac.patch_item('CMIP6', 'i.v1', '{"properties": {"title": "u"}}')$$, $$SELECT esgf_stac.add_replica('CMIP6', 'i.v1', 'c.org', '{"pr.nc": {"href": "https://c.org/pr.nc"}, "tas.nc": {"href": "https://c.org/tas.nc"}}')$$), 'fine', 'nor does a gateway');
+SELECT matches(pg_temp.under_a_hostile_path('esgf_stac_test_writer', $$SELECT esgf_stac.delete_item('CMIP6', 'i.v1')$$), ': this change is not permitted$', 'nor is a writer helped by it');
+
+-- What runs as its owner.
+SELECT is(
+    (SELECT string_agg(concat_ws(' ', p.proname, CASE WHEN o.rolsuper THEN 'superuser' ELSE o.rolname END, p.proconfig,
+                                 (SELECT string_agg(a.grantee::regrole::text, ' ' ORDER BY 1) FROM aclexplode(p.proacl) a WHERE a.grantee <> p.proowner)), E'\n' ORDER BY p.proname COLLATE "C")
+       FROM pg_proc p JOIN pg_roles o ON o.oid = p.proowner
+      WHERE p.pronamespace = 'esgf_stac'::regnamespace AND p.prosecdef),
+    (SELECT string_agg(concat_ws(' ', name, 'superuser', '{"search_path=pg_catalog, esgf_stac, pg_temp"}', grantee), E'\n' ORDER BY name COLLATE "C")
+       FROM (VALUES ('changes', 'esgf_stac_reader'), ('create_stream', 'esgf_stac_admin'), ('doctor', 'esgf_stac_admin'), ('drop_stream', 'esgf_stac_admin'),
+                    ('event_is_known', 'esgf_stac_relay'), ('grant_access', 'esgf_stac_admin'), ('past_version', 'esgf_stac_reader'), ('prune_outbox', 'esgf_stac_admin'),
+                    ('redrive', 'esgf_stac_admin'), ('redrive_round', 'esgf_stac_relay'), ('redrive_states', 'esgf_stac_relay'), ('revoke_access', 'esgf_stac_admin'),
+                    ('stream_items', 'esgf_stac_relay')) AS t(name, grantee)),
+    'every SECURITY DEFINER function: owner, search_path and grants');
+SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.pronamespace = 'esgf_stac'::regnamespace AND l.lanname IN ('sql', 'plpgsql') AND p.prosqlbody IS NULL
+                   AND (p.proconfig IS NULL OR array_to_string(p.proconfig, ' ') NOT LIKE '%search_path=pg_catalog%pg_temp%')$$, 'no function leaves a name to the caller''s search_path');
+SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'esgf_stac'::regnamespace AND has_function_privilege('public', p.oid, 'EXECUTE') AND p.provolatile = 'v'$$,
+                'PUBLIC may call nothing that writes');
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,126 @@
+\unset ECHO
+\getenv srcdir PG_ABS_SRCDIR
+\set access :srcdir '/access.psql'
+\i :access
+-- The worst that each role can do, line by line of doc/security.md: what it can, and what it cannot.
+SELECT plan(90);
+
+CREATE ROLE esgf_stac_test_nobody;
+CREATE ROLE esgf_stac_test_reader IN ROLE esgf_stac_reader;
+CREATE ROLE esgf_stac_test_gateway IN ROLE esgf_stac_gateway;
+CREATE ROLE esgf_stac_test_admin IN ROLE esgf_stac_admin;
+CREATE ROLE esgf_stac_test_relay IN ROLE esgf_stac_relay;
+DO $$ BEGIN
+    PERFORM esgf_stac.create_item('CMIP6', pg_temp.access_document(id)) FROM unnest(ARRAY['gone.v1', 'out.v1']) id;
+    PERFORM esgf_stac.delete_item('CMIP6', 'gone.v1');
+    PERFORM esgf_stac.retract_item('CMIP6', 'out.v1');
+    PERFORM esgf_stac.grant_access('group:x', 'UPDATE', 'project', 'CMIP6');
+END $$;
+
+-- Each role tries each of these; what is not in its list of what it can is refused with 42501.
+CREATE TEMPORARY TABLE action (name text, query text);
+INSERT INTO action VALUES
+    ('patch a document', 'SELECT esgf_stac.jsonb_merge_patch(''{}'', ''{}'')'),
+    ('read what is published', 'SELECT FROM esgf_stac.published_item'),
+    ('read events page by page', 'SELECT * FROM esgf_stac.changes()'),
+    ('read stored items', 'SELECT FROM esgf_stac.item'),
+    ('read events', 'SELECT FROM (SELECT seq, payload FROM esgf_stac.outbox) o'),
+    ('read who made them', 'SELECT FROM (SELECT identity FROM esgf_stac.outbox) o'),
+    ('read what was asked', 'SELECT FROM (SELECT request FROM esgf_stac.outbox) o'),
+    ('read the rules', 'SELECT FROM esgf_stac.access_rule'),
+    ('read idempotency keys', 'SELECT FROM esgf_stac.request'),
+    ('call verbs', 'SELECT esgf_stac.patch_item(''CMIP6'', ''i.v1'', ''{}'')'),
+    ('update by hand', 'UPDATE esgf_stac.item SET document = document'),
+    ('lock rows', 'SELECT FROM esgf_stac.item FOR UPDATE'),
+    ('speak for others', 'SELECT esgf_stac.set_identity(''{"sub": "x"}'')'),
+    ('write collections', 'SELECT esgf_stac.patch_collection(''CMIP6'', ''{}'')'),
+    ('write sites', 'UPDATE esgf_stac.site SET active = active'),
+    ('give rights', 'SELECT esgf_stac.grant_access(''x'', ''UPDATE'', ''project'', ''*'')'),
+    ('write rules by hand', 'INSERT INTO esgf_stac.access_rule (principal, role, scope, target, granted_by) VALUES (''x'', ''UPDATE'', ''project'', ''*'', ''y'')'),
+    ('delete items', 'DELETE FROM esgf_stac.item'),
+    ('truncate items', 'TRUNCATE esgf_stac.item'),
+    ('write events', 'UPDATE esgf_stac.outbox SET reason = ''x'''),
+    ('delete events', 'DELETE FROM esgf_stac.outbox'),
+    ('delete rules', 'DELETE FROM esgf_stac.access_rule'),
+    ('write datasets', 'UPDATE esgf_stac.dataset SET latest_id = NULL'),
+    ('hang a trigger on items', 'CREATE TRIGGER t BEFORE UPDATE ON esgf_stac.item FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()'),
+    ('put something into our schema', 'CREATE TABLE esgf_stac.t ()'),
+    ('say how far a relay has come', 'UPDATE esgf_stac.consumer SET lsn = lsn');
+CREATE FUNCTION pg_temp.can(as_role text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    a record;
+    can text[];
+BEGIN
+    FOR a IN SELECT * FROM action ORDER BY name COLLATE "C" LOOP
+        BEGIN
+            EXECUTE format('SET LOCAL ROLE %I', as_role);
+            EXECUTE a.query;
+            can := can || a.name;
+            RAISE EXCEPTION USING ERRCODE = 'PT000';
+        EXCEPTION WHEN insufficient_privilege THEN NULL;
+            WHEN OTHERS THEN
+            IF SQLSTATE <> 'PT000' THEN
+                can := can || concat(a.name, ' (', SQLSTATE, ')');
+            END IF;
+        END;
+    END LOOP;
+    RETURN array_to_string(can, ', ');
+END $$;
+SELECT is(pg_temp.can('esgf_stac_test_nobody'), 'patch a document', 'what anybody can');
+SELECT is(pg_temp.can('esgf_stac_test_reader'), 'patch a document, read events page by page, read what is published', 'what a reader can');
+SELECT is(pg_temp.can('esgf_stac_test_writer'), 'call verbs, lock rows, patch a document, read events page by page, read stored items, read what is published, update by hand', 'what a writer can');
+SELECT is(pg_temp.can('esgf_stac_test_gateway'), 'call verbs (PT401), lock rows, patch a document, read events page by page, read stored items, read what is published, speak for others, update by hand (PT401)', 'what a gateway can');
+SELECT is(pg_temp.can('esgf_stac_test_admin'), 'call verbs, give rights, lock rows, patch a document, read events, read events page by page, read idempotency keys, read stored items, read the rules, read what is published, read what was asked, read who made them, update by hand, write collections, write sites', 'what an administrator can');
+SELECT is(pg_temp.can('esgf_stac_test_relay'), 'patch a document, read events, read what is published, say how far a relay has come', 'what a relay can');
+
+-- A reader sees no deleted item and no assets of a retracted one, in no way.
+SET LOCAL ROLE esgf_stac_test_reader;
+SELECT is((SELECT count(*) FROM esgf_stac.published_item WHERE id = 'gone.v1'), 0::bigint, 'a reader sees no deleted item');
+SELECT is((SELECT document -> 'assets' FROM esgf_stac.published_item WHERE id = 'out.v1'), '{}', 'nor the assets of a retracted one');
+SELECT pg_temp.refused($$SELECT esgf_stac.get_item('CMIP6', 'out.v1', NULL, true)$$, '42501', NULL, 'stored neither');
+CREATE FUNCTION pg_temp.leak(id text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$ BEGIN RAISE 'leaked %', id; END $$;
+SELECT lives_ok($$SELECT FROM esgf_stac.published_item WHERE id = 'gone.v1' AND pg_temp.leak(id)$$, 'a cheap function of his sees none either');
+RESET ROLE;
+
+-- A writer without rules changes nothing, by any verb; what he reads is all there is.
+SELECT is(pg_temp.attempt(c, 'none', 'UPDATE') LIKE 'PT403 missing-permission%', true, 'a writer without rules: ' || name) FROM access_case c WHERE target IS NOT NULL ORDER BY name;
+SELECT is(pg_temp.attempt(c, 'none', 'verb') LIKE 'PT403 missing-permission%', true, 'a writer without rules, by the verb: ' || name) FROM access_case c WHERE verb IS NOT NULL ORDER BY name;
+SET LOCAL ROLE esgf_stac_test_writer;
+SELECT is((SELECT count(*) FROM esgf_stac.item), 3::bigint, 'a writer reads the deleted, too');
+
+-- A gateway holds whatever anybody holds, and says any entitlement; it is no administrator.
+SET LOCAL ROLE esgf_stac_test_gateway;
+SAVEPOINT gateway;
+SELECT lives_ok($$SELECT esgf_stac.set_identity('{"sub": "anybody", "principals": ["group:x", "urn:mace:egi.eu:group:esgf.vo.egi.eu:project:*:role=DELETE#aai.egi.eu"]}')$$, 'a gateway says what it wants');
+SELECT is((SELECT action FROM esgf_stac.patch_item('CMIP6', 'i.v1', '{"properties": {"title": "t"}}')), 'updated', 'and may what any rule gives');
+SELECT is((SELECT action FROM esgf_stac.delete_item('CMIP6', 'i.v1')), 'deleted', 'and any entitlement');
+ROLLBACK TO gateway;
+SELECT pg_temp.refused($$SELECT esgf_stac.set_identity('{"sub": "x", "principals": ["role:esgf_stac_admin"]}')$$, 'PT400', 'bad-request', 'but to be an administrator');
+RESET ROLE;
+
+-- An administrator may all that is permitted at all; he rewrites no history.
+SET LOCAL ROLE esgf_stac_test_admin;
+SELECT pg_temp.refused($$UPDATE esgf_stac.item SET version = 9$$, 'PT400', 'operation-not-permitted', 'an administrator gives no versions');
+SELECT pg_temp.refused($$SELECT esgf_stac.patch_item('CMIP6', 'i.v1', '{"properties": {"datetime": "never"}}')$$, 'PT400', 'stac-validation', 'stores no invalid item');
+SELECT pg_temp.refused($$INSERT INTO esgf_stac.item (collection_id, id, document) VALUES ('CMIP6', 'i.v2', jsonb_set(pg_temp.access_document('i.v2'), '{properties,cmip6:institution_id}', '"DKRZ"'))$$, 'PT409', 'institution-differs', 'dethrones nobody');
+SELECT is((SELECT action FROM esgf_stac.patch_item('CMIP6', 'i.v1', '{"properties": {"title": "a"}}')), 'updated', 'what he does');
+RESET ROLE;
+SELECT is((SELECT identity ->> 'sub' FROM pg_temp.last_event('i.v1')), 'esgf_stac_test_admin', 'is told of him');
+
+-- Rules are closed and never changed, by whoever owns the table.
+SELECT pg_temp.refused(query, 'PT400', 'operation-not-permitted', query)
+  FROM unnest(ARRAY['UPDATE esgf_stac.access_rule SET role = ''DELETE''', 'UPDATE esgf_stac.access_rule SET target = ''*''', 'UPDATE esgf_stac.access_rule SET principal = ''y''', 'UPDATE esgf_stac.access_rule SET institution = ''y''',
+    'UPDATE esgf_stac.access_rule SET granted_by = ''y''', 'UPDATE esgf_stac.access_rule SET valid_to = now()', 'UPDATE esgf_stac.access_rule SET valid_from = now() + interval ''1 day''', 'UPDATE esgf_stac.access_rule SET revoked_by = ''y''',
+    'DELETE FROM esgf_stac.access_rule', 'TRUNCATE esgf_stac.access_rule']) query;
+SELECT pg_temp.refused(format('SELECT esgf_stac.grant_access(%s)', arguments), 'PT400', 'bad-request', 'no rule: ' || arguments)
+  FROM unnest(ARRAY['NULL, ''UPDATE'', ''project'', ''*''', ''''', ''UPDATE'', ''project'', ''*''', '''x'', NULL, ''project'', ''*''', '''x'', ''update'', ''project'', ''*''', '''x'', ''ADMIN'', ''project'', ''*''', '''x'', ''UPDATE'', NULL, ''*''',
+    '''x'', ''UPDATE'', ''site'', ''*''', '''x'', ''UPDATE'', ''project'', NULL', '''x'', ''UPDATE'', ''project'', ''''', '''x'', ''UPDATE'', ''project'', ''*'', ''''', '''x'', ''UPDATE'', ''project'', ''*'', NULL, NULL', '''x'', ''UPDATE'', ''project'', ''*'', NULL, now(), now()']) arguments;
+SELECT pg_temp.refused(format('SELECT esgf_stac.revoke_access(%s)', id), 'PT400', 'bad-request', 'no rule is closed: ' || id) FROM unnest(ARRAY['NULL', '-1', '999']) id;
+SET LOCAL ROLE esgf_stac_test_admin;
+SELECT lives_ok($$SELECT esgf_stac.revoke_access(id) FROM esgf_stac.access_rule$$, 'a rule is closed');
+RESET ROLE;
+SELECT row_eq($$SELECT revoked_by, valid_to <= clock_timestamp(), granted_by = session_user FROM esgf_stac.access_rule$$, ROW ('esgf_stac_test_admin'::text, true, true), 'its row says by whom and when');
+SELECT pg_temp.refused($$SELECT esgf_stac.revoke_access(id) FROM esgf_stac.access_rule$$, 'PT400', 'bad-request', 'once');
+
+SELECT * FROM finish();
+ROLLBACK;
