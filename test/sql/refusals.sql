@@ -162,6 +162,28 @@ INSERT INTO refusal (query, state, slug) VALUES
     ('esgf_stac.get_item($$CMIP6$$, $$there.v1$$, 0)', 'PT404', 'version-pruned'),
     ('esgf_stac.get_item($$CMIP6$$, $$there.v1$$, 9223372036854775807)', 'PT404', 'version-pruned');
 
+-- Replicas.
+INSERT INTO refusal (query, state, slug)
+SELECT format('esgf_stac.%s', call), state, slug
+  FROM (VALUES
+    ('add_replica(NULL, $$there.v1$$, $$b.org$$, $${"tas.nc": {"href": "https://b.org/tas.nc"}}$$)', 'PT400', 'bad-request'),
+    ('add_replica($$CMIP6$$, $$there.v1$$, NULL, $${"tas.nc": {"href": "https://b.org/tas.nc"}}$$)', 'PT400', 'bad-request'),
+    ('add_replica($$CMIP6$$, $$there.v1$$, $$b.org$$, NULL)', 'PT400', 'bad-request'),
+    ('add_replica($$CMIP6$$, $$there.v1$$, $$b.org$$, $$[]$$)', 'PT400', 'bad-request'),
+    ('add_replica($$CMIP6$$, $$there.v1$$, $$b.org$$, $$"x"$$)', 'PT400', 'bad-request'),
+    ('add_replica($$CMIP6$$, $$there.v1$$, $$b.org$$, $${"tas.nc": {"href": ""}}$$)', 'PT400', 'stac-validation'),
+    ('add_replica($$CMIP6$$, $$there.v1$$, $$b.org$$, $${"nothing.nc": {"href": "https://b.org/x"}}$$)', 'PT409', 'patch-does-not-apply'),
+    ('add_replica($$CMIP6$$, $$there.v1$$, $$b.org$$, $${"tas.nc": {"href": "https://b.org/tas.nc"}}$$, 7)', 'PT412', 'version-conflict'),
+    ('add_replica($$CMIP6$$, $$out.v1$$, $$b.org$$, $${"tas.nc": {"href": "https://b.org/tas.nc"}}$$)', 'PT409', 'item-retracted'),
+    ('add_replica($$CMIP6$$, $$gone.v1$$, $$b.org$$, $${"tas.nc": {"href": "https://b.org/tas.nc"}}$$)', 'PT404', 'item-does-not-exist'),
+    ('add_replica($$CMIP7$$, $$there.v1$$, $$b.org$$, $${"tas.nc": {"href": "https://b.org/tas.nc"}}$$)', 'PT404', 'collection-does-not-exist'),
+    ('remove_replica($$CMIP6$$, $$there.v1$$, NULL)', 'PT400', 'bad-request'),
+    ('remove_replica($$CMIP6$$, $$there.v1$$, $$b.org$$)', 'PT404', 'replica-does-not-exist'),
+    ('remove_replica($$CMIP6$$, $$there.v1$$, $$a.org$$)', 'PT409', 'last-replica'),
+    ('remove_replica($$CMIP6$$, $$there.v1$$, $$a.org$$, 7)', 'PT412', 'version-conflict'),
+    ('remove_replica($$CMIP6$$, $$nobody.v1$$, $$a.org$$)', 'PT404', 'item-does-not-exist')
+  ) AS t(call, state, slug);
+
 -- Collections and streams.
 INSERT INTO refusal (query, state, slug) VALUES
     ('esgf_stac.create_collection($$[]$$)', 'PT400', 'stac-validation'), ('esgf_stac.create_collection($$7$$)', 'PT400', 'stac-validation'),
@@ -236,6 +258,11 @@ SELECT format('pg_temp.request(%s)', CASE WHEN request LIKE '{%' THEN quote_lite
     ('{"method": "RESTORE", "collection_id": "CMIP6", "item_id": "there.v1"}', 'PT409', 'item-already-exists'),
     ('jsonb_build_object($$method$$, $$POST$$, $$collection_id$$, $$CMIP6$$, $$item$$, pg_temp.document($$there.v1$$))', 'PT409', 'item-already-exists'),
     ('jsonb_build_object($$method$$, $$UPSERT$$, $$collection_id$$, $$CMIP6$$, $$if_match$$, 1, $$item$$, pg_temp.document($$new.v1$$))', 'PT412', 'version-conflict'),
+    ('{"method": "ADD_REPLICA", "collection_id": "CMIP6", "item_id": "there.v1", "node": "b.org"}', 'PT400', 'bad-request'),
+    ('{"method": "ADD_REPLICA", "collection_id": "CMIP6", "item_id": "there.v1", "alternates": {}}', 'PT400', 'bad-request'),
+    ('{"method": "REMOVE_REPLICA", "collection_id": "CMIP6", "item_id": "there.v1"}', 'PT400', 'bad-request'),
+    ('{"method": "REMOVE_REPLICA", "collection_id": "CMIP6", "item_id": "there.v1", "node": "b.org"}', 'PT404', 'replica-does-not-exist'),
+    ('{"method": "DELETE", "collection_id": "CMIP6", "item_id": "there.v1", "node": "a.org"}', 'PT400', 'bad-request'),
     ('jsonb_build_object($$method$$, $$DELETE$$, $$collection_id$$, $$CMIP6$$, $$item_id$$, repeat($$x$$, 1000000))', 'PT404', 'item-does-not-exist')
   ) AS t(request, state, slug);
 -- What an atomic call did before the refusal is undone: supersession, retraction, idempotency keys.
@@ -276,6 +303,24 @@ INSERT INTO refusal (query, state, slug) VALUES
     ('UPDATE esgf_stac.item SET document = jsonb_set(document, $${properties,title}$$, $$"t"$$) WHERE deleted', 'PT404', 'item-does-not-exist'),
     ('UPDATE esgf_stac.item SET document = jsonb_set(document, $${properties,title}$$, $$"t"$$) WHERE retracted', 'PT409', 'item-retracted');
 
+-- Rules of access, and the outbox.
+INSERT INTO refusal (query, state, slug)
+SELECT format('esgf_stac.%s', call), state, slug
+  FROM (VALUES
+    ('grant_access(NULL, $$CREATE$$, $$project$$, $$CMIP6$$)', 'PT400', 'bad-request'),
+    ('grant_access($$urn:x$$, $$BOSS$$, $$project$$, $$CMIP6$$)', 'PT400', 'bad-request'),
+    ('grant_access($$urn:x$$, $$CREATE$$, $$world$$, $$CMIP6$$)', 'PT400', 'bad-request'),
+    ('grant_access($$urn:x$$, $$CREATE$$, $$project$$, NULL)', 'PT400', 'bad-request'),
+    ('revoke_access(NULL)', 'PT400', 'bad-request'),
+    ('revoke_access(-1)', 'PT400', 'bad-request'),
+    ('changes($$nonsense$$)', 'PT400', 'bad-request'),
+    ('changes(NULL, 0)', 'PT400', 'bad-request'),
+    ('changes(NULL, NULL)', 'PT400', 'bad-request'),
+    ('prune_outbox(NULL)', 'PT400', 'bad-request'),
+    ('redrive(NULL)', 'PT400', 'bad-request'),
+    ('redrive($$nobody$$)', 'PT400', 'bad-request')
+  ) AS t(call, state, slug);
+
 -- Callers who may not.
 INSERT INTO refusal (query, state, slug)
 SELECT format('DO $d$ BEGIN SET LOCAL ROLE esgf_stac_test_%s; PERFORM %s; END $d$', caller, call), state, slug
@@ -297,7 +342,7 @@ CREATE FUNCTION pg_temp.books() RETURNS text LANGUAGE sql AS $$
         (SELECT format('datasets %s, %s', count(*), md5(string_agg(d::text, ' ' ORDER BY collection_id, base_id))) FROM esgf_stac.dataset d),
         (SELECT format('collections %s, versions %s, %s', count(*), sum(version), md5(string_agg(c::text, ' ' ORDER BY id))) FROM esgf_stac.collection c),
         (SELECT format('events %s, versions %s', count(*), sum(version)) FROM esgf_stac.outbox WHERE aggregateid <> 'witness'),
-        (SELECT format('requests %s', count(*)) FROM esgf_stac.request),
+        (SELECT format('requests %s, rules %s', count(*), (SELECT count(*) FROM esgf_stac.access_rule WHERE valid_to IS NULL)) FROM esgf_stac.request),
         (SELECT format('streams %s, publications %s', count(*), (SELECT count(*) FROM pg_publication)) FROM esgf_stac.stream))
 $$;
 
