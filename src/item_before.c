@@ -259,7 +259,7 @@ before_update_of_active(ItemChange *change)
 	if (row->document != old->document)
 	{
 		row->document = without_repeated_links(row->document, row_document(old));
-		row->document = without_empty_alternates(row->document);
+		row->document = without_empty_alternates(row->document, row_document(old));
 	}
 	decide_flags(change);
 	keep_retracted_assets(change);

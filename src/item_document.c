@@ -305,15 +305,19 @@ next_asset(JsonbIterator **iterator, JsonKey *key, JsonbContainer **asset)
 	return false;
 }
 
-/* A document without `alternate` members that hold nothing, which the schema forbids. */
+/*
+ * A document without `alternate` members that hold nothing, which the schema
+ * forbids; but a null that a client once published stays as it is.
+ */
 Jsonb *
-without_empty_alternates(Jsonb *document)
+without_empty_alternates(Jsonb *document, const Jsonb *old)
 {
 	DocumentEdit *edit = NULL;
 	JsonbIterator *iterator;
 	JsonKey		path[3] = {JSON_KEY("assets"), {NULL, 0}, JSON_KEY("alternate")};
 	JsonbContainer *asset;
 	JsonbValue	alternate;
+	JsonbValue	before;
 
 	if (!walk_assets(document, &iterator))
 		return document;
@@ -324,6 +328,8 @@ without_empty_alternates(Jsonb *document)
 		if (alternate.type != jbvNull &&
 			(alternate.type != jbvBinary || !JsonContainerIsObject(alternate.val.binary.data) ||
 			 JsonContainerSize(alternate.val.binary.data) > 0))
+			continue;
+		if (alternate.type == jbvNull && document_get(&old->root, &before, 3, path) && before.type == jbvNull)
 			continue;
 		if (edit == NULL)
 			edit = document_edit(document);

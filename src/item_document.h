@@ -26,7 +26,7 @@ extern Jsonb *stamp_document(Jsonb *document, TimestampTz created, TimestampTz u
 extern bool has_no_assets(const Jsonb *document);
 extern Jsonb *with_assets_of(Jsonb *document, const Jsonb *other);
 extern Jsonb *without_repeated_links(Jsonb *document, const Jsonb *old);
-extern Jsonb *without_empty_alternates(Jsonb *document);
+extern Jsonb *without_empty_alternates(Jsonb *document, const Jsonb *old);
 extern Jsonb *keep_alternates(Jsonb *document, const Jsonb *old);
 extern Jsonb *published_document(Jsonb *document);
 extern Datum document_nodes(Jsonb *document);

@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- Replicas: locations that come, change and go, through the verbs, both forms of patches and by hand.
-SELECT plan(157);
+SELECT plan(161);
 
 -- An asset at some nodes, the first of them primary; two data files at the same nodes; what add_replica takes for them.
 CREATE FUNCTION pg_temp.entry(key text, node text) RETURNS jsonb LANGUAGE sql AS $$
@@ -189,6 +189,7 @@ SELECT is(pg_temp.outcomes('{"x": {"href": "https://x.org/x", "roles": ["data"]}
 SELECT is(pg_temp.publish('nameless.v1', '{"x": {"href": "https://x.org/x", "roles": ["data"], "alternate:name": null, "alternate": null}}'), 'published', 'nulls of a client');
 SELECT row_eq($$SELECT nodes FROM esgf_stac.item WHERE id = 'nameless.v1'$$, ROW ('{}'::text[]), 'are no nodes');
 SELECT pg_temp.refused($$SELECT esgf_stac.remove_replica('CMIP6', 'nameless.v1', '*')$$, 'PT404', 'replica-does-not-exist', 'nor can it be removed as one');
+SELECT is(pg_temp.outcome('nameless.v1', $$SELECT esgf_stac.patch_item('CMIP6', 'nameless.v1', '{"properties": {"updated": "2026-01-01T00:00:00Z"}}')$$), 'unchanged', 'and stay as they are');
 SELECT is((SELECT action FROM esgf_stac.add_replica('CMIP6', 'nameless.v1', 'b.org', '{"x": {"href": "https://b.org/x"}}')), 'replica_added', 'a replica takes the place of a null alternate');
 SELECT is(pg_temp.assets('nameless.v1') #> '{x,alternate}', '{"b.org": {"href": "https://b.org/x", "alternate:name": "b.org"}}', 'and is there');
 SELECT is(pg_temp.publish('nameless.v2', '{"x": {"href": "https://x.org/x", "roles": ["data"], "alternate": null}}'), 'published', 'again');
@@ -307,8 +308,13 @@ SELECT pg_temp.refused($$SELECT esgf_stac.patch_item('CMIP6', 'copy.v1', '{"asse
 SELECT pg_temp.refused($$UPDATE esgf_stac.item SET document = jsonb_set(document, '{assets,tas.nc,alternate}', '{"b.org": {"href": "https://b.org/tas.nc", "alternate:name": "b.org", "file:size": 11}}') WHERE id = 'copy.v1'$$, 'PT409', 'content-changed', 'by hand');
 SELECT pg_temp.refused(pg_temp.copy('a.org', '{"href": "https://a.org/x"}'), 'PT409', 'replica-already-exists', 'what is there already is told before 403');
 SELECT pg_temp.refused($$SELECT esgf_stac.remove_replica('CMIP6', 'copy.v1', 'a.org')$$, 'PT403', 'missing-permission', 'that it is the last one is not');
+SELECT pg_temp.refused($$SELECT esgf_stac.patch_item('CMIP6', 'copy.v1', '{"assets": {"tas.nc": null}}')$$, 'PT403', 'missing-permission', 'by a patch, too');
+SELECT pg_temp.refused($$SELECT esgf_stac.patch_item('CMIP6', 'copy.v1', '[{"op": "add", "path": "/assets/tas.nc/alternate/a.org", "value": {"href": "https://a.org/tas.nc", "alternate:name": "a.org"}}]')$$, 'PT403', 'missing-permission', 'nor that there would be two at another''s node');
 SELECT is(pg_temp.outcome('copy.v1', pg_temp.copy('b.org', '{"file:checksum": "12200a", "file:size": 10.0}')), 'replica_added', 'the same content');
 SELECT is(pg_temp.outcome('copy.v1', pg_temp.copy('c.org', '{"file:checksum": null}')), 'replica_added', 'or no word of it');
+SELECT pg_temp.refused($$UPDATE esgf_stac.item SET document = jsonb_set(document, '{assets,tas.nc}', document #> '{assets,tas.nc}' || pg_temp.entry('tas.nc', 'b.org')
+    || jsonb_build_object('alternate', (document #> '{assets,tas.nc,alternate}') - 'b.org' || jsonb_build_object('a.org', pg_temp.entry('tas.nc', 'a.org')))) WHERE id = 'copy.v1'$$,
+    'PT403', 'missing-permission', 'who makes its own location the primary one alters the other''s');
 RESET ROLE;
 SELECT is(pg_temp.outcome('copy.v1', pg_temp.copy('d.org', '{"file:size": 11}')), 'replica_added', 'an administrator''s word is taken, at an unknown node, too');
 
