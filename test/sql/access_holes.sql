@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- Ways around "Who may", each as somebody would try it who holds something, but not this.
-SELECT plan(196);
+SELECT plan(202);
 
 CREATE FUNCTION pg_temp.holds(VARIADIC rules text[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -129,7 +129,7 @@ SELECT is((SELECT latest FROM esgf_stac.item WHERE id = 'i.v1'), true, 'it is th
 SELECT is(pg_temp.publish('k.v1', '"DKRZ"'), 'published', 'an own dataset passes');
 
 -- Hrefs that only look like a site's.
-INSERT INTO esgf_stac.site VALUES ('s.org', ARRAY['https://s.org/data/', 'https://t.org', 'https://u.org/x?y=', 'https://app.globus.org/file-manager?origin_id=1a2b-3c', 'gsiftp://s.org:2811/', 'https://', 'nothing', '', NULL]);
+INSERT INTO esgf_stac.site VALUES ('s.org', ARRAY['https://s.org/data/', 'https://t.org', 'https://u.org/x?y=', 'https://app.globus.org/file-manager?origin_id=1a2b-3c', 'gsiftp://s.org:2811/', 'https://me@s.org/', 'https://', 'nothing', '', NULL]);
 DO $$ BEGIN PERFORM pg_temp.holds('REPLICATE project *', 'REPLICATE node *'); END $$;
 CREATE FUNCTION pg_temp.verdict(href text) RETURNS text LANGUAGE sql AS $$
     SELECT coalesce(string_agg(reason, ' '), 'fine') FROM esgf_stac.explain_access(jsonb_build_object('method', 'ADD_REPLICA', 'collection_id', 'CMIP6', 'item_id', 'i.v1', 'node', 's.org',
@@ -152,7 +152,7 @@ SELECT is(pg_temp.verdict(href), verdict, format('href %s', to_json(href)))
     (51, 'https://u.org/x?y=1', 'fine'), (52, 'https://u.org/x?z=1', 'foreign-href'), (53, 'https://u.org/x?Y=1', 'foreign-href'),
     (54, 'https://app.globus.org/file-manager?origin_id=1a2b-3c', 'fine'), (55, 'https://app.globus.org/file-manager?origin_id=1a2b-3c&origin_path=%2Fcmip6%2F', 'fine'), (56, 'https://APP.globus.org/file-manager?origin_id=1a2b-3c#x', 'fine'),
     (57, 'https://app.globus.org/file-manager?origin_id=1a2b-3c4d', 'foreign-href'), (58, 'https://app.globus.org/file-manager?origin_id=1A2B-3C', 'foreign-href'), (59, 'https://app.globus.org/file-manager?origin_id=ffff&x=1a2b-3c', 'foreign-href'),
-    (60, 'https://app.globus.org/file-manager?x=1&origin_id=1a2b-3c', 'foreign-href'), (61, 'gsiftp://s.org:2811/x', 'fine'), (62, 'gsiftp://s.org:2812/x', 'foreign-href'), (63, 'https://anything.org/x', 'foreign-href'), (64, 'nothing/x', 'foreign-href')) AS t(n, href, verdict)
+    (60, 'https://app.globus.org/file-manager?x=1&origin_id=1a2b-3c', 'foreign-href'), (61, 'gsiftp://s.org:2811/x', 'fine'), (62, 'gsiftp://s.org:2812/x', 'foreign-href'), (63, 'https://anything.org/x', 'foreign-href'), (64, 'nothing/x', 'foreign-href'), (65, 'https://me@s.org/x', 'foreign-href')) AS t(n, href, verdict)
  ORDER BY n;
 RESET ROLE;
 
@@ -189,6 +189,11 @@ SELECT isnt(pg_temp.rule('group:x/y', now() - interval '1 hour', now() + interva
 SELECT is(pg_temp.as_principal('group:x/y'), 'updated', 'rule: gives what it says');
 SELECT lives_ok($$SELECT esgf_stac.revoke_access(max(id)) FROM esgf_stac.access_rule$$, 'rule: revoked');
 SELECT is(pg_temp.as_principal('group:x/y'), :'missing', 'rule: gives nothing');
+-- A rule ends while it is in use, too.
+SELECT isnt(pg_temp.rule('group:x/y', now() - interval '1 hour', clock_timestamp() + interval '0.3 s'), NULL, 'rule: for a moment');
+SELECT is(pg_temp.as_principal('group:x/y'), 'updated', 'rule: gives what it says');
+DO $$ BEGIN WHILE clock_timestamp() <= (SELECT max(valid_to) FROM esgf_stac.access_rule WHERE revoked_by IS NULL) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+SELECT is(pg_temp.as_principal('group:x/y'), :'missing', 'rule: until it ends');
 
 -- Entitlements of EGI are rules by themselves, if they are just that.
 SELECT is(pg_temp.as_principal(replace(urn, '~', 'urn:mace:egi.eu:group:esgf.vo.egi.eu:')), CASE WHEN good THEN 'updated' ELSE :'missing' END, 'entitlement ' || urn)
@@ -202,6 +207,13 @@ SELECT is(pg_temp.as_principal(replace(urn, '~', 'urn:mace:egi.eu:group:esgf.vo.
     (24, 'urn:mace:egi.eu:group:esgf.vo.egi.eu.evil:project:CMIP6:role=UPDATE#aai.egi.eu', false), (25, 'urn:mace:egi.eu:res:esgf.vo.egi.eu:project:CMIP6:role=UPDATE#aai.egi.eu', false),
     (26, '~project:CMIP6:institution:MPI-M:institution:DKRZ:role=UPDATE#aai.egi.eu', false), (27, '~project:CMIP6:role=CREATE:role=UPDATE#aai.egi.eu', false), (28, 'URN:mace:egi.eu:group:esgf.vo.egi.eu:project:CMIP6:role=UPDATE#aai.egi.eu', false)) AS t(n, urn, good)
  ORDER BY n;
+DO $$ BEGIN PERFORM esgf_stac.create_item('CMIP6', jsonb_set(pg_temp.access_document('empty.v1'), '{properties,cmip6:institution_id}', '""')); END $$;
+SELECT is(pg_temp.try($$SELECT esgf_stac.set_identity('{"sub": "x", "principals": ["urn:mace:egi.eu:group:esgf.vo.egi.eu:project:CMIP6:institution::role=DELETE#aai.egi.eu"]}'); SELECT esgf_stac.delete_item('CMIP6', 'empty.v1')$$, 'esgf_stac_test_gateway'),
+          ': DELETE on project CMIP6 for  is missing', 'entitlement for an institution without a name');
+
+-- What is no part of a change by the rules is one all the same.
+DO $$ BEGIN PERFORM esgf_stac.create_item('CMIP6', pg_temp.document('null.v1', '{"assets": {"x": {"href": "https://a.org/x", "alternate:name": "a.org", "alternate": null}}}')); PERFORM pg_temp.holds('CITATION project CMIP6'); END $$;
+SELECT is(pg_temp.try($$SELECT esgf_stac.patch_item('CMIP6', 'null.v1', '{"assets": {"x": {"alternate": null}}}')$$), ': UPDATE on project CMIP6 for MPI-M is missing', 'a null alternate taken away');
 
 -- What readers do not see of the deleted, no function tells.
 DO $$ BEGIN PERFORM esgf_stac.delete_item('CMIP6', 'i.v1'); END $$;
