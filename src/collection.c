@@ -52,7 +52,6 @@ static MemoryContext settings_context = NULL;
 
 PG_FUNCTION_INFO_V1(esgf_collection_before_row);
 PG_FUNCTION_INFO_V1(esgf_collection_after_row);
-PG_FUNCTION_INFO_V1(esgf_has_active_items);
 
 /* Refuse a collection that is not there. */
 static void
@@ -171,7 +170,7 @@ void
 lock_collection(const char *id, int len)
 {
 	static Statement statement = {
-		"SELECT FROM esgf_stac.collection WHERE id OPERATOR(pg_catalog.=) $1 AND NOT deleted FOR KEY SHARE",
+		"SELECT FROM esgf_stac.collection WHERE id OPERATOR(pg_catalog.=) $1 AND NOT deleted FOR SHARE",
 		1, {TEXTOID}
 	};
 	static LocalTransactionId locked_lxid;
@@ -275,6 +274,30 @@ same_collection(HeapTuple a, HeapTuple b, TupleDesc desc)
 						DatumGetJsonbP(column(b, COLLECTION_DOCUMENT, desc)));
 }
 
+/*
+ * Refuse to delete a collection that has an active item now, whatever the
+ * transaction's snapshot shows. Its row is locked, so that none appears.
+ */
+static void
+check_empty(const char *id)
+{
+	static Statement statement = {
+		"SELECT FROM esgf_stac.item WHERE collection_id OPERATOR(pg_catalog.=) $1 AND NOT deleted LIMIT 1",
+		1, {TEXTOID}
+	};
+	Datum		value = CStringGetTextDatum(id);
+	int			count;
+
+	SPI_connect();
+	count = read_latest_as_owner(&statement, &value, NULL);
+	SPI_finish();
+	if (count > 0)
+		ereport(ERROR,
+				(errproblem(PROBLEM_COLLECTION_NOT_EMPTY), errtable_of("collection"),
+				 errmsg("collection \"%s\" has items", id),
+				 errhint("Delete its items first.")));
+}
+
 /* BEFORE ROW: check the document, give the version and the times. */
 Datum
 esgf_collection_before_row(PG_FUNCTION_ARGS)
@@ -307,6 +330,8 @@ esgf_collection_before_row(PG_FUNCTION_ARGS)
 	if (old && same_collection(new, old, desc))
 		return PointerGetDatum(new);
 	check_document(id, DatumGetJsonbP(column(new, COLLECTION_DOCUMENT, desc)));
+	if (DatumGetBool(column(new, COLLECTION_DELETED, desc)))
+		check_empty(id);
 
 	values[0] = Int64GetDatum(old ? DatumGetInt64(column(old, COLLECTION_VERSION, desc)) + 1 : 1);
 	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
@@ -362,22 +387,4 @@ esgf_collection_after_row(PG_FUNCTION_ARGS)
 	SPI_finish();
 	record_receipt(event.version, event.type + strlen("collection."), &event_id);
 	return PointerGetDatum(NULL);
-}
-
-/* has_active_items(collection_id): as committed now, for delete_collection(). */
-Datum
-esgf_has_active_items(PG_FUNCTION_ARGS)
-{
-	static Statement statement = {
-		"SELECT FROM esgf_stac.item WHERE collection_id OPERATOR(pg_catalog.=) $1 AND NOT deleted LIMIT 1",
-		1, {TEXTOID}
-	};
-	Datum		id = PG_GETARG_DATUM(0);
-	int			count;
-
-	get_catalogue();
-	SPI_connect();
-	count = read_latest_as_owner(&statement, &id, NULL);
-	SPI_finish();
-	PG_RETURN_BOOL(count > 0);
 }

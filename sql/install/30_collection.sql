@@ -9,10 +9,6 @@ CREATE FUNCTION esgf_stac.require_catalogue() RETURNS void
 CREATE FUNCTION esgf_stac.apply_patch(document jsonb, patch jsonb) RETURNS jsonb
     AS 'MODULE_PATHNAME', 'esgf_apply_patch' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
--- Has a collection an active item now, whatever the transaction's snapshot shows?
-CREATE FUNCTION esgf_stac.has_active_items(collection_id text) RETURNS boolean
-    AS 'MODULE_PATHNAME', 'esgf_has_active_items' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
-
 -- The answer of a verb that made the newest event of a collection, or none.
 CREATE FUNCTION esgf_stac.collection_receipt(collection_id text, before bigint) RETURNS esgf_stac.receipt
     LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
@@ -123,11 +119,6 @@ AS $$
 DECLARE
     before CONSTANT bigint := esgf_stac.lock_collection(collection_id);
 BEGIN
-    IF esgf_stac.has_active_items(collection_id) THEN
-        RAISE EXCEPTION 'collection "%" has items', collection_id
-            USING ERRCODE = 'PT409', CONSTRAINT = 'collection-not-empty', SCHEMA = 'esgf_stac', TABLE = 'collection',
-                  HINT = 'Delete its items first.';
-    END IF;
     UPDATE esgf_stac.collection c SET deleted = true WHERE c.id = collection_id;
     RETURN esgf_stac.collection_receipt(collection_id, before);
 END
@@ -175,7 +166,6 @@ COMMENT ON FUNCTION esgf_stac.configure_collection(text, jsonb) IS 'change setti
 REVOKE ALL ON FUNCTION
     esgf_stac.require_catalogue(),
     esgf_stac.apply_patch(jsonb, jsonb),
-    esgf_stac.has_active_items(text),
     esgf_stac.collection_receipt(text, bigint),
     esgf_stac.lock_collection(text),
     esgf_stac.create_collection(jsonb),
@@ -189,7 +179,6 @@ GRANT EXECUTE ON FUNCTION
 TO esgf_stac_reader, esgf_stac_relay;
 GRANT EXECUTE ON FUNCTION
     esgf_stac.apply_patch(jsonb, jsonb),
-    esgf_stac.has_active_items(text),
     esgf_stac.collection_receipt(text, bigint),
     esgf_stac.lock_collection(text),
     esgf_stac.create_collection(jsonb),

@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- Collections: versions, events, settings.
-SELECT plan(47);
+SELECT plan(48);
 
 SELECT row_eq($$SELECT type, aggregatetype, aggregateid, version, payload FROM pg_temp.last_event('CMIP6')$$,
               ROW ('collection.published'::text, 'collection'::text, 'CMIP6'::text, 1::bigint, pg_temp.collection_document('CMIP6')), 'a collection is published');
@@ -50,6 +50,7 @@ SELECT pg_temp.refused($$UPDATE esgf_stac.collection SET id = 'CMIP7'$$, 'PT400'
 
 -- Deleting and creating again.
 SELECT pg_temp.refused($$SELECT esgf_stac.delete_collection('CMIP6')$$, 'PT409', 'collection-not-empty', 'a collection with items stays');
+SELECT pg_temp.refused($$UPDATE esgf_stac.collection SET deleted = true$$, 'PT409', 'collection-not-empty', 'by hand, too');
 SELECT lives_ok($$SELECT esgf_stac.delete_item('CMIP6', 'a.v1', 1), esgf_stac.delete_item('CMIP6', 'b.v1', 1)$$, 'without them');
 SELECT row_eq($$SELECT version, changed, action FROM esgf_stac.delete_collection('CMIP6')$$, ROW (5::bigint, true, 'deleted'::text), 'it goes');
 SELECT is((SELECT payload FROM pg_temp.last_event('CMIP6')), NULL, 'its event says no document');
