@@ -34,6 +34,13 @@
 
 #define MAX_CACHE_DROPPERS 8
 
+/* Whose rights were in force before become_owner(). */
+typedef struct SavedUser
+{
+	Oid			userid;
+	int			security_context;
+} SavedUser;
+
 bool		removal_permitted = false;
 
 static Catalogue catalogue;
@@ -218,7 +225,7 @@ get_writable_catalogue(void)
 }
 
 /* Act as the owner of the tables, as foreign keys do. */
-void
+static void
 become_owner(SavedUser *saved)
 {
 	GetUserIdAndSecContext(&saved->userid, &saved->security_context);
@@ -227,7 +234,7 @@ become_owner(SavedUser *saved)
 }
 
 /* Act as before again; an error does so by itself. */
-void
+static void
 become_caller(const SavedUser *saved)
 {
 	SetUserIdAndSecContext(saved->userid, saved->security_context);

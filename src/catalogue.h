@@ -32,13 +32,6 @@ typedef struct Statement
 	SPIPlanPtr	plan;
 } Statement;
 
-/* Whose rights were in force before become_owner(). */
-typedef struct SavedUser
-{
-	Oid			userid;
-	int			security_context;
-} SavedUser;
-
 typedef void (*CacheDropper) (void);
 
 /* Set while the extension itself removes rows that nobody else may. */
@@ -51,8 +44,5 @@ extern void on_catalogue_change(CacheDropper dropper);
 extern int	run_statement(Statement *statement, Datum *values, const char *nulls);
 extern int	run_statement_as_owner(Statement *statement, Datum *values, const char *nulls);
 extern int	read_latest_as_owner(Statement *statement, Datum *values, const char *nulls);
-
-extern void become_owner(SavedUser *saved);
-extern void become_caller(const SavedUser *saved);
 
 #endif							/* ESGF_STAC_CATALOGUE_H */
