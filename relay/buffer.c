@@ -30,6 +30,16 @@ allocate(size_t size)
 	return memory;
 }
 
+/* Memory of another size with the same contents, or the end of the program */
+void *
+reallocate(void *memory, size_t size)
+{
+	memory = realloc(memory, size);
+	if (memory == NULL)
+		out_of_memory();
+	return memory;
+}
+
 char *
 copy_string(const char *text)
 {
@@ -49,9 +59,7 @@ buffer_reserve(Buffer *buffer, size_t more)
 	if (needed <= buffer->space)
 		return;
 	buffer->space = needed > 2 * buffer->space ? needed : 2 * buffer->space;
-	buffer->data = realloc(buffer->data, buffer->space);
-	if (buffer->data == NULL)
-		out_of_memory();
+	buffer->data = reallocate(buffer->data, buffer->space);
 }
 
 void

@@ -16,6 +16,7 @@ typedef struct Buffer
 } Buffer;
 
 extern void *allocate(size_t size);
+extern void *reallocate(void *memory, size_t size);
 extern char *copy_string(const char *text);
 extern void buffer_append(Buffer *buffer, const char *data, size_t length);
 extern void buffer_text(Buffer *buffer, const char *text);

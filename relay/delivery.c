@@ -39,7 +39,7 @@ sink_open(Relay *relay)
 	if (relay->sink != NULL)
 		return STATUS_RUNNING;
 	buffer_printf(&source, "%" PRIu64 "/%s/%s", relay->system_identifier, PQdb(relay->sql), relay->options.stream);
-	relay->sink = relay->options.sink_kind->open(relay->options.sink_target, source.data, &problem);
+	relay->sink = relay->options.sink_kind->open(&relay->options.sink, source.data, &problem);
 	buffer_free(&source);
 	if (relay->sink == NULL)
 		return sink_down(relay, &problem);
@@ -86,10 +86,11 @@ static ExitStatus
 judge(Relay *relay, Event *event, bool *done)
 {
 	*done = true;
-	if (event->outcome == EVENT_RETRY)
+	if (event->outcome == EVENT_RETRY || event->outcome == EVENT_BUSY)
 	{
 		relay->metrics.retries++;
-		*done = ++event->attempts >= relay->options.max_attempts;
+		event->attempts += event->outcome == EVENT_RETRY;
+		*done = event->attempts >= relay->options.max_attempts;
 		if (!*done)
 			log_line(LOG_WARNING, "attempt %d failed: %s of %s %s: %s", event->attempts, event->type, event->collection_id,
 					 event->item_id != NULL ? event->item_id : "", event->problem);

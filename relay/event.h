@@ -18,6 +18,7 @@ typedef enum Outcome
 {
 	EVENT_DONE,					/* the sink has it */
 	EVENT_RETRY,				/* it failed, and may pass another time */
+	EVENT_BUSY,					/* so it did, and is not to blame */
 	EVENT_REFUSED,				/* this document will never pass */
 } Outcome;
 

@@ -59,7 +59,7 @@ run_session(Relay *relay)
 		status = catalogue_check(relay);
 	if (status == STATUS_RUNNING)
 		status = history_connect(relay);
-	if (status == STATUS_RUNNING && relay->options.sink != NULL)
+	if (status == STATUS_RUNNING && relay->options.sink_kind != NULL)
 		status = sink_open(relay);
 	if (status == STATUS_RUNNING)
 		status = consumer_load(relay);
@@ -67,7 +67,7 @@ run_session(Relay *relay)
 		status = history_check(relay);
 	if (status == STATUS_RUNNING)
 		status = slot_prepare(relay);
-	if (status == STATUS_RUNNING && relay->options.sink == NULL)
+	if (status == STATUS_RUNNING && relay->options.sink_kind == NULL)
 		status = STATUS_STOPPED;
 	if (status == STATUS_RUNNING)
 		status = replay(relay);

@@ -91,7 +91,7 @@ show_line(Relay *relay, int64_t now)
 	Metrics    *metrics = &relay->metrics;
 	double		seconds = (double) (now - metrics->shown_at) / 1000;
 
-	if (!isatty(STDERR_FILENO) || (strcmp(relay->options.sink, "ndjson:-") == 0 && isatty(STDOUT_FILENO)))
+	if (!isatty(STDERR_FILENO) || (strcmp(relay->options.sink.name, "ndjson:-") == 0 && isatty(STDOUT_FILENO)))
 		return;
 	if (metrics->shown_at != 0)
 		fprintf(stderr, "\r%s: %" PRId64 " events, %.0f/s, %.1f MB/s, lag %.1f MB\033[K\r", relay->options.stream, metrics->events,

@@ -26,6 +26,8 @@ typedef enum OptionKind
 	OPTION_FLAG,
 	OPTION_NUMBER,
 	OPTION_LSN,
+	OPTION_FORMAT,
+	OPTION_PAIR,				/* NAME=VALUE, as often as wanted */
 } OptionKind;
 
 typedef struct OptionRule
@@ -44,7 +46,11 @@ typedef struct OptionRule
 static const OptionRule rules[] = {
 	{"dbname", 'd', OPTION_TEXT, FIELD(dbname), 0, "CONNSTR", "database name or connection string, without a password"},
 	{"stream", 0, OPTION_TEXT, FIELD(stream), 0, "NAME", "the stream to read"},
-	{"sink", 0, OPTION_TEXT, FIELD(sink), 0, "SINK", "where its events go"},
+	{"sink", 0, OPTION_TEXT, FIELD(sink.name), 0, "SINK", "where its events go"},
+	{"format", 0, OPTION_FORMAT, FIELD(sink.format), 0, "FORMAT", "event (default) or document: what the sink gets of an event"},
+	{"document-id", 0, OPTION_TEXT, FIELD(sink.document_id), 0, "TEMPLATE", "the id of an item in an index (default: {item_id})"},
+	{"tombstones", 0, OPTION_FLAG, FIELD(sink.tombstones), 0, NULL, "follow a deletion by a null value, for compacted topics"},
+	{"sink-option", 0, OPTION_PAIR, FIELD(sink.options), 0, "NAME=VALUE", "a setting of the sink's own; may be repeated"},
 	{"create", 0, OPTION_FLAG, FIELD(create), 0, NULL, "make the replication slot; without --sink that is all"},
 	{"if-not-exists", 0, OPTION_FLAG, FIELD(if_not_exists), 0, NULL, "do not fail if the slot exists when making it"},
 	{"snapshot", 0, OPTION_FLAG, FIELD(snapshot), 0, NULL, "once: send every published item first, as item.seeded"},
@@ -113,6 +119,31 @@ parse_number(const char *value, int64_t least, int64_t *number)
 	return errno == 0 && end != value && *end == '\0' && *number >= least && *number <= INT32_MAX;
 }
 
+/* Add a line NAME=VALUE; in the environment several stand in one text */
+static bool
+add_sink_options(SinkSettings *sink, const char *text)
+{
+	while (*text != '\0')
+	{
+		size_t		length = strcspn(text, "\n");
+		char	   *line = copy_string(text);
+		char	   *equals;
+
+		line[length] = '\0';
+		equals = strchr(line, '=');
+		if (equals == NULL || equals == line)
+			return false;
+		*equals = '\0';
+		sink->options = reallocate(sink->options, (size_t) (sink->option_count + 1) * sizeof(SinkOption));
+		sink->options[sink->option_count++] = (SinkOption)
+		{
+			.name = line,.value = equals + 1
+		};
+		text += length + (text[length] == '\n');
+	}
+	return true;
+}
+
 /* Set one option to a value that is given as text, and that stays */
 static ExitStatus
 set_option(Options *options, const OptionRule *rule, const char *value)
@@ -135,6 +166,12 @@ set_option(Options *options, const OptionRule *rule, const char *value)
 			break;
 		case OPTION_LSN:
 			good = lsn_parse(value, (uint64_t *) field);
+			break;
+		case OPTION_FORMAT:
+			good = format_find(value, (Format *) field);
+			break;
+		case OPTION_PAIR:
+			good = add_sink_options(&options->sink, value);
 			break;
 	}
 	if (!good)
@@ -277,9 +314,31 @@ print_and_stop(int argc, char **argv)
 		if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0)
 		{
 			printf("%s %s\n", PROGRAM_NAME, ESGF_STAC_VERSION);
+			sink_list();
 			return true;
 		}
 	}
+	return false;
+}
+
+static bool
+ends_with(const char *text, const char *end)
+{
+	size_t		length = strlen(text);
+
+	return length >= strlen(end) && strcmp(text + length - strlen(end), end) == 0;
+}
+
+/* Is a setting of the sink's own secret, by its name? */
+static bool
+names_secret(const SinkSettings *sink)
+{
+	static const char *const ends[] = {"password", "secret", "-key", ".key.pem", "oauthbearer.config"};
+
+	for (int i = 0; i < sink->option_count; i++)
+		for (size_t j = 0; j < sizeof(ends) / sizeof(ends[0]); j++)
+			if (ends_with(sink->options[i].name, ends[j]))
+				return true;
 	return false;
 }
 
@@ -288,9 +347,9 @@ static ExitStatus
 check_passwords(const Options *given)
 {
 	const char *target;
-	const SinkKind *kind = given->sink != NULL ? sink_find(given->sink, &target) : NULL;
+	const SinkKind *kind = given->sink.name != NULL ? sink_find(given->sink.name, &target) : NULL;
 
-	if ((given->dbname != NULL && conninfo_names_password(given->dbname)) ||
+	if ((given->dbname != NULL && conninfo_names_password(given->dbname)) || names_secret(&given->sink) ||
 		(kind != NULL && kind->names_password != NULL && kind->names_password(target)))
 		return usage_error("a password on the command line is visible to everyone",
 						   "give it in the environment, a password file or the configuration file");
@@ -307,9 +366,39 @@ valid_stream(const char *name)
 		strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == length;
 }
 
+/* Is that a sink, does it take what is said of it, could it be opened? */
+static ExitStatus
+check_sink(Options *options)
+{
+	SinkSettings *sink = &options->sink;
+	const SinkKind *kind = sink_find(sink->name, &sink->target);
+	Buffer		problem = {0};
+
+	if (kind == NULL)
+		return usage_error("no such sink, --version lists those built in", sink->name);
+	if (sink->format != FORMAT_EVENT && !kind->takes_format)
+		return usage_error("the sink takes no --format", kind->scheme);
+	if (sink->document_id != NULL && !kind->takes_document_id)
+		return usage_error("the sink takes no --document-id", kind->scheme);
+	if (sink->tombstones && !kind->takes_tombstones)
+		return usage_error("the sink takes no --tombstones", kind->scheme);
+	if (sink->option_count > 0 && !kind->takes_options)
+		return usage_error("the sink takes no --sink-option", kind->scheme);
+	if (kind->check != NULL && !kind->check(sink, &problem))
+	{
+		usage_error(problem.data, kind->syntax);
+		buffer_free(&problem);
+		return STATUS_USAGE;
+	}
+	options->sink_kind = kind;
+	return STATUS_RUNNING;
+}
+
 static ExitStatus
 check_options(Options *options)
 {
+	ExitStatus	status = STATUS_RUNNING;
+
 	if (options->stream == NULL)
 		return usage_error("no stream specified", "use --stream");
 	if (!valid_stream(options->stream))
@@ -318,16 +407,12 @@ check_options(Options *options)
 		return usage_error("--if-not-exists goes with --create", NULL);
 	if (options->snapshot && options->from_beginning)
 		return usage_error("--snapshot and --from-beginning exclude each other", NULL);
-	if (options->sink == NULL && !options->create)
+	if (options->sink.name == NULL && !options->create)
 		return usage_error("no sink specified", "use --sink");
-	if (options->sink != NULL)
-	{
-		options->sink_kind = sink_find(options->sink, &options->sink_target);
-		if (options->sink_kind == NULL)
-			return usage_error("no such sink", options->sink);
-		if (options->sink_kind->valid != NULL && !options->sink_kind->valid(options->sink_target))
-			return usage_error("not the target of such a sink", options->sink_kind->syntax);
-	}
+	if (options->sink.name != NULL)
+		status = check_sink(options);
+	if (status != STATUS_RUNNING)
+		return status;
 	if (options->dbname != NULL && !conninfo_valid(options->dbname))
 		return usage_error("invalid connection string for option --dbname", NULL);
 	snprintf(options->slot, sizeof(options->slot), "esgf_stac_%s", options->stream);

@@ -27,7 +27,7 @@ typedef struct Options
 {
 	const char *dbname;
 	const char *stream;
-	const char *sink;
+	SinkSettings sink;
 	const char *config;
 	bool		create;
 	bool		if_not_exists;
@@ -42,7 +42,6 @@ typedef struct Options
 	const char *metrics_file;
 
 	const SinkKind *sink_kind;	/* NULL: only --create */
-	const char *sink_target;
 	char		slot[64];		/* the name of slot and publication */
 } Options;
 

@@ -34,6 +34,18 @@ sink_find(const char *name, const char **target)
 	return NULL;
 }
 
+/* The value of an option; NULL if it was not given */
+const char *
+sink_option(const SinkSettings *settings, const char *name)
+{
+	const char *value = NULL;
+
+	for (int i = 0; i < settings->option_count; i++)
+		if (strcmp(settings->options[i].name, name) == 0)
+			value = settings->options[i].value;
+	return value;
+}
+
 /* Print what --sink may be */
 void
 sink_help(void)
@@ -41,4 +53,14 @@ sink_help(void)
 	printf("\nSinks:\n");
 	for (size_t i = 0; i < KIND_COUNT; i++)
 		printf("  %s\n", kinds[i]->syntax);
+}
+
+/* Print, on a line, which sinks this program has */
+void
+sink_list(void)
+{
+	printf("sinks:");
+	for (size_t i = 0; i < KIND_COUNT; i++)
+		printf(" %s", kinds[i]->scheme);
+	printf("\n");
 }

@@ -14,9 +14,28 @@
 
 #include <stdbool.h>
 
-#include "event.h"
+#include "format.h"
 
 typedef struct SinkKind SinkKind;
+
+/* One --sink-option. */
+typedef struct SinkOption
+{
+	const char *name;
+	const char *value;
+} SinkOption;
+
+/* What the operator says of the sink. */
+typedef struct SinkSettings
+{
+	const char *name;			/* --sink */
+	const char *target;			/* behind its scheme */
+	Format		format;
+	const char *document_id;	/* a template; NULL if none was given */
+	bool		tombstones;
+	SinkOption *options;		/* of one that is given twice the last counts */
+	int			option_count;
+} SinkSettings;
 
 /* A sink's own struct begins with this one. */
 typedef struct Sink
@@ -30,17 +49,24 @@ struct SinkKind
 	const char *scheme;			/* --sink is scheme:target */
 	const char *syntax;			/* for --help */
 
-	/* Could that be a target? NULL: whatever it is. */
-	bool		(*valid) (const char *target);
+	/* Which settings it heeds; the others are refused. */
+	bool		takes_format;
+	bool		takes_document_id;
+	bool		takes_tombstones;
+	bool		takes_options;
+
+	/* Could that be opened? A problem if not; NULL: whatever it is. */
+	bool		(*check) (const SinkSettings *settings, Buffer *problem);
 
 	/* Does that target name a password? NULL: it cannot. */
 	bool		(*names_password) (const char *target);
 
 	/*
-	 * Open it; NULL and a problem if that cannot be done now. The source
-	 * names catalogue and stream, for sinks that several may feed.
+	 * Open it; NULL and a problem if that cannot be done now. The settings
+	 * stay; the source names catalogue and stream, for sinks that several may
+	 * feed.
 	 */
-	Sink	   *(*open) (const char *target, const char *source, Buffer *problem);
+	Sink	   *(*open) (const SinkSettings *settings, const char *source, Buffer *problem);
 
 	/*
 	 * Write a batch, in order. Every event comes as EVENT_DONE;
@@ -69,6 +95,8 @@ extern const SinkKind sink_ndjson;
 extern const SinkKind sink_postgres;
 
 extern const SinkKind *sink_find(const char *name, const char **target);
+extern const char *sink_option(const SinkSettings *settings, const char *name);
 extern void sink_help(void);
+extern void sink_list(void);
 
 #endif							/* RELAY_SINK_H */

@@ -24,6 +24,7 @@ typedef struct NdjsonSink
 	const char *name;
 	int			file;
 	bool		regular;		/* a file that can be cut and synced */
+	Format		format;
 	Buffer		lines;
 } NdjsonSink;
 
@@ -96,17 +97,18 @@ ndjson_close(Sink *opened)
 }
 
 static Sink *
-ndjson_open(const char *target, const char *source, Buffer *problem)
+ndjson_open(const SinkSettings *settings, const char *source, Buffer *problem)
 {
 	NdjsonSink *sink = allocate(sizeof(NdjsonSink));
 
 	(void) source;
 	sink->sink.kind = &sink_ndjson;
-	sink->name = target;
+	sink->name = settings->target;
+	sink->format = settings->format;
 	sink->file = STDOUT_FILENO;
-	if (strcmp(target, "-") != 0 && !open_file(sink))
+	if (strcmp(sink->name, "-") != 0 && !open_file(sink))
 	{
-		buffer_printf(problem, "could not open file \"%s\": %s", target, strerror(errno));
+		buffer_printf(problem, "could not open file \"%s\": %s", sink->name, strerror(errno));
 		ndjson_close(&sink->sink);
 		return NULL;
 	}
@@ -144,7 +146,7 @@ ndjson_write(Sink *opened, Event *events, int count, Buffer *problem)
 
 	for (int i = 0; i < count; i++)
 	{
-		event_line(&sink->lines, &events[i]);
+		format_event(&sink->lines, &events[i], sink->format);
 		if (sink->lines.length >= WRITE_SIZE && !write_lines(sink, problem))
 			return false;
 	}
@@ -175,7 +177,7 @@ ndjson_newest(Sink *opened, Buffer *event)
 	off_t		start;
 	ssize_t		count;
 
-	if (!sink->regular || fstat(sink->file, &status) != 0 || status.st_size == 0)
+	if (sink->format != FORMAT_EVENT || !sink->regular || fstat(sink->file, &status) != 0 || status.st_size == 0)
 		return false;
 	start = end_of_last_line(sink->file, status.st_size - 1);
 	count = start < 0 ? -1 : pread(sink->file, head, sizeof(head) - 1, start);
@@ -195,6 +197,7 @@ ndjson_newest(Sink *opened, Buffer *event)
 const SinkKind sink_ndjson = {
 	.scheme = "ndjson",
 	.syntax = "ndjson:-, ndjson:PATH       one line of JSON per event, to stdout or appended to a file",
+	.takes_format = true,
 	.open = ndjson_open,
 	.write = ndjson_write,
 	.flush = ndjson_flush,

@@ -40,15 +40,20 @@ split_target(const char *target, char **conninfo, const char **table)
 }
 
 static bool
-postgres_valid(const char *target)
+postgres_check(const SinkSettings *settings, Buffer *problem)
 {
 	char	   *conninfo;
 	const char *table;
 	bool		valid;
 
-	if (!split_target(target, &conninfo, &table))
+	if (!split_target(settings->target, &conninfo, &table))
+	{
+		buffer_text(problem, "no #TABLE behind the connection string");
 		return false;
+	}
 	valid = conninfo_valid(conninfo);
+	if (!valid)
+		buffer_text(problem, "invalid connection string");
 	free(conninfo);
 	return valid;
 }
@@ -155,7 +160,7 @@ postgres_close(Sink *opened)
 }
 
 static Sink *
-postgres_open(const char *target, const char *source, Buffer *problem)
+postgres_open(const SinkSettings *settings, const char *source, Buffer *problem)
 {
 	PostgresSink *sink = allocate(sizeof(PostgresSink));
 	char	   *conninfo;
@@ -163,8 +168,8 @@ postgres_open(const char *target, const char *source, Buffer *problem)
 
 	sink->sink.kind = &sink_postgres;
 	sink->source = copy_string(source);
-	if (!split_target(target, &conninfo, &table))
-		abort();				/* postgres_valid() has seen it */
+	if (!split_target(settings->target, &conninfo, &table))
+		abort();				/* postgres_check() has seen it */
 	sink->connection = database_connect(conninfo, false, problem);
 	free(conninfo);
 	if (sink->connection == NULL || !prepare_tables(sink, table, problem))
@@ -344,7 +349,7 @@ postgres_newest(Sink *opened, Buffer *event)
 const SinkKind sink_postgres = {
 	.scheme = "postgres",
 	.syntax = "postgres:CONNINFO#TABLE     the newest version of every item, in a table",
-	.valid = postgres_valid,
+	.check = postgres_check,
 	.names_password = postgres_names_password,
 	.open = postgres_open,
 	.write = postgres_write,

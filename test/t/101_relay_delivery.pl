@@ -37,6 +37,17 @@ ok((decode_json($_), 1), 'a line is JSON') for split /\n/, $stdout;
 ($status, $stdout) = run_relay($node, '--stream', 'lines', '--sink', 'ndjson:-', '--endpos', $now);
 is("$status $stdout", '0 ', 'what was confirmed does not come again');
 
+# The bare documents.
+new_stream($node, 'documents');
+$node->safe_psql('postgres', q{
+	INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at, identity) VALUES
+	(gen_random_uuid(), 'CMIP6', 'bare', 'item.published', 1, '{"number": 1.50}', now(), '{}'),
+	(gen_random_uuid(), 'CMIP6', 'bare', 'item.deleted', 2, NULL, now(), '{}')});
+$now = wal_end($node);
+($status, $stdout) = run_relay($node, '--stream', 'documents', '--sink', 'ndjson:-', '--format', 'document', '--endpos', $now);
+is($stdout, qq({"number": 1.50}\nnull\n), '--format document');
+$node->safe_psql('postgres', q{SELECT esgf_stac.drop_stream('documents')});
+
 # The settings of the database do not change the line.
 $node->safe_psql('postgres', q{ALTER DATABASE postgres SET datestyle = 'German'; ALTER DATABASE postgres SET timezone = 'Asia/Tokyo'});
 add_events($node, 1, 1, 9);

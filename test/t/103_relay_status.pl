@@ -27,11 +27,11 @@ my @sink = ('--sink', "ndjson:$dir/out", '--no-loop');
 # Version and help.
 my $version = (slurp_file("$FindBin::RealBin/../../esgf_stac.control") =~ /^default_version = '(.*)'/m)[0];
 my ($status, $stdout) = run_relay($node, '--version');
-is("$status $stdout", "0 esgf_stac_relay $version\n", '--version is that of the control file');
+like("$status $stdout", qr/^0 esgf_stac_relay \Q$version\E\nsinks: ndjson postgres\b.*\n\z/, '--version is that of the control file, and lists the sinks');
 ($status, $stdout) = run_relay($node, '--help');
 is($status, 0, '--help');
 like($stdout, qr/--$_\b/, "--help tells of --$_")
-  for qw(dbname stream sink create if-not-exists no-loop endpos status-interval verbose version help);
+  for qw(dbname stream sink format document-id tombstones sink-option create if-not-exists no-loop endpos status-interval verbose version help);
 
 # 2: usage.
 relay_ends([@sink], 2, qr/no stream/, 'no stream');
@@ -48,6 +48,15 @@ relay_ends([ '--stream', 'a', @sink, '--dbname', 'host=x nonsense' ], 2, qr/conn
 relay_ends([ '--stream', 'a', @sink, '--dbname', $_ ], 2, qr/password on the command line/, 'a password')
   for 'dbname=postgres password=secret', 'postgresql://me:secret@localhost/postgres',
   "dbname=postgres sslpassword='secret'";
+relay_ends([ '--stream', 'a', @sink, '--format', 'poem' ], 2, qr/--format: poem/, 'unknown format');
+relay_ends([ '--stream', 'a', '--sink', 'postgres:dbname=x#t', '--format', 'document' ], 2, qr/takes no --format: postgres/, 'a format for a table');
+relay_ends([ '--stream', 'a', '--sink', 'postgres:dbname=x' ], 2, qr/no #TABLE/, 'a table without a name');
+relay_ends([ '--stream', 'a', @sink, '--document-id', '{item_id}' ], 2, qr/takes no --document-id: ndjson/, 'an id for lines');
+relay_ends([ '--stream', 'a', @sink, '--tombstones' ], 2, qr/takes no --tombstones: ndjson/, 'tombstones for lines');
+relay_ends([ '--stream', 'a', @sink, '--sink-option', 'a=b' ], 2, qr/takes no --sink-option: ndjson/, 'an option of no sink');
+relay_ends([ '--stream', 'a', @sink, '--sink-option', $_ ], 2, qr/--sink-option/, "no option: $_") for 'a', '=b';
+relay_ends([ '--stream', 'a', @sink, '--sink-option', "$_=hush" ], 2, qr/password on the command line/, "a secret: $_")
+  for qw(password sasl.password api-key hmac-key sasl.oauthbearer.client.secret ssl.key.pem);
 my (undef, undef, $stderr) = run_relay($node, '--stream', 'a', @sink, '--dbname', 'password=secret');
 unlike($stderr, qr/secret/, 'which no message repeats');
 

@@ -1,0 +1,21 @@
+/*
+ * format.h
+ *		The forms in which an event can be told: what --format chooses from.
+ */
+#ifndef RELAY_FORMAT_H
+#define RELAY_FORMAT_H
+
+#include <stdbool.h>
+
+#include "event.h"
+
+typedef enum Format
+{
+	FORMAT_EVENT,				/* the relay's own line */
+	FORMAT_DOCUMENT,			/* the item alone; null once it is gone */
+} Format;
+
+extern bool format_find(const char *name, Format *format);
+extern void format_event(Buffer *lines, const Event *event, Format format);
+
+#endif							/* RELAY_FORMAT_H */
