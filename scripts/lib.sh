@@ -32,13 +32,14 @@ is_root() { [ "$EUID" -eq 0 ]; }
 # ---------------------------------------------------------------- clean end
 
 # Send a signal to each process whose program lies in temp and ends in the
-# given name; true if there was one.
+# given name; true if there was one. Java is the system's: its folder counts.
 signal_processes() {
-	local exe found=1
-	for exe in /proc/[0-9]*/exe; do
-		if [[ $(readlink "$exe" 2>/dev/null) == "$temp"/*"${2:-}" ]]; then
-			exe=${exe#/proc/}
-			kill "-$1" "${exe%/exe}" 2>/dev/null && found=0
+	local process exe found=1
+	for process in /proc/[0-9]*; do
+		exe=$(readlink "$process/exe" 2>/dev/null)
+		[[ $exe != */bin/java ]] || exe=$(readlink "$process/cwd" 2>/dev/null)/java
+		if [[ $exe == "$temp"/*"${2:-}" ]]; then
+			kill "-$1" "${process#/proc/}" 2>/dev/null && found=0
 		fi
 	done
 	return $found
@@ -49,6 +50,7 @@ remove_temp() {
 	local i file shared_memory
 	# Interrupted, initdb would remove the file that names its shared memory.
 	signal_processes KILL /initdb
+	signal_processes KILL /java
 	[ -z "$job" ] || kill -TERM -- "-$job" 2>/dev/null
 	for i in {1..50}; do
 		signal_processes QUIT || break
@@ -149,6 +151,19 @@ test_packages() {
 	echo g++ nlohmann-json3-dev python3-pip # for what test/oracle compares with
 	echo pkgconf librdkafka-dev libcurl4-openssl-dev zlib1g-dev # for the relay's further sinks
 }
+# What scripts/server runs on; a JDK later than 21 is too new for OpenSearch.
+servers_packages() {
+	local jdk
+	jdk=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' 'openjdk-*-jdk-headless' 2>/dev/null |
+		sed -nE 's/^installed (openjdk-(17|21)-.*)/\1/p' | tail -n 1)
+	[ -n "$jdk" ] || jdk=$(offered_jdk)
+	if [ -z "$jdk" ]; then
+		update_package_lists
+		jdk=$(offered_jdk)
+	fi
+	echo maven kcat "$jdk"
+}
+offered_jdk() { apt-cache pkgnames openjdk- | grep -xE 'openjdk-(17|21)-jdk-headless' | sort | tail -n 1 || true; }
 
 # Debian makes and starts a cluster when its server is installed; not for us.
 forbid_clusters() {
@@ -216,15 +231,18 @@ build() {
 
 # ---------------------------------------------------------------- server
 
-# Find out who works in temp, and give it to him.
+# Find out who works in temp, and give it to him. What is downloaded is kept in
+# the caller's cache; not in root's, where the worker may not go.
 choose_worker() {
+	local cache=${XDG_CACHE_HOME:-$HOME/.cache}/esgf_stac
 	worker=$(id -un)
 	as_worker=(env HOME="$temp" TMPDIR="$temp/tmp")
 	if is_root; then
-		worker=postgres
+		worker=postgres cache=$temp/cache
 		as_worker=(become postgres "${as_worker[@]}")
 		chown postgres "$temp"
 	fi
+	export ESGF_STAC_CACHE=${ESGF_STAC_CACHE:-$cache}
 	cd "$temp"
 	"${as_worker[@]}" mkdir -m 700 tmp socket
 }
