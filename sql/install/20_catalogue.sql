@@ -249,7 +249,7 @@ BEGIN
         updated timestamptz NOT NULL,
         PRIMARY KEY (collection_id, id)
     );
-    CREATE INDEX item_dataset ON esgf_stac.item (collection_id, base_id);
+    CREATE INDEX item_dataset ON esgf_stac.item (base_id, collection_id);
     CREATE INDEX item_nodes ON esgf_stac.item USING gin (nodes);
     COMMENT ON TABLE esgf_stac.item IS 'the truth: one row per item; write collection_id, id and document, change document, deleted and reason: all else is derived';
     COMMENT ON COLUMN esgf_stac.item.version IS '1, 2, 3, ... without gaps or reuse: the compare-and-swap token';
