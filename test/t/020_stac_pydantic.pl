@@ -2,18 +2,18 @@
 # consumers stop at such an item. What it refuses beyond that must be in the
 # table of doc/validation.md. 2,000 items, damaged by test/oracle/damaged_items.py.
 #
-# stac-pydantic comes from PyPI, once, into a cache outside the checkout
-# (ESGF_STAC_CACHE, by default esgf_stac in the user's cache); where that is not
-# to be had, this test is skipped.
+# stac-pydantic comes from PyPI; where that is not to be had, this test is
+# skipped.
 use strict;
 use warnings FATAL => 'all';
 
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
-use File::Path qw(make_path remove_tree);
-use IPC::Run ();
+use FindBin;
+use lib $FindBin::RealBin;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use PythonTest;
 use Test::More;
 
 my @packages =
@@ -25,45 +25,6 @@ my $script = "$here/../oracle/damaged_items.py";
 my $captured = "$here/../../../shared/data/items";
 my $doc = "$here/../../doc/validation.md";
 
-# Run a program; its exit status as truth, its output, its last line of errors.
-sub run_program
-{
-	my ($stdin, @command) = @_;
-	my ($stdout, $stderr) = ('', '');
-	my $done =
-	  eval { IPC::Run::run(\@command, '<', \$stdin, '>', \$stdout, '2>', \$stderr) };
-	my ($last) = reverse split /\n/, $stderr || $@ || '';
-	return ($done, $stdout, $last // '');
-}
-
-# Where the packages are, or why they are not.
-sub install_packages
-{
-	my ($found, $python, $why) = run_program('', 'python3', '-c',
-		'import sys; print("py%d.%d" % sys.version_info[:2])');
-	return (undef, "no python3: $why") unless $found;
-	chomp $python;
-
-	my $cache = $ENV{ESGF_STAC_CACHE}
-	  // ($ENV{XDG_CACHE_HOME} // "$ENV{HOME}/.cache") . '/esgf_stac';
-	my $target = join '-', "$cache/$python", @packages;
-	return $target if -d $target;
-
-	# Installed beside it and renamed: what has its name is complete.
-	my $partial = "$target.$$";
-	eval { make_path($cache); 1 } or return (undef, "no cache: $@");
-	(my $done, undef, $why) = run_program(
-		'', qw(python3 -m pip install --quiet --disable-pip-version-check
-		  --no-input --timeout 15 --retries 1 --target), $partial, @packages);
-	if (!$done)
-	{
-		remove_tree($partial);
-		return (undef, "pip: $why");
-	}
-	rename $partial, $target or remove_tree($partial);
-	return $target;
-}
-
 # What the documentation explains: the first column of its table.
 sub explained
 {
@@ -72,7 +33,7 @@ sub explained
 	return $table =~ /^\| `([^`]+)` \|/mg;
 }
 
-my ($target, $missing) = install_packages();
+my ($target, $missing) = python_packages(@packages);
 plan skip_all => "stac-pydantic is not to be had: $missing" unless $target;
 note 'no captured items: generated ones only' unless -d $captured;
 

@@ -1,0 +1,55 @@
+# What tests that ask somebody else's Python share: packages from PyPI, in a
+# cache outside the checkout (ESGF_STAC_CACHE, by default esgf_stac in the user's
+# cache), and programs that are run with them.
+package PythonTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use File::Path qw(make_path remove_tree);
+use IPC::Run ();
+
+our @EXPORT = qw(python_packages run_program);
+
+# Run a program; its exit status as truth, its output, its last line of errors.
+sub run_program
+{
+	my ($stdin, @command) = @_;
+	my ($stdout, $stderr) = ('', '');
+	my $done =
+	  eval { IPC::Run::run(\@command, '<', \$stdin, '>', \$stdout, '2>', \$stderr) };
+	my ($last) = reverse split /\n/, $stderr || $@ || '';
+	return ($done, $stdout, $last // '');
+}
+
+# The folder in which pip put these packages, now or earlier; or none, and why.
+sub python_packages
+{
+	my @arguments = @_;
+	my ($found, $python, $why) = run_program('', 'python3', '-c',
+		'import sys; print("py%d.%d" % sys.version_info[:2])');
+	return (undef, "no python3: $why") unless $found;
+	chomp $python;
+
+	my $cache = $ENV{ESGF_STAC_CACHE}
+	  // ($ENV{XDG_CACHE_HOME} // "$ENV{HOME}/.cache") . '/esgf_stac';
+	my $target = join '-', "$cache/$python", grep { !/^-/ } @arguments;
+	return $target if -d $target;
+
+	# Installed beside it and renamed: what has its name is complete.
+	my $partial = "$target.$$";
+	eval { make_path($cache); 1 } or return (undef, "no cache: $@");
+	(my $done, undef, $why) = run_program(
+		'', qw(python3 -m pip install --quiet --disable-pip-version-check
+		  --no-input --timeout 15 --retries 1 --target), $partial, @arguments);
+	if (!$done)
+	{
+		remove_tree($partial);
+		return (undef, "pip: $why");
+	}
+	rename $partial, $target or remove_tree($partial);
+	return $target;
+}
+
+1;
