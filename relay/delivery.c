@@ -157,6 +157,8 @@ batch_deliver(Relay *relay)
 	Buffer		problem = {0};
 	ExitStatus	status = STATUS_RUNNING;
 
+	if (relay->options.sink.format == FORMAT_ESGF)
+		status = envelope_prepare(relay);
 	for (int attempts = 0; status == STATUS_RUNNING && relay->batch_count > 0; attempts++)
 	{
 		if (attempts > 0)

@@ -80,7 +80,7 @@ event_from_columns(Event *event, char *const *values, size_t payload_length, con
 }
 
 /* Append a JSON string, or null */
-static void
+void
 append_string(Buffer *line, const char *text)
 {
 	const char *start = text;
@@ -155,6 +155,8 @@ void
 event_release(Event *event)
 {
 	free(event->problem);
+	free(event->metadata);
+	free(event->introduction);
 	if (event->release != NULL)
 		event->release(event->memory);
 	memset(event, 0, sizeof(*event));

@@ -40,6 +40,10 @@ typedef struct Event
 	char	   *problem;		/* why it failed or was refused */
 	int			attempts;
 
+	/* For the federation's envelope alone, see envelope.c. */
+	char	   *metadata;
+	char	   *introduction;	/* of a POST that must come first; NULL: none */
+
 	void	   *memory;
 	void		(*release) (void *memory);
 } Event;
@@ -65,6 +69,7 @@ typedef enum Column
 extern const char *const column_names[COLUMN_COUNT];
 
 extern void event_from_columns(Event *event, char *const *values, size_t payload_length, const char *stream);
+extern void append_string(Buffer *line, const char *text);
 extern void event_head(Buffer *line, const Event *event);
 extern void event_line(Buffer *line, const Event *event);
 extern void event_refuse(Event *event, Outcome outcome, const char *problem);

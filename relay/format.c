@@ -9,6 +9,7 @@
 static const char *const names[] = {
 	[FORMAT_EVENT] = "event",
 	[FORMAT_DOCUMENT] = "document",
+	[FORMAT_ESGF] = "esgf",
 };
 
 bool
@@ -35,7 +36,7 @@ document_line(Buffer *line, const Event *event)
 	buffer_append(line, "\n", 1);
 }
 
-/* Append the lines that tell of an event; no text in JSON holds a newline */
+/* Append the lines that tell of an event, if any; no text in JSON holds a newline */
 void
 format_event(Buffer *lines, const Event *event, Format format)
 {
@@ -46,6 +47,9 @@ format_event(Buffer *lines, const Event *event, Format format)
 			break;
 		case FORMAT_DOCUMENT:
 			document_line(lines, event);
+			break;
+		case FORMAT_ESGF:
+			esgf_lines(lines, event);
 			break;
 	}
 }

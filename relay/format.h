@@ -13,9 +13,13 @@ typedef enum Format
 {
 	FORMAT_EVENT,				/* the relay's own line */
 	FORMAT_DOCUMENT,			/* the item alone; null once it is gone */
+	FORMAT_ESGF,				/* the federation's envelope */
 } Format;
 
 extern bool format_find(const char *name, Format *format);
 extern void format_event(Buffer *lines, const Event *event, Format format);
+
+/* format_esgf.c */
+extern void esgf_lines(Buffer *lines, const Event *event);
 
 #endif							/* RELAY_FORMAT_H */

@@ -47,7 +47,7 @@ static const OptionRule rules[] = {
 	{"dbname", 'd', OPTION_TEXT, FIELD(dbname), 0, "CONNSTR", "database name or connection string, without a password"},
 	{"stream", 0, OPTION_TEXT, FIELD(stream), 0, "NAME", "the stream to read"},
 	{"sink", 0, OPTION_TEXT, FIELD(sink.name), 0, "SINK", "where its events go"},
-	{"format", 0, OPTION_FORMAT, FIELD(sink.format), 0, "FORMAT", "event (default) or document: what the sink gets of an event"},
+	{"format", 0, OPTION_FORMAT, FIELD(sink.format), 0, "FORMAT", "event (default), document or esgf: what the sink gets of an event"},
 	{"document-id", 0, OPTION_TEXT, FIELD(sink.document_id), 0, "TEMPLATE", "the id of an item in an index (default: {item_id})"},
 	{"tombstones", 0, OPTION_FLAG, FIELD(sink.tombstones), 0, NULL, "follow a deletion by a null value, for compacted topics"},
 	{"sink-option", 0, OPTION_PAIR, FIELD(sink.options), 0, "NAME=VALUE", "a setting of the sink's own; may be repeated"},
@@ -378,6 +378,8 @@ check_sink(Options *options)
 		return usage_error("no such sink, --version lists those built in", sink->name);
 	if (sink->format != FORMAT_EVENT && !kind->takes_format)
 		return usage_error("the sink takes no --format", kind->scheme);
+	if (sink->format == FORMAT_ESGF && sink->tombstones)
+		return usage_error("--tombstones does not go with --format", "esgf");
 	if (sink->document_id != NULL && !kind->takes_document_id)
 		return usage_error("the sink takes no --document-id", kind->scheme);
 	if (sink->tombstones && !kind->takes_tombstones)

@@ -112,6 +112,9 @@ extern void batch_drop(Relay *relay);
 extern ExitStatus batch_deliver(Relay *relay);
 extern ExitStatus batch_settle(Relay *relay);
 
+/* envelope.c */
+extern ExitStatus envelope_prepare(Relay *relay);
+
 /* catalogue.c */
 extern ExitStatus database_lost(Buffer *problem);
 extern ExitStatus catalogue_connect(Relay *relay, PGconn **connection);

@@ -102,6 +102,61 @@ $$;
 REVOKE ALL ON FUNCTION esgf_stac.event_is_known(jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION esgf_stac.event_is_known(jsonb) TO esgf_stac_relay;
 
+-- What the federation's envelope says of events beside their documents: for each
+-- of them, in their order, who made the change, on which request, with what
+-- software. Where the outbox does not tell that there are stand-ins, the same at
+-- every call. The introduction is for a POST that must come first, where a
+-- consumer may not have the item: it is seeded, or comes into a filtered stream.
+-- No rows at all while one of the events is not yet visible to queries.
+CREATE FUNCTION esgf_stac.event_metadata(stream text, events jsonb) RETURNS TABLE (metadata jsonb, introduction jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    own_version CONSTANT text := esgf_stac.installed_version();
+    filtered boolean;
+BEGIN
+    SELECT s.filter IS NOT NULL INTO STRICT filtered FROM esgf_stac.stream s WHERE s.name = event_metadata.stream;
+    IF EXISTS (SELECT FROM jsonb_array_elements(events) e
+                WHERE NOT pg_visible_in_snapshot((e ->> 'xid')::xid8, pg_current_snapshot())) THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+        SELECT m.metadata,
+               CASE WHEN e.id IS NULL OR (filtered AND e.version > 1 AND NOT EXISTS (
+                            SELECT FROM esgf_stac.outbox before
+                             WHERE before.aggregatetype = e.collection_id AND before.aggregateid = e.item_id
+                               AND before.version = e.version - 1 AND before.streams @> ARRAY[event_metadata.stream]))
+                    THEN m.metadata || jsonb_build_object('event_id', right(names.digest, 32)) END
+          FROM ROWS FROM (jsonb_to_recordset(events) AS (id text, collection_id text, item_id text, version bigint, "time" text))
+               WITH ORDINALITY e (id, collection_id, item_id, version, "time", place)
+          LEFT JOIN esgf_stac.outbox o
+            ON o.aggregatetype = e.collection_id AND o.aggregateid = e.item_id AND o.version = e.version
+         CROSS JOIN LATERAL (
+               SELECT encode(sha256(convert_to(jsonb_build_array(e.collection_id, e.item_id, e.version)::text, 'UTF8')), 'hex') AS digest
+               ) names
+         CROSS JOIN LATERAL (SELECT coalesce(replace(e.id, '-', ''), left(names.digest, 32)) AS event_id) own
+         CROSS JOIN LATERAL (SELECT jsonb_build_object(
+               'auth', jsonb_build_object(
+                   'auth_policy_id', o.identity ->> 'auth_policy_id',
+                   'requester_data', jsonb_build_object(
+                       'client_id', coalesce(o.identity ->> 'client_id', 'esgf_stac'),
+                       'iss', coalesce(o.identity ->> 'iss', 'esgf_stac'),
+                       'sub', coalesce(o.identity ->> 'sub', 'esgf_stac'))),
+               'event_id', own.event_id,
+               'publisher', CASE WHEN o.identity #>> '{publisher,package}' IS NULL
+                   THEN jsonb_build_object('package', 'esgf_stac', 'version', own_version)
+                   ELSE jsonb_build_object('package', o.identity #>> '{publisher,package}',
+                                           'version', coalesce(o.identity #>> '{publisher,version}', '')) END,
+               'request_id', coalesce(o.request_id, own.event_id),
+               'schema_version', '1.0.0',
+               'time', e."time") AS metadata
+               ) m
+         ORDER BY e.place;
+END
+$$;
+REVOKE ALL ON FUNCTION esgf_stac.event_metadata(text, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac.event_metadata(text, jsonb) TO esgf_stac_relay;
+
 -- Asks the relay of a stream to send anew what its sink refused.
 CREATE FUNCTION esgf_stac.redrive(stream text, item_id text DEFAULT NULL) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp

@@ -198,7 +198,7 @@ SELECT is(
       WHERE p.pronamespace = 'esgf_stac'::regnamespace AND p.prosecdef),
     (SELECT string_agg(concat_ws(' ', name, 'superuser', '{"search_path=pg_catalog, esgf_stac, pg_temp"}', grantee), E'\n' ORDER BY name COLLATE "C")
        FROM (VALUES ('changes', 'esgf_stac_reader'), ('create_stream', 'esgf_stac_admin'), ('doctor', 'esgf_stac_admin'), ('drop_stream', 'esgf_stac_admin'),
-                    ('event_is_known', 'esgf_stac_relay'), ('grant_access', 'esgf_stac_admin'), ('past_version', 'esgf_stac_reader'), ('prune_outbox', 'esgf_stac_admin'),
+                    ('event_is_known', 'esgf_stac_relay'), ('event_metadata', 'esgf_stac_relay'), ('grant_access', 'esgf_stac_admin'), ('past_version', 'esgf_stac_reader'), ('prune_outbox', 'esgf_stac_admin'),
                     ('redrive', 'esgf_stac_admin'), ('redrive_round', 'esgf_stac_relay'), ('redrive_states', 'esgf_stac_relay'), ('revoke_access', 'esgf_stac_admin'),
                     ('stream_items', 'esgf_stac_relay')) AS t(name, grantee)),
     'every SECURITY DEFINER function: owner, search_path and grants');

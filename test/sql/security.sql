@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- The worst that each role can do, line by line of doc/security.md: what it can, and what it cannot.
-SELECT plan(90);
+SELECT plan(91);
 
 CREATE ROLE esgf_stac_test_nobody;
 CREATE ROLE esgf_stac_test_reader IN ROLE esgf_stac_reader;
@@ -15,6 +15,7 @@ DO $$ BEGIN
     PERFORM esgf_stac.delete_item('CMIP6', 'gone.v1');
     PERFORM esgf_stac.retract_item('CMIP6', 'out.v1');
     PERFORM esgf_stac.grant_access('group:x', 'UPDATE', 'project', 'CMIP6');
+    PERFORM esgf_stac.create_stream('s');
 END $$;
 
 -- Each role tries each of these; what is not in its list of what it can is refused with 42501.
@@ -25,6 +26,7 @@ INSERT INTO action VALUES
     ('read events page by page', 'SELECT * FROM esgf_stac.changes()'),
     ('read stored items', 'SELECT FROM esgf_stac.item'),
     ('read events', 'SELECT FROM (SELECT seq, payload FROM esgf_stac.outbox) o'),
+    ('ask who made an event', 'SELECT FROM esgf_stac.event_metadata(''s'', ''[]'')'),
     ('read who made them', 'SELECT FROM (SELECT identity FROM esgf_stac.outbox) o'),
     ('read what was asked', 'SELECT FROM (SELECT request FROM esgf_stac.outbox) o'),
     ('read the rules', 'SELECT FROM esgf_stac.access_rule'),
@@ -71,7 +73,7 @@ SELECT is(pg_temp.can('esgf_stac_test_reader'), 'patch a document, read events p
 SELECT is(pg_temp.can('esgf_stac_test_writer'), 'call verbs, lock rows, patch a document, read events page by page, read stored items, read what is published, update by hand', 'what a writer can');
 SELECT is(pg_temp.can('esgf_stac_test_gateway'), 'call verbs (PT401), lock rows, patch a document, read events page by page, read stored items, read what is published, speak for others, update by hand (PT401)', 'what a gateway can');
 SELECT is(pg_temp.can('esgf_stac_test_admin'), 'call verbs, give rights, lock rows, patch a document, read events, read events page by page, read idempotency keys, read stored items, read the rules, read what is published, read what was asked, read who made them, update by hand, write collections, write sites', 'what an administrator can');
-SELECT is(pg_temp.can('esgf_stac_test_relay'), 'patch a document, read events, read what is published, say how far a relay has come', 'what a relay can');
+SELECT is(pg_temp.can('esgf_stac_test_relay'), 'ask who made an event, patch a document, read events, read what is published, say how far a relay has come', 'what a relay can');
 
 -- A reader sees no deleted item and no assets of a retracted one, in no way.
 SET LOCAL ROLE esgf_stac_test_reader;
@@ -94,6 +96,10 @@ SAVEPOINT gateway;
 SELECT lives_ok($$SELECT esgf_stac.set_identity('{"sub": "anybody", "principals": ["group:x", "urn:mace:egi.eu:group:esgf.vo.egi.eu:project:*:role=DELETE#aai.egi.eu"]}')$$, 'a gateway says what it wants');
 SELECT is((SELECT action FROM esgf_stac.patch_item('CMIP6', 'i.v1', '{"properties": {"title": "t"}}')), 'updated', 'and may what any rule gives');
 SELECT is((SELECT action FROM esgf_stac.delete_item('CMIP6', 'i.v1')), 'deleted', 'and any entitlement');
+SET LOCAL ROLE esgf_stac_test_relay;
+SELECT is((SELECT metadata -> 'auth' FROM esgf_stac.event_metadata('s', '[{"collection_id": "CMIP6", "item_id": "i.v1", "version": 2, "xid": 3}]')),
+          '{"auth_policy_id": null, "requester_data": {"sub": "anybody", "iss": "esgf_stac", "client_id": "esgf_stac"}}', 'a relay asks who, and hears of no principals');
+SET LOCAL ROLE esgf_stac_test_gateway;
 ROLLBACK TO gateway;
 SELECT pg_temp.refused($$SELECT esgf_stac.set_identity('{"sub": "x", "principals": ["role:esgf_stac_admin"]}')$$, 'PT400', 'bad-request', 'but to be an administrator');
 RESET ROLE;
