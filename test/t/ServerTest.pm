@@ -1,13 +1,15 @@
 # What tests that need a real server share: Kafka and OpenSearch, each one node
 # on free ports of 127.0.0.1 with an empty folder, that can be stopped, killed,
-# and started again where they were. scripts/server says what they are.
+# and started again where they were; and Debezium's engine, which reads from
+# PostgreSQL. scripts/server says what they are.
 #
 #	my $reason = server_missing('kafka');
 #	plan skip_all => $reason if $reason;
 #	my $kafka = start_kafka('message.max.bytes' => 1_000_000);
 #	kcat($kafka, "hello\n", '-P', '-t', 'topic');
 #
-# A server is a hash: kind, folder, log, port, and address "127.0.0.1:PORT".
+# A server is a hash: kind, folder, log, port, and address "127.0.0.1:PORT"; an
+# engine has no port, but the file "output".
 package ServerTest;
 
 use strict;
@@ -23,7 +25,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(server_missing start_kafka start_opensearch start_server stop_server kill_server kcat opensearch);
+our @EXPORT = qw(server_missing start_kafka start_opensearch start_debezium start_server stop_server kill_server kcat opensearch);
 
 my $program = abs_path(dirname(__FILE__) . '/../../scripts/server');
 my $deadline = $PostgreSQL::Test::Utils::timeout_default;
@@ -31,7 +33,7 @@ my $deadline = $PostgreSQL::Test::Utils::timeout_default;
 # The servers that run, to be killed should the test die.
 my %running;
 
-my %is_up = (kafka => \&kafka_is_up, opensearch => \&opensearch_is_up);
+my %is_up = (kafka => \&kafka_is_up, opensearch => \&opensearch_is_up, debezium => sub { 1 });
 
 # Why one of the servers named cannot run here; nothing if all can.
 sub server_missing
@@ -64,7 +66,7 @@ sub new_server
 	my $server = {
 		kind => $kind,
 		folder => $folder,
-		log => "$PostgreSQL::Test::Utils::log_path/" . basename($0, '.pl') . "_$kind.log",
+		log => log_of($kind),
 		port => $ports[0],
 		address => "127.0.0.1:$ports[0]",
 		command => [ $program, $kind, $folder, @ports, map { "$_=$settings{$_}" } sort keys %settings ],
@@ -73,12 +75,35 @@ sub new_server
 	return $server;
 }
 
+# Debezium's engine with these properties; it may not be reading yet.
+sub start_debezium
+{
+	my ($properties) = @_;
+	my $folder = PostgreSQL::Test::Utils::tempdir('debezium');
+	append_to_file("$folder/properties", $properties);
+	my $engine = {
+		kind => 'debezium',
+		folder => $folder,
+		log => log_of('debezium'),
+		output => "$folder/output",
+		command => [ $program, 'debezium', $folder, "$folder/properties" ],
+	};
+	start_server($engine);
+	return $engine;
+}
+
+sub log_of
+{
+	my ($kind) = @_;
+	return "$PostgreSQL::Test::Utils::log_path/" . basename($0, '.pl') . "_$kind.log";
+}
+
 # Start it, or start it again, and wait until it answers. It dies with the test.
 sub start_server
 {
 	my ($server) = @_;
 	my $process = IPC::Run::start([ qw(setpriv --pdeathsig KILL --), @{ $server->{command} } ],
-		'<', \undef, '>>', $server->{log}, '2>&1');
+		'<', '/dev/null', '>>', $server->{output} // $server->{log}, '2>>', $server->{log});
 	$server->{process} = $running{$server} = $process;
 
 	my $end = time + $deadline;
