@@ -22,6 +22,6 @@ is($meta->{provides}{esgf_stac}{version}, $version, 'META.json, provides');
 is(first_match('CHANGELOG.md', qr/^## (\S+)/m), $version, 'CHANGELOG.md, topmost release');
 
 my ($output) = run_command([ 'esgf_stac_relay', '--version' ]);
-is($output, "esgf_stac_relay $version", 'esgf_stac_relay --version');
+is((split /\n/, $output)[0], "esgf_stac_relay $version", 'esgf_stac_relay --version');
 
 done_testing();
