@@ -12,8 +12,9 @@
 /* A batch is full with that many bytes too: memory stays bounded. */
 #define BATCH_BYTES (4 * 1024 * 1024)
 
-/* The pause before a second attempt. */
+/* The pause before a second attempt, and the longest that a sink may ask for. */
 #define FIRST_PAUSE_MS 50
+#define LONGEST_PAUSE_MS (5 * 60 * 1000)
 
 /* The sink failed: what it holds unflushed counts as not written */
 static ExitStatus
@@ -91,7 +92,7 @@ judge(Relay *relay, Event *event, bool *done)
 		relay->metrics.retries++;
 		event->attempts += event->outcome == EVENT_RETRY;
 		*done = event->attempts >= relay->options.max_attempts;
-		if (!*done)
+		if (!*done && event->outcome == EVENT_RETRY)
 			log_line(LOG_WARNING, "attempt %d failed: %s of %s %s: %s", event->attempts, event->type, event->collection_id,
 					 event->item_id != NULL ? event->item_id : "", event->problem);
 	}
@@ -115,6 +116,8 @@ judge_batch(Relay *relay)
 {
 	ExitStatus	status = STATUS_RUNNING;
 	int			kept = 0;
+	int			busy = 0;
+	const char *why_busy = NULL;
 
 	for (int i = 0; i < relay->batch_count; i++)
 	{
@@ -123,21 +126,29 @@ judge_batch(Relay *relay)
 
 		if (status == STATUS_RUNNING)
 			status = judge(relay, event, &done);
+		if (!done && event->outcome == EVENT_BUSY)
+		{
+			busy++;
+			why_busy = event->problem;
+		}
 		if (done)
 			event_release(event);
 		else
 			relay->batch[kept++] = *event;
 	}
+	if (busy > 0)
+		log_line(LOG_WARNING, "sink is busy, %d events wait: %s", busy, why_busy);
 	relay->batch_count = kept;
 	return status;
 }
 
-/* Wait before the next attempt, twice as long each time */
+/* Wait before the next attempt, twice as long each time, or as the sink asks */
 static ExitStatus
 pause_before_retry(Relay *relay, int attempts)
 {
 	int64_t		wait = FIRST_PAUSE_MS << (attempts < 7 ? attempts : 7);
-	int64_t		deadline = monotonic_ms() + wait / 2 + random() % (wait / 2);
+	int64_t		asked = relay->sink->pause < LONGEST_PAUSE_MS ? relay->sink->pause : LONGEST_PAUSE_MS;
+	int64_t		deadline = monotonic_ms() + asked + wait / 2 + random() % (wait / 2);
 	ExitStatus	status = STATUS_RUNNING;
 
 	while (status == STATUS_RUNNING && monotonic_ms() < deadline)
@@ -168,6 +179,7 @@ batch_deliver(Relay *relay)
 		for (int i = 0; i < relay->batch_count; i++)
 			relay->batch[i].outcome = EVENT_DONE;
 		relay->unflushed = true;
+		relay->sink->pause = 0;
 		if (!relay->sink->kind->write(relay->sink, relay->batch, relay->batch_count, &problem))
 			return sink_down(relay, &problem);
 		status = judge_batch(relay);

@@ -42,6 +42,8 @@ typedef struct Sink
 {
 	const SinkKind *kind;
 	bool		gone;			/* opening it again would not help */
+	int64_t		pause;			/* what is busy asks for so many milliseconds;
+								 * 0: it does not say */
 } Sink;
 
 struct SinkKind
