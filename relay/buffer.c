@@ -12,7 +12,7 @@
 /* A buffer that once held a large document gives the memory back. */
 #define SPACE_KEPT (1024 * 1024)
 
-static void
+void
 out_of_memory(void)
 {
 	fprintf(stderr, "esgf_stac_relay: out of memory\n");
@@ -92,6 +92,14 @@ buffer_printf(Buffer *buffer, const char *format,...)
 	vsnprintf(buffer->data + buffer->length, (size_t) length + 1, format, arguments);
 	va_end(arguments);
 	buffer->length += (size_t) length;
+}
+
+/* Take back what was appended beyond a length */
+void
+buffer_cut(Buffer *buffer, size_t length)
+{
+	buffer->length = length;
+	buffer->data[length] = '\0';
 }
 
 /* Empty it for the next use */

@@ -15,12 +15,14 @@ typedef struct Buffer
 	size_t		space;
 } Buffer;
 
+extern void out_of_memory(void) __attribute__((noreturn));
 extern void *allocate(size_t size);
 extern void *reallocate(void *memory, size_t size);
 extern char *copy_string(const char *text);
 extern void buffer_append(Buffer *buffer, const char *data, size_t length);
 extern void buffer_text(Buffer *buffer, const char *text);
 extern void buffer_printf(Buffer *buffer, const char *format,...) __attribute__((format(printf, 2, 3)));
+extern void buffer_cut(Buffer *buffer, size_t length);
 extern void buffer_clear(Buffer *buffer);
 extern void buffer_free(Buffer *buffer);
 

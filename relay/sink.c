@@ -10,6 +10,11 @@
 static const SinkKind *const kinds[] = {
 	&sink_ndjson,
 	&sink_postgres,
+#ifdef WITH_CURL
+	&sink_opensearch,
+	&sink_http,
+	&sink_https,
+#endif
 };
 
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
@@ -44,6 +49,25 @@ sink_option(const SinkSettings *settings, const char *name)
 		if (strcmp(settings->options[i].name, name) == 0)
 			value = settings->options[i].value;
 	return value;
+}
+
+/* Are all options that were given in that list, which NULL ends? */
+bool
+sink_options_known(const SinkSettings *settings, const char *const *names, Buffer *problem)
+{
+	for (int i = 0; i < settings->option_count; i++)
+	{
+		const char *const *name = names;
+
+		while (*name != NULL && strcmp(*name, settings->options[i].name) != 0)
+			name++;
+		if (*name == NULL)
+		{
+			buffer_printf(problem, "the sink has no option %s", settings->options[i].name);
+			return false;
+		}
+	}
+	return true;
 }
 
 /* Print what --sink may be */

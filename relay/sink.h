@@ -96,8 +96,15 @@ struct SinkKind
 extern const SinkKind sink_ndjson;
 extern const SinkKind sink_postgres;
 
+#ifdef WITH_CURL
+extern const SinkKind sink_opensearch;
+extern const SinkKind sink_http;
+extern const SinkKind sink_https;
+#endif
+
 extern const SinkKind *sink_find(const char *name, const char **target);
 extern const char *sink_option(const SinkSettings *settings, const char *name);
+extern bool sink_options_known(const SinkSettings *settings, const char *const *names, Buffer *problem);
 extern void sink_help(void);
 extern void sink_list(void);
 

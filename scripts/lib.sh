@@ -149,7 +149,7 @@ demo_packages() { echo "postgresql-$major" "postgresql-server-dev-$major" libpq-
 test_packages() {
 	echo "postgresql-$major-pgtap" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl clang shellcheck
 	echo g++ nlohmann-json3-dev python3-pip # for what test/oracle compares with
-	echo pkgconf librdkafka-dev libcurl4-openssl-dev zlib1g-dev # for the relay's further sinks
+	echo pkgconf librdkafka-dev libcurl4-openssl-dev zlib1g-dev libjansson-dev libssl-dev # for the relay's further sinks
 }
 # What scripts/server runs on; a JDK later than 21 is too new for OpenSearch.
 servers_packages() {
