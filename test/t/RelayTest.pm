@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(catalogue_node new_stream add_events new_items wal_end open_session in_session run_relay start_relay stop_relay kill_relay
+our @EXPORT = qw(catalogue_node new_stream add_events new_items random_statement wal_end open_session in_session run_relay start_relay stop_relay kill_relay
   wait_for read_lines read_events);
 
 # The relays that run, to be killed should the test die.
@@ -78,6 +78,40 @@ sub new_items
 			'properties', jsonb_build_object('datetime', '2020-01-01T00:00:00Z', 'n', i)))
 		  FROM generate_series($first, $last) i});
 	return;
+}
+
+# One statement of a writer, about one of so many items in each of three versions.
+sub random_statement
+{
+	my ($items) = @_;
+	my $id       = 'item-' . int(rand $items) . '.v' . (1 + int rand 3);
+	my $n        = int rand 10;
+	my $text     = int rand 1_000_000;
+	my $document = qq{jsonb_build_object('type', 'Feature', 'stac_version', '1.1.0', 'id', '$id', 'geometry', NULL, 'links', '[]'::jsonb,
+		'assets', '{"data.nc": {"href": "https://a.example/data.nc", "roles": ["data"], "alternate:name": "a.example"}}'::jsonb,
+		'properties', jsonb_build_object('datetime', '2020-01-01T00:00:00Z', 'n', $n, 'text', repeat('$text', 50)))};
+	my $patch = qq{SELECT esgf_stac.patch_item('CMIP6', '$id', '{"properties": {"n": $n, "text": "$text"}}')};
+	my @statements = (
+		"SELECT esgf_stac.create_item('CMIP6', $document)",
+		"SELECT esgf_stac.create_item('CMIP6', $document)",
+		"SELECT esgf_stac.replace_item('CMIP6', '$id', $document)",
+		$patch, $patch, $patch,
+		qq{SELECT esgf_stac.patch_item('CMIP6', '$id', '[{"op": "add", "path": "/properties/m", "value": $text.50}]')},
+		"SELECT esgf_stac.delete_item('CMIP6', '$id')",
+		"SELECT esgf_stac.restore_item('CMIP6', '$id')",
+		"SELECT esgf_stac.retract_item('CMIP6', '$id', reason => 'because $text')",
+		"SELECT esgf_stac.reinstate_item('CMIP6', '$id')",
+		qq{SELECT esgf_stac.add_replica('CMIP6', '$id', 'b.example', '{"data.nc": {"href": "https://b.example/data.nc"}}')},
+		qq{SELECT esgf_stac.remove_replica('CMIP6', '$id', 'b.example')},
+		qq{SELECT count(*) FROM esgf_stac.transact('[{"method": "PATCH", "collection_id": "CMIP6", "item_id": "$id", "patch": {"properties": {"n": $n}}},
+			{"method": "DELETE", "collection_id": "CMIP6", "item_id": "$id"}]', atomic => false)},
+		qq{UPDATE esgf_stac.item SET document = jsonb_set(document, '{properties,n}', '$n') WHERE id = '$id' AND NOT deleted},
+		qq{SELECT esgf_stac.patch_collection('CMIP6', '{"description": "$text"}')},
+		qq{BEGIN; $patch; SELECT esgf_stac.delete_item('CMIP6', '$id'); ROLLBACK},
+		qq{BEGIN; SAVEPOINT s; $patch; ROLLBACK TO s; SELECT esgf_stac.delete_item('CMIP6', '$id'); COMMIT},
+		qq{BEGIN; $patch; SELECT pg_sleep(random() / 20); COMMIT},
+		'CHECKPOINT');
+	return $statements[ rand @statements ];
 }
 
 # Where the WAL ends now: an --endpos by which all so far is delivered.
