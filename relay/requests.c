@@ -75,15 +75,34 @@ refuse_all(const Requests *requests, Outcome outcome, Event *const *events, int 
 	buffer_free(&problem);
 }
 
+/* What an answer makes of a request. */
+typedef enum Answer
+{
+	ANSWER_GOOD,
+	ANSWER_BUSY,
+	ANSWER_BLAMES_EVENTS,
+	ANSWER_DOWN,
+} Answer;
+
+static Answer
+judge_answer(const Requests *requests)
+{
+	if (http_status_good(requests->client.status))
+		return ANSWER_GOOD;
+	if (http_status_busy(requests->client.status))
+		return ANSWER_BUSY;
+	return requests->kind->blames_events(requests) ? ANSWER_BLAMES_EVENTS : ANSWER_DOWN;
+}
+
 /* Send events and set their outcomes; false and a problem if the sink is down */
 bool
 requests_send(Requests *requests, Event *const *events, int count, Buffer *problem)
 {
 	const RequestKind *kind = requests->kind;
-	const HttpClient *client = &requests->client;
-	int			most = count;
+	int			most = count;	/* in one request */
+	int			sent = 0;
 
-	for (int sent = 0; sent < count;)
+	while (sent < count)
 	{
 		int			tried = fill_body(requests, events + sent, most < count - sent ? most : count - sent);
 
@@ -95,32 +114,30 @@ requests_send(Requests *requests, Event *const *events, int count, Buffer *probl
 		}
 		if (!post_body(requests, events + sent, tried, problem))
 			return false;
-		if (http_status_good(client->status))
+		switch (judge_answer(requests))
 		{
-			if (kind->outcomes != NULL && !kind->outcomes(requests, events + sent, tried, problem))
+			case ANSWER_GOOD:
+				if (kind->outcomes != NULL && !kind->outcomes(requests, events + sent, tried, problem))
+					return false;
+				most = most > count / 2 ? count : most * 2;
+				sent += tried;
+				break;
+			case ANSWER_BUSY:
+				refuse_all(requests, EVENT_BUSY, events + sent, count - sent);
+				requests->sink.pause = requests->client.retry_after;
+				return true;
+			case ANSWER_BLAMES_EVENTS:
+				if (tried == 1)
+					refuse_all(requests, EVENT_REFUSED, events + sent++, 1);
+				else
+					most = tried / 2;
+				if (tried > 1 && requests->client.status == 413)
+					requests->body_limit = requests->body.length / 2;
+				break;
+			case ANSWER_DOWN:
+				http_answer(&requests->client, problem);
 				return false;
-			most = most > count / 2 ? count : most * 2;
-			sent += tried;
 		}
-		else if (http_status_busy(client->status))
-		{
-			refuse_all(requests, EVENT_BUSY, events + sent, count - sent);
-			requests->sink.pause = client->retry_after;
-			return true;
-		}
-		else if (!kind->blames_events(requests))
-		{
-			http_answer(client, problem);
-			return false;
-		}
-		else if (tried > 1)
-		{
-			most = tried / 2;
-			if (client->status == 413)
-				requests->body_limit = requests->body.length / 2;
-		}
-		else
-			refuse_all(requests, EVENT_REFUSED, events + sent++, 1);
 	}
 	return true;
 }

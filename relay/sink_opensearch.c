@@ -284,7 +284,7 @@ opensearch_open(const SinkSettings *settings, const char *source, Buffer *proble
 		abort();				/* opensearch_check() has seen it */
 	buffer_text(&url, BULK);
 	requests_open(&sink->requests, &bulk, url.data, settings);
-	sink->requests.client.gzip = gzip == NULL || strcmp(gzip, "on") == 0;
+	sink->requests.client.gzip = gzip != NULL && strcmp(gzip, "on") == 0;
 	buffer_free(&url);
 	return &sink->requests.sink;
 }
