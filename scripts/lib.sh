@@ -188,7 +188,8 @@ install_packages() {
 		done
 	done
 	[ ${#missing[@]} -gt 0 ] || return 0
-	local install=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${missing[@]}")
+	# A JDK is set up by Java, which would leave a folder in /tmp.
+	local install=(env DEBIAN_FRONTEND=noninteractive JAVA_TOOL_OPTIONS=-XX:-UsePerfData apt-get -qq -y --no-install-recommends install "${missing[@]}")
 	update_package_lists
 	say "installing ${missing[*]}"
 	as_root "${install[@]}" --download-only >&2 || die "the packages cannot be had: see above"

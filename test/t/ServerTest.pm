@@ -112,7 +112,7 @@ sub start_server
 		if (time > $end || !$process->pumpable)
 		{
 			diag(substr(slurp_file($server->{log}), -2000));
-			BAIL_OUT("$server->{kind} did not start: see $server->{log}");
+			die "$server->{kind} did not start: see $server->{log}";
 		}
 		usleep(100_000);
 	}
