@@ -105,6 +105,15 @@ perform_apart(Outcome **outcomes, int count, Performer perform)
 	}
 }
 
+/* Did what was done leave an event? An import leaves none. */
+static bool
+has_event(const Receipt *receipt)
+{
+	static const pg_uuid_t none = {{0}};
+
+	return receipt->changed && memcmp(&receipt->event_id, &none, UUID_LEN) != 0;
+}
+
 /* Answer with one row for each task. */
 Datum
 return_outcomes(FunctionCallInfo fcinfo, Outcome **outcomes, int count)
@@ -134,7 +143,8 @@ return_outcomes(FunctionCallInfo fcinfo, Outcome **outcomes, int count)
 		nulls[3] = outcome->item_id == NULL;
 		nulls[4] = refused || receipt->version == 0;
 		nulls[5] = refused;
-		nulls[6] = nulls[7] = refused || !receipt->changed;
+		nulls[6] = refused || !receipt->changed;
+		nulls[7] = refused || !has_event(receipt);
 		nulls[8] = !refused;
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
