@@ -112,15 +112,16 @@ refuse_unidentified(const Import *import)
 	report_problems(&problems, "item", "document is not a STAC item");
 }
 
-/* Is a document what is stored already, whatever it says about stamps and latest? */
+/* Is a document what is stored already, but for stamps, and for a latest that has ended here? */
 static bool
-is_stored(const Import *import, Jsonb *stored, bool retracted)
+is_stored(const Import *import, Jsonb *stored, bool latest, bool retracted)
 {
 	const text *collection = import->outcome.collection_id;
 	Jsonb	   *document = fill_in_document(import->document, VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection));
 
 	return same_but_for_stamps_and_flags(stored, document) &&
-		(document_flag(document, "retracted") == FLAG_TRUE) == retracted;
+		(document_flag(document, "retracted") == FLAG_TRUE) == retracted &&
+		!(latest && document_flag(document, "latest") == FLAG_FALSE);
 }
 
 /* Is the item there? Then it stays as it is, and must be the same. */
@@ -128,25 +129,25 @@ static bool
 find_item(Import *import)
 {
 	static Statement statement = {
-		"SELECT version, document, retracted, deleted FROM esgf_stac.item"
+		"SELECT version, document, latest, retracted, deleted FROM esgf_stac.item"
 		" WHERE collection_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) $2",
 		2, {TEXTOID, TEXTOID}
 	};
 	Outcome    *outcome = &import->outcome;
 	Datum		values[2] = {PointerGetDatum(outcome->collection_id), PointerGetDatum(outcome->item_id)};
-	Datum		columns[4];
+	Datum		columns[5];
 	bool		isnull;
 
 	if (run_statement(&statement, values, NULL) == 0)
 		return false;
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 5; i++)
 		columns[i] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &isnull);
-	if (DatumGetBool(columns[3]))
+	if (DatumGetBool(columns[4]))
 		ereport(ERROR,
 				(errproblem(PROBLEM_ITEM_ALREADY_EXISTS), errtable_of("item"),
 				 errmsg("item \"%s\" is deleted here", text_to_cstring(outcome->item_id)),
 				 errhint("Call esgf_stac.restore_item() or create_item() if it is to come back.")));
-	if (!is_stored(import, DatumGetJsonbP(columns[1]), DatumGetBool(columns[2])))
+	if (!is_stored(import, DatumGetJsonbP(columns[1]), DatumGetBool(columns[2]), DatumGetBool(columns[3])))
 		ereport(ERROR,
 				(errproblem(PROBLEM_ITEM_ALREADY_EXISTS), errtable_of("item"),
 				 errmsg("item \"%s\" exists already in collection \"%s\", and differs",

@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- import_items: items of another catalogue come in as they are there, without events.
-SELECT plan(74);
+SELECT plan(75);
 
 -- A document as another catalogue has it.
 CREATE FUNCTION pg_temp.old(id text, properties jsonb DEFAULT '{}', more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$
@@ -103,9 +103,10 @@ CREATE TEMPORARY TABLE before AS SELECT pg_temp.state() AS state;
 SELECT is(pg_temp.import(pg_temp.old('a.v2'), pg_temp.old('a.v1', '{"latest": false}'), pg_temp.old('l.v10'), pg_temp.old('f.v1', '{"title": null}', '{"links": null, "bbox": null, "stac_extensions": null}')),
           '200 a.v2 1, 200 a.v1 1, 200 l.v10 2, 200 f.v1 1', 'the same again is passed over');
 SELECT results_eq($$SELECT changed, action, event_id, problem FROM esgf_stac.import_items(ARRAY[pg_temp.old('a.v2')])$$, $$VALUES (false, NULL::text, NULL::uuid, NULL::jsonb)$$, 'as its row says');
-SELECT is(pg_temp.import(pg_temp.old('a.v2', '{"created": "1999-01-01T00:00:00Z", "updated": null, "latest": false}')), '200 a.v2 1', 'whatever it says of times and latest');
+SELECT is(pg_temp.import(pg_temp.old('a.v2', '{"created": "1999-01-01T00:00:00Z", "updated": null, "latest": null}'), pg_temp.old('m.v2')), '200 a.v2 1, 200 m.v2 1', 'whatever it says of times, and of a latest that has ended here');
 SELECT is(pg_temp.import(pg_temp.old('a.v2', '{"title": "new"}')), '409 a.v2 item-already-exists', 'another document is refused');
 SELECT is(pg_temp.problem(pg_temp.old('l.v10', '{"title": "new"}')), '409 item "l.v10" exists already in collection "CMIP6", and differs: It has version 2.', 'which is said');
+SELECT is(pg_temp.import(pg_temp.old('a.v2', '{"latest": false}')), '409 a.v2 item-already-exists', 'so is a latest that has ended there');
 SELECT is(pg_temp.import(pg_temp.old('a.v2', '{"retracted": true}'), pg_temp.old('r.v1', '{}', '{"assets": {}}')), '409 a.v2 item-already-exists, 409 r.v1 item-already-exists', 'so is another retracted');
 SELECT is(pg_temp.import(pg_temp.document('a.v1') - 'geometry'), '409 a.v1 item-already-exists', 'and what is no item');
 SELECT is(pg_temp.state(), (SELECT state FROM before), 'nothing has changed');
