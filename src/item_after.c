@@ -19,6 +19,7 @@
 #include "dataset.h"
 #include "document.h"
 #include "errors.h"
+#include "import.h"
 #include "item.h"
 #include "item_document.h"
 #include "outbox.h"
@@ -260,6 +261,8 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 		check_change(old, &new, &settings, &judged);
 		type = name_action(&new, &judged);
 	}
+	if (importing && old == NULL)
+		return PointerGetDatum(NULL);
 	SPI_connect();
 	write_item_event(old, &new, type);
 	SPI_finish();

@@ -18,6 +18,7 @@
 #include "dataset.h"
 #include "errors.h"
 #include "identity.h"
+#include "import.h"
 #include "item.h"
 #include "item_document.h"
 
@@ -31,6 +32,7 @@ typedef struct ItemChange
 	Datum		collection_id;
 	bool		latest;
 	bool		retracted;
+	bool		keeps_times;	/* it comes from another catalogue */
 } ItemChange;
 
 PG_FUNCTION_INFO_V1(esgf_item_before_row);
@@ -190,7 +192,7 @@ derive_columns(ItemChange *change, int64 version, TimestampTz created, Timestamp
 	Jsonb	   *document = set_document_flags(row_document(row), change->latest, change->retracted);
 
 	if (change->settings.stamp_times)
-		document = stamp_document(document, created, updated);
+		document = stamp_document(document, created, updated, change->keeps_times);
 	set_column(row, ITEM_DOCUMENT, JsonbPGetDatum(document));
 	set_column(row, ITEM_VERSION, Int64GetDatum(version));
 	set_column(row, ITEM_LATEST, BoolGetDatum(change->latest));
@@ -205,7 +207,8 @@ static void
 before_insert(ItemChange *change)
 {
 	ItemRow    *row = &change->new;
-	TimestampTz now;
+	TimestampTz created;
+	TimestampTz updated;
 
 	check_inserted_columns(row);
 	identify(change);
@@ -213,8 +216,14 @@ before_insert(ItemChange *change)
 	change->retracted = document_flag(row->document, "retracted") == FLAG_TRUE;
 	publish(change, document_flag(row->document, "latest"));
 
-	now = GetCurrentTimestamp();
-	derive_columns(change, 1, now, now);
+	created = updated = GetCurrentTimestamp();
+	change->keeps_times = importing;
+	if (importing)
+	{
+		updated = document_time(row->document, "updated", updated);
+		created = document_time(row->document, "created", updated);
+	}
+	derive_columns(change, 1, created, updated);
 	set_column(row, ITEM_DELETED, BoolGetDatum(false));
 	set_column(row, ITEM_BASE_ID, PointerGetDatum(cstring_to_text_with_len(change->id.id, change->id.base_len)));
 	if (change->id.version)

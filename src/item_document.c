@@ -9,6 +9,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
+#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -99,17 +100,6 @@ is_wrong_flag(const Jsonb *document, const char *name)
 	return document_get(&document->root, &value, 2, path) && value.type != jbvNull && value.type != jbvBool;
 }
 
-/* Note that a flag is neither true nor false. */
-static void
-check_flag(const Jsonb *document, const char *name, ProblemList *problems)
-{
-	Place		properties = MEMBER_PLACE(NULL, "properties");
-	Place		place = {&properties, name, strlen(name), 0};
-
-	if (is_wrong_flag(document, name))
-		add_problem(problems, &place, "must be true or false");
-}
-
 /* Refuse a document that is no STAC item, or says that it is another one. */
 void
 check_item_document(Jsonb *document, Datum collection_id, const ParsedId *id)
@@ -125,8 +115,6 @@ check_item_document(Jsonb *document, Datum collection_id, const ParsedId *id)
 		check_says(document, "properties", "base_id", id->id, id->base_len, &problems);
 		if (id->version)
 			check_says(document, "properties", "version", id->version, id->version_len, &problems);
-		check_flag(document, "latest", &problems);
-		check_flag(document, "retracted", &problems);
 	}
 	report_problems(&problems, "item", "document is not the STAC item that it must be");
 }
@@ -176,9 +164,23 @@ format_time(TimestampTz time)
 					tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec);
 }
 
-/* Write properties.created and properties.updated. */
+/* The time that a property of a valid document is; null is none. */
+TimestampTz
+document_time(const Jsonb *document, const char *name, TimestampTz otherwise)
+{
+	JsonKey		path[2] = {JSON_KEY("properties"), {name, strlen(name)}};
+	JsonbValue	value;
+
+	if (!document_get(&document->root, &value, 2, path) || value.type != jbvString)
+		return otherwise;
+	return DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
+												   CStringGetDatum(pnstrdup(value.val.string.val, value.val.string.len)),
+												   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+}
+
+/* Write properties.created and properties.updated, or only what is missing of them. */
 Jsonb *
-stamp_document(Jsonb *document, TimestampTz created, TimestampTz updated)
+stamp_document(Jsonb *document, TimestampTz created, TimestampTz updated, bool keep)
 {
 	DocumentEdit *edit = document_edit(document);
 	char	   *created_text = format_time(created);
@@ -186,8 +188,10 @@ stamp_document(Jsonb *document, TimestampTz created, TimestampTz updated)
 	JsonbValue	created_value = string_value(created_text, strlen(created_text));
 	JsonbValue	updated_value = string_value(updated_text, strlen(updated_text));
 
-	document_set(edit, &created_value, JSON_PATH(JSON_KEY("properties"), JSON_KEY("created")));
-	document_set(edit, &updated_value, JSON_PATH(JSON_KEY("properties"), JSON_KEY("updated")));
+	if (!keep || !document_has(edit, JSON_PATH(JSON_KEY("properties"), JSON_KEY("created"))))
+		document_set(edit, &created_value, JSON_PATH(JSON_KEY("properties"), JSON_KEY("created")));
+	if (!keep || !document_has(edit, JSON_PATH(JSON_KEY("properties"), JSON_KEY("updated"))))
+		document_set(edit, &updated_value, JSON_PATH(JSON_KEY("properties"), JSON_KEY("updated")));
 	return document_finish(edit);
 }
 

@@ -22,7 +22,8 @@ extern Jsonb *fill_in_document(Jsonb *document, const char *collection_id, int c
 extern void check_item_document(Jsonb *document, Datum collection_id, const ParsedId *id);
 extern Flag document_flag(const Jsonb *document, const char *name);
 extern Jsonb *set_document_flags(Jsonb *document, bool latest, bool retracted);
-extern Jsonb *stamp_document(Jsonb *document, TimestampTz created, TimestampTz updated);
+extern TimestampTz document_time(const Jsonb *document, const char *name, TimestampTz otherwise);
+extern Jsonb *stamp_document(Jsonb *document, TimestampTz created, TimestampTz updated, bool keep);
 extern bool has_no_assets(const Jsonb *document);
 extern Jsonb *with_assets_of(Jsonb *document, const Jsonb *other);
 extern Jsonb *without_repeated_links(Jsonb *document, const Jsonb *old);

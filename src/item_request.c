@@ -376,15 +376,6 @@ find_and_change(const ItemRequest *request, const CollectionSettings *settings)
 	change(request, settings, &current);
 }
 
-/* Compare strings by their bytes. */
-static int
-compare_bytes(const char *a, int alen, const char *b, int blen)
-{
-	int			result = memcmp(a, b, Min(alen, blen));
-
-	return result ? result : alen - blen;
-}
-
 /* Order requests by their collections. */
 static int
 compare_collections(const ItemRequest *a, const ItemRequest *b)

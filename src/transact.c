@@ -2,24 +2,18 @@
  * transact.c
  *		transact(): many requests in one call.
  *
- * Turn: a request of the array and what became of it. A refusal is an error
- * that is an answer to one request (an SQLSTATE with an HTTP status); any other
- * error ends the call. An idempotency key is a request_id: the same request
- * under the same key is answered as it was the first time.
+ * Turn: a request of the array and what became of it. An idempotency key is a
+ * request_id: the same request under the same key is answered as it was the
+ * first time.
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/memutils.h"
 #include "utils/numeric.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "catalogue.h"
@@ -30,7 +24,7 @@
 #include "identity.h"
 #include "item_request.h"
 #include "json_build.h"
-#include "problem_json.h"
+#include "outcome.h"
 #include "stac_format.h"
 #include "transact.h"
 
@@ -38,12 +32,9 @@
 
 typedef struct Turn
 {
-	int			ordinal;		/* from 1 */
+	Outcome		outcome;
 	JsonbValue	source;
 	ItemRequest request;
-	int			status;
-	Receipt		receipt;
-	Jsonb	   *problem;
 } Turn;
 
 PG_FUNCTION_INFO_V1(esgf_transact);
@@ -276,18 +267,24 @@ is_possible(const ItemRequest *request)
 		id_problem(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id)) == NULL;
 }
 
-/* Lock all that the requests concern; answers the datasets that were made for it. */
+/*
+ * Find out and lock all that the requests concern; answers the datasets that
+ * were made for it.
+ */
 static List *
-lock_all(Turn *turns, int count)
+lock_all(Outcome **outcomes, int count)
 {
 	List	   *requests = NIL;
 
 	for (int i = 0; i < count; i++)
 	{
+		Turn	   *turn = (Turn *) outcomes[i];
 		ItemRequest *request = palloc(sizeof(ItemRequest));
 
-		if (peek_at_request(&turns[i].source, request) && is_possible(request))
+		if (peek_at_request(&turn->source, request) && is_possible(request))
 			requests = lappend(requests, request);
+		turn->outcome.collection_id = request->collection_id;
+		turn->outcome.item_id = request->item_id;
 	}
 	return lock_items_of_requests(requests);
 }
@@ -297,7 +294,7 @@ static Jsonb *
 outcome_json(const Turn *turn)
 {
 	JsonbParseState *state = NULL;
-	const Receipt *receipt = &turn->receipt;
+	const Receipt *receipt = &turn->outcome.receipt;
 	char	   *event_id;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
@@ -308,7 +305,7 @@ outcome_json(const Turn *turn)
 		push_string_member(&state, "event_id", event_id, strlen(event_id));
 	}
 	push_string_member(&state, "item_id", VARDATA_ANY(turn->request.item_id), VARSIZE_ANY_EXHDR(turn->request.item_id));
-	push_number_member(&state, "status", turn->status);
+	push_number_member(&state, "status", turn->outcome.status);
 	push_number_member(&state, "version", receipt->version);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
@@ -341,12 +338,12 @@ recall_outcome(Turn *turn, const Jsonb *outcome)
 {
 	char	   *event_id = remembered_string(outcome, "event_id");
 
-	turn->status = (int) remembered_number(outcome, "status");
-	turn->receipt.version = remembered_number(outcome, "version");
-	turn->receipt.action = remembered_string(outcome, "action");
-	turn->receipt.changed = turn->receipt.action != NULL;
+	turn->outcome.status = (int) remembered_number(outcome, "status");
+	turn->outcome.receipt.version = remembered_number(outcome, "version");
+	turn->outcome.receipt.action = remembered_string(outcome, "action");
+	turn->outcome.receipt.changed = turn->outcome.receipt.action != NULL;
 	if (event_id)
-		turn->receipt.event_id = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(event_id)));
+		turn->outcome.receipt.event_id = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(event_id)));
 	turn->request.item_id = cstring_to_text(remembered_string(outcome, "item_id"));
 }
 
@@ -421,29 +418,20 @@ remember_outcome(const Turn *turn)
 
 /* Take one turn; a refusal is an error. */
 static void
-take_turn(Turn *turn)
+take_turn(Outcome *outcome)
 {
+	Turn	   *turn = (Turn *) outcome;
+
 	CHECK_FOR_INTERRUPTS();
 	read_request(&turn->source, &turn->request);
-	if (turn->request.request_id && !enter_key(turn))
-		return;
-	perform_item_request(&turn->request, &turn->receipt);
-	turn->status = turn->receipt.created ? 201 : 200;
-	if (turn->request.request_id)
-		remember_outcome(turn);
-}
-
-/* Append text to a URL's path; what is not plain is percent-encoded. */
-static void
-append_url_segment(StringInfo url, const text *segment)
-{
-	for (const char *c = VARDATA_ANY(segment); c < VARDATA_ANY(segment) + VARSIZE_ANY_EXHDR(segment); c++)
+	if (turn->request.request_id == NULL || enter_key(turn))
 	{
-		if (isalnum((unsigned char) *c) || strchr("-._~:", *c))
-			appendStringInfoChar(url, *c);
-		else
-			appendStringInfo(url, "%%%02X", (unsigned char) *c);
+		perform_item_request(&turn->request, &outcome->receipt);
+		outcome->status = outcome->receipt.created ? 201 : 200;
+		if (turn->request.request_id)
+			remember_outcome(turn);
 	}
+	outcome->item_id = turn->request.item_id;
 }
 
 /* Perform one request by itself; it leaves no idempotency key. */
@@ -457,132 +445,11 @@ perform_json_request(const JsonbValue *source)
 	perform_item_request(&request, &receipt);
 }
 
-/* What a problem is about, as a reference to a resource. */
-static char *
-turn_instance(const Turn *turn)
-{
-	StringInfoData instance;
-	ItemRequest request;
-
-	peek_at_request(&turn->source, &request);
-	if (request.collection_id == NULL || request.item_id == NULL)
-		return psprintf("/requests/%d", turn->ordinal);
-	initStringInfo(&instance);
-	appendStringInfoString(&instance, "/collections/");
-	append_url_segment(&instance, request.collection_id);
-	appendStringInfoString(&instance, "/items/");
-	append_url_segment(&instance, request.item_id);
-	return instance.data;
-}
-
-/*
- * Take turns from first to before end in one subtransaction. Answers the first
- * that is refused, its problem noted and all of them undone; end if none is.
- */
-static int
-take_turns(Turn *turns, int first, int end)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile int current = first;
-	ErrorData  *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		for (; current < end; current++)
-			take_turn(&turns[current]);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	if (error == NULL)
-		return current;
-
-	/* Thrown on only now: whoever catches it ends one subtransaction, his own. */
-	if (problem_status(error) == 0)
-		ReThrowError(error);
-	turns[current].status = problem_status(error);
-	turns[current].problem = problem_json(error, turn_instance(&turns[current]));
-	return current;
-}
-
-/*
- * Take all turns, each of which stands alone. Most calls meet no refusal, and
- * many subtransactions slow every backend: so as many turns as will go are
- * taken in one, and only those before a refusal are taken again.
- */
-static void
-take_turns_apart(Turn *turns, int count)
-{
-	int			first = 0;
-
-	while (first < count)
-	{
-		int			end = count;
-		int			refused;
-
-		while (first < end && (refused = take_turns(turns, first, end)) < end)
-			end = refused;
-		first = end + 1;
-	}
-}
-
-/* Answer with one row for each turn. */
-static void
-return_outcomes(FunctionCallInfo fcinfo, const Turn *turns, int count)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < count; i++)
-	{
-		const Turn *turn = &turns[i];
-		const Receipt *receipt = &turn->receipt;
-		bool		refused = turn->problem != NULL;
-		ItemRequest request;
-		Datum		values[9];
-		bool		nulls[9];
-
-		/* A refused request may not have been read to its end. */
-		if (refused)
-			peek_at_request(&turn->source, &request);
-		else
-			request = turn->request;
-		values[0] = Int32GetDatum(turn->ordinal);
-		values[1] = Int32GetDatum(turn->status);
-		values[2] = PointerGetDatum(request.collection_id);
-		values[3] = PointerGetDatum(request.item_id);
-		values[4] = Int64GetDatum(receipt->version);
-		values[5] = BoolGetDatum(receipt->changed);
-		values[6] = receipt->changed ? CStringGetTextDatum(receipt->action) : (Datum) 0;
-		values[7] = UUIDPGetDatum(&receipt->event_id);
-		values[8] = PointerGetDatum(turn->problem);
-		nulls[0] = nulls[1] = false;
-		nulls[2] = values[2] == (Datum) 0;
-		nulls[3] = values[3] == (Datum) 0;
-		nulls[4] = refused || receipt->version == 0;
-		nulls[5] = refused;
-		nulls[6] = nulls[7] = refused || !receipt->changed;
-		nulls[8] = !refused;
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
-}
-
 /* The requests as turns, or 400 for the whole call. */
-static Turn *
+static Outcome **
 read_turns(const Jsonb *requests, int *count)
 {
-	Turn	   *turns;
+	Outcome   **outcomes;
 
 	if (requests == NULL || !JB_ROOT_IS_ARRAY(requests) || JB_ROOT_IS_SCALAR(requests) ||
 		JB_ROOT_COUNT(requests) > MAX_REQUESTS)
@@ -590,39 +457,41 @@ read_turns(const Jsonb *requests, int *count)
 				(errproblem(PROBLEM_BAD_REQUEST),
 				 errmsg("requests must be an array of at most %d", MAX_REQUESTS)));
 	*count = JB_ROOT_COUNT(requests);
-	turns = palloc0(sizeof(Turn) * Max(1, *count));
+	outcomes = palloc(sizeof(Outcome *) * Max(1, *count));
 	for (int i = 0; i < *count; i++)
 	{
-		turns[i].ordinal = i + 1;
-		turns[i].source = *getIthJsonbValueFromContainer((JsonbContainer *) &requests->root, i);
+		Turn	   *turn = palloc0(sizeof(Turn));
+
+		turn->outcome.ordinal = i + 1;
+		turn->source = *getIthJsonbValueFromContainer((JsonbContainer *) &requests->root, i);
+		outcomes[i] = &turn->outcome;
 	}
-	return turns;
+	return outcomes;
 }
 
 /* transact(requests, atomic, identity) */
 Datum
 esgf_transact(PG_FUNCTION_ARGS)
 {
-	Turn	   *turns;
+	Outcome   **outcomes;
 	int			count;
 	List	   *made;
 
 	if (!PG_ARGISNULL(2))
 		set_transaction_identity(PG_GETARG_JSONB_P(2));
-	turns = read_turns(PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), &count);
+	outcomes = read_turns(PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), &count);
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errproblem(PROBLEM_BAD_REQUEST),
 				 errmsg("argument \"%s\" must not be null", "atomic")));
 	get_writable_catalogue();
 	require_identity();
-	made = lock_all(turns, count);
+	made = lock_all(outcomes, count);
 	if (PG_GETARG_BOOL(1))
 		for (int i = 0; i < count; i++)
-			take_turn(&turns[i]);
+			take_turn(outcomes[i]);
 	else
-		take_turns_apart(turns, count);
+		perform_apart(outcomes, count, take_turn);
 	forget_empty_datasets(made);
-	return_outcomes(fcinfo, turns, count);
-	return (Datum) 0;
+	return return_outcomes(fcinfo, outcomes, count);
 }

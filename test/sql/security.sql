@@ -39,6 +39,7 @@ INSERT INTO action VALUES
     ('write sites', 'UPDATE esgf_stac.site SET active = active'),
     ('give rights', 'SELECT esgf_stac.grant_access(''x'', ''UPDATE'', ''project'', ''*'')'),
     ('write rules by hand', 'INSERT INTO esgf_stac.access_rule (principal, role, scope, target, granted_by) VALUES (''x'', ''UPDATE'', ''project'', ''*'', ''y'')'),
+    ('import items', 'SELECT * FROM esgf_stac.import_items(''{}'')'),
     ('delete items', 'DELETE FROM esgf_stac.item'),
     ('truncate items', 'TRUNCATE esgf_stac.item'),
     ('write events', 'UPDATE esgf_stac.outbox SET reason = ''x'''),
@@ -72,7 +73,7 @@ SELECT is(pg_temp.can('esgf_stac_test_nobody'), 'patch a document', 'what anybod
 SELECT is(pg_temp.can('esgf_stac_test_reader'), 'patch a document, read events page by page, read what is published', 'what a reader can');
 SELECT is(pg_temp.can('esgf_stac_test_writer'), 'call verbs, lock rows, patch a document, read events page by page, read stored items, read what is published, update by hand', 'what a writer can');
 SELECT is(pg_temp.can('esgf_stac_test_gateway'), 'call verbs (PT401), lock rows, patch a document, read events page by page, read stored items, read what is published, speak for others, update by hand (PT401)', 'what a gateway can');
-SELECT is(pg_temp.can('esgf_stac_test_admin'), 'call verbs, give rights, lock rows, patch a document, read events, read events page by page, read idempotency keys, read stored items, read the rules, read what is published, read what was asked, read who made them, update by hand, write collections, write sites', 'what an administrator can');
+SELECT is(pg_temp.can('esgf_stac_test_admin'), 'call verbs, give rights, import items, lock rows, patch a document, read events, read events page by page, read idempotency keys, read stored items, read the rules, read what is published, read what was asked, read who made them, update by hand, write collections, write sites', 'what an administrator can');
 SELECT is(pg_temp.can('esgf_stac_test_relay'), 'ask who made an event, patch a document, read events, read what is published, say how far a relay has come', 'what a relay can');
 
 -- A reader sees no deleted item and no assets of a retracted one, in no way.
