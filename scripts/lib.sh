@@ -32,12 +32,12 @@ is_root() { [ "$EUID" -eq 0 ]; }
 # ---------------------------------------------------------------- clean end
 
 # Send a signal to each process whose program lies in temp and ends in the
-# given name; true if there was one. Java is the system's: its folder counts.
+# given name; true if there was one. Of Java and Python the working folder counts.
 signal_processes() {
 	local process exe found=1
 	for process in /proc/[0-9]*; do
 		exe=$(readlink "$process/exe" 2>/dev/null)
-		[[ $exe != */bin/java ]] || exe=$(readlink "$process/cwd" 2>/dev/null)/java
+		[[ $exe != */bin/java && $exe != */bin/python3* ]] || exe=$(readlink "$process/cwd" 2>/dev/null)/${exe##*/}
 		if [[ $exe == "$temp"/*"${2:-}" ]]; then
 			kill "-$1" "${process#/proc/}" 2>/dev/null && found=0
 		fi
@@ -148,9 +148,11 @@ update_package_lists() {
 demo_packages() { echo "postgresql-$major" "postgresql-server-dev-$major" libpq-dev gcc libc6-dev make; }
 test_packages() {
 	echo "postgresql-$major-pgtap" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl clang shellcheck
-	echo g++ nlohmann-json3-dev python3-pip # for what test/oracle compares with
-	echo pkgconf librdkafka-dev libcurl4-openssl-dev zlib1g-dev libjansson-dev libssl-dev # for the relay's further sinks
+	echo g++ nlohmann-json3-dev # for what test/oracle compares with
+	echo librdkafka-dev kcat # for the relay's sink for Kafka
 }
+# What the relay's sink for OpenSearch, and asking it, takes.
+index_packages() { echo pkgconf libcurl4-openssl-dev zlib1g-dev libjansson-dev libssl-dev curl; }
 # What scripts/server runs on; a JDK later than 21 is too new for OpenSearch.
 servers_packages() {
 	local jdk
@@ -161,7 +163,7 @@ servers_packages() {
 		update_package_lists
 		jdk=$(offered_jdk)
 	fi
-	echo maven kcat "$jdk"
+	echo maven "$jdk" python3-pip
 }
 offered_jdk() { apt-cache pkgnames openjdk- | grep -xE 'openjdk-(17|21)-jdk-headless' | sort | tail -n 1 || true; }
 

@@ -20,7 +20,7 @@ sub messages { return kcat($kafka, '', qw(-C -t topic -e -q)); }
 # The document's member n.
 sub document
 {
-	my (undef, $body) = opensearch($node, 'GET', '/items/_doc/a');
+	my (undef, $body) = http($node, 'GET', '/items/_doc/a');
 	return $body =~ /"n": (\d+)/ ? $1 : $body;
 }
 
@@ -28,8 +28,8 @@ kcat($kafka, "one\n", qw(-P -t topic));
 is(messages(), "one\n", 'Kafka takes a message');
 ok(!eval { kcat($kafka, 'x' x 3_000, qw(-P -t topic)); 1 }, 'its own setting holds');
 
-is((opensearch($node, 'PUT', '/items/_doc/a', '{"n": 1}'))[0], 201, 'OpenSearch takes a document');
-is((opensearch($node, 'PUT', '/other/_doc/a', '{"n": 1}'))[0], 404, 'its own setting holds');
+is((http($node, 'PUT', '/items/_doc/a', '{"n": 1}'))[0], 201, 'OpenSearch takes a document');
+is((http($node, 'PUT', '/other/_doc/a', '{"n": 1}'))[0], 404, 'its own setting holds');
 
 stop_server($_) for $kafka, $node;
 start_server($_) for $kafka, $node;
@@ -37,7 +37,7 @@ is(messages(), "one\n", 'Kafka, stopped and started, has its message');
 is(document(), 1, 'OpenSearch, stopped and started, its document');
 
 kcat($kafka, "two\n", qw(-P -t topic));
-is((opensearch($node, 'PUT', '/items/_doc/a', '{"n": 2}'))[0], 200, 'a new version');
+is((http($node, 'PUT', '/items/_doc/a', '{"n": 2}'))[0], 200, 'a new version');
 kill_server($_) for $kafka, $node;
 start_server($_) for $kafka, $node;
 is(messages(), "one\ntwo\n", 'Kafka, killed and started, has both');

@@ -39,7 +39,7 @@ my $page  = slurp_file("$FindBin::RealBin/../../doc/relay.md");
 sub ask
 {
 	my ($method, $path, $body, @expected) = @_;
-	my ($status, $answer) = opensearch($index, $method, $path, $body);
+	my ($status, $answer) = http($index, $method, $path, $body);
 	die "$method $path: $status $answer" if !grep { $_ == $status } @expected ? @expected : 200;
 	return $answer;
 }

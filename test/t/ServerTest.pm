@@ -1,7 +1,7 @@
-# What tests that need a real server share: Kafka and OpenSearch, each one node
-# on free ports of 127.0.0.1 with an empty folder, that can be stopped, killed,
-# and started again where they were; and Debezium's engine, which reads from
-# PostgreSQL. scripts/server says what they are.
+# What tests that need a real server share: Kafka, OpenSearch, and the search API
+# stac-fastapi-opensearch, each on free ports of 127.0.0.1 with an empty folder,
+# that can be stopped, killed, and started again where they were; and Debezium's
+# engine, which reads from PostgreSQL. scripts/server says what they are.
 #
 #	my $reason = server_missing('kafka');
 #	plan skip_all => $reason if $reason;
@@ -25,7 +25,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(server_missing start_kafka start_opensearch start_debezium start_server stop_server kill_server kcat opensearch);
+our @EXPORT = qw(server_missing start_kafka start_opensearch start_stac_api start_debezium
+  start_server stop_server kill_server kcat http);
 
 my $program = abs_path(dirname(__FILE__) . '/../../scripts/server');
 my $deadline = $PostgreSQL::Test::Utils::timeout_default;
@@ -33,7 +34,7 @@ my $deadline = $PostgreSQL::Test::Utils::timeout_default;
 # The servers that run, to be killed should the test die.
 my %running;
 
-my %is_up = (kafka => \&kafka_is_up, opensearch => \&opensearch_is_up, debezium => sub { 1 });
+my %is_up = (kafka => \&kafka_is_up, opensearch => \&opensearch_is_up, stac_api => \&stac_api_is_up, debezium => sub { 1 });
 
 # Why one of the servers named cannot run here; nothing if all can.
 sub server_missing
@@ -48,28 +49,37 @@ sub server_missing
 sub start_kafka
 {
 	my %settings = @_;
-	return new_server('kafka', %settings);
+	return new_server('kafka', free_port(), map { "$_=$settings{$_}" } sort keys %settings);
 }
 
 # A node without security, and without indices; settings of its own.
 sub start_opensearch
 {
 	my %settings = @_;
-	return new_server('opensearch', %settings);
+	return new_server('opensearch', free_port(), map { "$_=$settings{$_}" } sort keys %settings);
 }
+
+# The search API in front of a node.
+sub start_stac_api
+{
+	my ($node) = @_;
+	return new_server('stac_api', $node->{port});
+}
+
+sub free_port { return PostgreSQL::Test::Cluster::get_free_port(); }
 
 sub new_server
 {
-	my ($kind, %settings) = @_;
-	my @ports = map { PostgreSQL::Test::Cluster::get_free_port() } 1 .. 2;
+	my ($kind, @arguments) = @_;
+	my $port = free_port();
 	my $folder = PostgreSQL::Test::Utils::tempdir($kind);
 	my $server = {
 		kind => $kind,
 		folder => $folder,
 		log => log_of($kind),
-		port => $ports[0],
-		address => "127.0.0.1:$ports[0]",
-		command => [ $program, $kind, $folder, @ports, map { "$_=$settings{$_}" } sort keys %settings ],
+		port => $port,
+		address => "127.0.0.1:$port",
+		command => [ $program, $kind, $folder, $port, @arguments ],
 	};
 	start_server($server);
 	return $server;
@@ -176,11 +186,11 @@ sub kafka_is_up
 }
 
 # One request: (status, body).
-sub opensearch
+sub http
 {
-	my ($node, $method, $path, $body) = @_;
+	my ($server, $method, $path, $body) = @_;
 	my $type = $path =~ /_bulk/ ? 'application/x-ndjson' : 'application/json';
-	my $answer = HTTP::Tiny->new(timeout => $deadline)->request($method, "http://$node->{address}$path",
+	my $answer = HTTP::Tiny->new(timeout => $deadline)->request($method, "http://$server->{address}$path",
 		{ headers => { 'content-type' => $type }, defined $body ? (content => $body) : () });
 	return ($answer->{status}, $answer->{content});
 }
@@ -189,8 +199,14 @@ sub opensearch
 sub opensearch_is_up
 {
 	my ($node) = @_;
-	my ($status, $body) = opensearch($node, 'GET', '/_cluster/health');
+	my ($status, $body) = http($node, 'GET', '/_cluster/health');
 	return $status == 200 && $body =~ /"status":"(?:yellow|green)"/;
+}
+
+sub stac_api_is_up
+{
+	my ($api) = @_;
+	return (http($api, 'GET', '/'))[0] == 200;
 }
 
 1;
