@@ -63,7 +63,7 @@ foreach (@public)
 	$documented =~ s/\s+/ /g if defined $documented;
 	is($documented, in_short($arguments), "$name: signature");
 	is(join(' ', grep { $section !~ /`\Q$_\E[`,]/ } map { (split)[0] } split /, /, in_short($arguments)), '', "$name: what each argument is");
-	like($section, qr/^\| SQLSTATE, slug \| when \|$|no errors of its\s+own/m, "$name: errors");
+	like($section, qr/^\| SQLSTATE, slug \| when \|$|no\s+errors\s+of\s+its\s+own/m, "$name: errors");
 	like($section, qr/^```sql\n(?:(?!^```).)*\besgf_stac\.\Q$name\E\((?:(?!^```).)*^```\n```text\n/ms, "$name: an example that is run");
 	like($section, qr/^Source: \S/m, "$name: source");
 }
