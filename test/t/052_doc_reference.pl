@@ -1,5 +1,6 @@
 # doc/ has every public function, under a heading of its name: its arguments, its
-# errors, an example (which 050_doc_examples.pl runs) and its source. A function
+# errors, its source, and on the same page an example (which 050_doc_examples.pl
+# runs). A function
 # with a COMMENT is public; any other that a role may execute serves one of those.
 
 use strict;
@@ -21,14 +22,15 @@ $node->safe_psql('postgres', 'CREATE EXTENSION esgf_stac');
 my %pages;
 File::Find::find({ no_chdir => 1, wanted => sub { $pages{ substr($_, length("$top/")) } = slurp_file($_) if /\.md$/ } }, "$top/doc");
 
-# The parts of all pages under a heading, each up to the next heading of its level.
+# The parts of all pages under a heading, each up to the next heading of its level:
+# (part, page).
 sub sections
 {
 	my ($heading) = @_;
 	my @found;
 	foreach my $text (values %pages)
 	{
-		push @found, $2 while $text =~ /^(#+) \Q$heading\E\n(.*?)(?=^(?!\1#)#+ |\z)/msg;
+		push @found, [ $2, $text ] while $text =~ /^(#+) \Q$heading\E\n(.*?)(?=^(?!\1#)#+ |\z)/msg;
 	}
 	return @found;
 }
@@ -57,19 +59,19 @@ foreach (@public)
 	my ($name, $arguments) = split /\t/, $_, -1;
 	my @sections = sections($name);
 	is(@sections, 1, "$name has one place in doc/") or next;
-	my ($section) = @sections;
+	my ($section, $page) = @{ $sections[0] };
 
 	my ($documented) = $section =~ /^    \Q$name\E\((.*?)\) -> /ms;
 	$documented =~ s/\s+/ /g if defined $documented;
 	is($documented, in_short($arguments), "$name: signature");
 	is(join(' ', grep { $section !~ /`\Q$_\E[`,]/ } map { (split)[0] } split /, /, in_short($arguments)), '', "$name: what each argument is");
 	like($section, qr/^\| SQLSTATE, slug \| when \|$|no\s+errors\s+of\s+its\s+own/m, "$name: errors");
-	like($section, qr/^```sql\n(?:(?!^```).)*\besgf_stac\.\Q$name\E\((?:(?!^```).)*^```\n```text\n/ms, "$name: an example that is run");
+	like($page, qr/^```sql\n(?:(?!^```).)*\besgf_stac\.\Q$name\E\((?:(?!^```).)*^```\n```text\n/ms, "$name: an example that is run");
 	like($section, qr/^Source: \S/m, "$name: source");
 }
 
 # What roles may execute because functions that run as their callers need it.
-my $internal = join ' ', sort qw(apply_patch collection_receipt event_is_known lock_collection past_version publication_problem
+my $internal = join ' ', sort qw(apply_patch collection_receipt event_is_known event_metadata lock_collection past_version publication_problem
   redrive_round redrive_states require_catalogue stream_items);
 is($node->safe_psql('postgres', q{
 	SELECT string_agg(DISTINCT p.proname, ' ' ORDER BY p.proname)
