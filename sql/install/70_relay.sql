@@ -1,6 +1,6 @@
 -- What the relay asks of the database, beside plain SELECTs.
 
--- Compares a publication with what create_stream() makes.
+-- How the publication of a stream differs from what create_stream() makes; null if it does not.
 CREATE FUNCTION esgf_stac.publication_problem(stream text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
@@ -46,7 +46,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION esgf_stac.publication_problem(text) IS 'how the publication of a stream differs from what create_stream() makes; null if it does not';
+REVOKE ALL ON FUNCTION esgf_stac.publication_problem(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac.publication_problem(text) TO esgf_stac_relay;
 
 -- A page of the published items that belong to a stream, by primary key: what
 -- the relay's --snapshot sends. The filter is judged on the stored document, as

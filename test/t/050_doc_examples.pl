@@ -3,11 +3,14 @@
 # An example is a block ```sql directly followed by a block ```text with psql's
 # output. The examples of a page run in order, in one session of a database with
 # the extension, a catalogue and the collection CMIP6, unless the page begins by
-# creating the extension itself. "..." in an output stands for anything on its line.
+# creating the extension itself. A page of doc/verbs/ finds there what the first
+# example of create_item.md makes. "..." in an output stands for anything on its
+# line.
 
 use strict;
 use warnings;
 
+use File::Find ();
 use FindBin;
 use IPC::Run ();
 use PostgreSQL::Test::Cluster;
@@ -62,22 +65,30 @@ sub trim
 	return $text;
 }
 
-foreach my $page ("$top/README.md", sort glob "$top/doc/*.md")
+my @pages = ('README.md');
+File::Find::find({ no_chdir => 1, wanted => sub { push @pages, substr($_, length("$top/")) if /\.md$/ } }, "$top/doc");
+my $first_item = (examples(slurp_file("$top/doc/verbs/create_item.md")))[0][1];
+
+$node->safe_psql('postgres', "CREATE DATABASE with_catalogue");
+$node->safe_psql('with_catalogue', $catalogue);
+$node->safe_psql('postgres', "CREATE DATABASE with_item TEMPLATE with_catalogue");
+$node->safe_psql('with_item', $first_item);
+
+foreach my $page (sort @pages)
 {
-	my ($name) = $page =~ m{([^/]+)\.md$};
-	my @examples = examples(slurp_file($page));
+	my @examples = examples(slurp_file("$top/$page"));
 	next if !@examples;
 
-	my $database = lc $name;
-	$node->safe_psql('postgres', qq{CREATE DATABASE "$database"});
-	$node->safe_psql($database, $catalogue) if $examples[0][1] !~ /CREATE EXTENSION/;
-	my @outputs = run_scripts($database, map { $_->[1] } @examples);
+	my $template = $examples[0][1] =~ /CREATE EXTENSION/ ? 'template1'
+	  : $page =~ m{^doc/verbs/(?!create_item\.md)} ? 'with_item' : 'with_catalogue';
+	$node->safe_psql('postgres', qq{CREATE DATABASE "$page" TEMPLATE $template});
+	my @outputs = run_scripts($page, map { $_->[1] } @examples);
 	foreach my $example (@examples)
 	{
 		my ($line, undef, $expected) = @$example;
 		my $output = trim(shift @outputs);
 		my $pattern = join '[^\n]*', map { quotemeta } split /\.\.\./, trim($expected), -1;
-		ok($output =~ /\A$pattern\z/, "$name.md, line $line") or diag "expected:\n$expected\ngot:\n$output";
+		ok($output =~ /\A$pattern\z/, "$page, line $line") or diag "expected:\n$expected\ngot:\n$output";
 	}
 }
 

@@ -1,0 +1,107 @@
+# doc/ has every public function, under a heading of its name: its arguments, its
+# errors, its source, and on the same page an example (which 050_doc_examples.pl
+# runs). A function
+# with a COMMENT is public; any other that a role may execute serves one of those.
+
+use strict;
+use warnings;
+
+use File::Find ();
+use FindBin;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $top  = "$FindBin::RealBin/../..";
+my $node = PostgreSQL::Test::Cluster->new('reference');
+$node->init(allows_streaming => 'logical');
+$node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION esgf_stac');
+
+# All pages: (path, text).
+my %pages;
+File::Find::find({ no_chdir => 1, wanted => sub { $pages{ substr($_, length("$top/")) } = slurp_file($_) if /\.md$/ } }, "$top/doc");
+
+# The parts of all pages under a heading, each up to the next heading of its level:
+# (part, page).
+sub sections
+{
+	my ($heading) = @_;
+	my @found;
+	foreach my $text (values %pages)
+	{
+		push @found, [ $2, $text ] while $text =~ /^(#+) \Q$heading\E\n(.*?)(?=^(?!\1#)#+ |\z)/msg;
+	}
+	return @found;
+}
+
+# Arguments as the server writes them, in the short words of a page.
+sub in_short
+{
+	my ($arguments) = @_;
+	$arguments =~ s/timestamp with time zone/timestamptz/g;
+	$arguments =~ s/\binteger\b/int/g;
+	$arguments =~ s/::[a-z]+(\[\])?//g;
+	$arguments =~ s/\b(?:INOUT|VARIADIC) //g;
+	$arguments =~ s/,? ?OUT [a-z_]+ [a-z]+//g;
+	return $arguments;
+}
+
+my @public = split /\n/, $node->safe_psql('postgres', q{
+	SELECT p.proname || E'\t' || pg_get_function_arguments(p.oid)
+	  FROM pg_proc p
+	 WHERE p.pronamespace = 'esgf_stac'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NOT NULL
+	 ORDER BY p.proname});
+ok(@public > 30, 'there are public functions');
+
+foreach (@public)
+{
+	my ($name, $arguments) = split /\t/, $_, -1;
+	my @sections = sections($name);
+	is(@sections, 1, "$name has one place in doc/") or next;
+	my ($section, $page) = @{ $sections[0] };
+
+	my ($documented) = $section =~ /^    \Q$name\E\((.*?)\) -> /ms;
+	$documented =~ s/\s+/ /g if defined $documented;
+	is($documented, in_short($arguments), "$name: signature");
+	is(join(' ', grep { $section !~ /`\Q$_\E[`,]/ } map { (split)[0] } split /, /, in_short($arguments)), '', "$name: what each argument is");
+	like($section, qr/^\| SQLSTATE, slug \| when \|$|no\s+errors\s+of\s+its\s+own/m, "$name: errors");
+	like($page, qr/^```sql\n(?:(?!^```).)*\besgf_stac\.\Q$name\E\((?:(?!^```).)*^```\n```text\n/ms, "$name: an example that is run");
+	like($section, qr/^Source: \S/m, "$name: source");
+}
+
+# What roles may execute because functions that run as their callers need it.
+my $internal = join ' ', sort qw(apply_patch collection_receipt event_is_known event_metadata lock_collection past_version publication_problem
+  redrive_round redrive_states require_catalogue stream_items);
+is($node->safe_psql('postgres', q{
+	SELECT string_agg(DISTINCT p.proname, ' ' ORDER BY p.proname)
+	  FROM pg_proc p, unnest('{public,esgf_stac_reader,esgf_stac_writer,esgf_stac_gateway,esgf_stac_admin,esgf_stac_relay}'::text[]) r
+	 WHERE p.pronamespace = 'esgf_stac'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL
+	   AND has_function_privilege(r, p.oid, 'EXECUTE')}), $internal, 'no other function is for anybody to call');
+
+# The problems: those of the sources, each in the table of doc/verbs.md.
+my %problems;
+my $errors = slurp_file("$top/src/errors.h");
+$problems{$4} = "PT$1$2$3" while $errors =~ /ESGF_PT\('(\d)', '(\d)', '(\d)'\), "([a-z-]+)"/g;
+foreach my $file (glob "$top/sql/install/*.sql")
+{
+	my $sql = slurp_file($file);
+	$problems{$2} = $1 while $sql =~ /ERRCODE = '(PT\d+)', CONSTRAINT = '([a-z-]+)'/g;
+}
+my %listed;
+$listed{$2} = $1 while $pages{'doc/verbs.md'} =~ /^\| (PT\d+) `([a-z-]+)` \|/mg;
+is_deeply(\%listed, \%problems, 'doc/verbs.md lists every problem');
+
+# And no page has one that there is not.
+foreach my $page (sort keys %pages)
+{
+	my @wrong;
+	while ($pages{$page} =~ /\b(PT\d{3}) (`[a-z-]+`(?:, `[a-z-]+`)*)/g)
+	{
+		my ($state, $slugs) = ($1, $2);
+		push @wrong, map { "$state $_" } grep { ($problems{$_} // '') ne $state } $slugs =~ /`([a-z-]+)`/g;
+	}
+	is("@wrong", '', "problems in $page");
+}
+
+done_testing();
