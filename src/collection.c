@@ -59,7 +59,7 @@ collection_missing(const char *id, int len)
 {
 	ereport(ERROR,
 			(errproblem(PROBLEM_COLLECTION_DOES_NOT_EXIST), errtable_of("collection"),
-			 errmsg("collection \"%.*s\" does not exist", pg_mbcliplen(id, len, 200), id),
+			 errsentence("collection \"%.*s\" does not exist", pg_mbcliplen(id, len, 200), id),
 			 errhint("SELECT id FROM esgf_stac.collection lists those that do.")));
 }
 

@@ -4,7 +4,8 @@
  *		(PostgREST answers with it as it is), and a problem slug, which travels
  *		in the error's constraint name.
  *
- * Use: ereport(ERROR, (errproblem(PROBLEM_BAD_PATCH), errmsg(...), ...)).
+ * Use: ereport(ERROR, (errproblem(PROBLEM_BAD_PATCH), errmsg(...), ...)), with
+ * errsentence(...) in place of errmsg(...) where a caller's words are in it.
  */
 #ifndef ESGF_STAC_ERRORS_H
 #define ESGF_STAC_ERRORS_H
@@ -39,9 +40,13 @@
 #define PROBLEM_NO_CATALOGUE				ESGF_PT('5', '0', '3'), "no-catalogue"
 #define PROBLEM_CATALOGUE_NOT_ADOPTED		ESGF_PT('5', '0', '3'), "catalogue-not-adopted"
 
+/* The message of an error that repeats a caller's words. */
+#define errsentence(...)	errmsg_internal("%s", one_line(psprintf(__VA_ARGS__)))
+
 /* The table name of an error: the noun that it is about. */
 #define errtable_of(name)	err_generic_string(PG_DIAG_TABLE_NAME, (name))
 
 extern int	errproblem(int sqlstate, const char *slug);
+extern char *one_line(char *text);
 
 #endif							/* ESGF_STAC_ERRORS_H */

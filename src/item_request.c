@@ -72,8 +72,8 @@ item_missing(const ItemRequest *request)
 {
 	ereport(ERROR,
 			(errproblem(PROBLEM_ITEM_DOES_NOT_EXIST), errtable_of("item"),
-			 errmsg("item \"%s\" does not exist in collection \"%s\"",
-					text_to_cstring(request->item_id), text_to_cstring(request->collection_id)),
+			 errsentence("item \"%s\" does not exist in collection \"%s\"",
+						 text_to_cstring(request->item_id), text_to_cstring(request->collection_id)),
 			 errhint("Create it, or look for it in esgf_stac.published_item.")));
 }
 
@@ -200,7 +200,7 @@ check_creation(const ItemRequest *request)
 	if (request->has_if_match && request->if_match != 0)
 		ereport(ERROR,
 				(errproblem(PROBLEM_VERSION_CONFLICT), errtable_of("item"),
-				 errmsg("item \"%s\" does not exist, in no version", text_to_cstring(request->item_id)),
+				 errsentence("item \"%s\" does not exist, in no version", text_to_cstring(request->item_id)),
 				 errhint("Leave out if_match, or say 0, to create it.")));
 }
 

@@ -161,7 +161,7 @@ add_entry(DocumentEdit *edit, List *assets, JsonKey key, JsonKey node, const Jso
 	if (asset == NULL)
 		ereport(ERROR,
 				(errproblem(PROBLEM_PATCH_DOES_NOT_APPLY), errtable_of("item"),
-				 errmsg("the item has no asset \"%.*s\"", key.len, key.data),
+				 errsentence("the item has no asset \"%.*s\"", key.len, key.data),
 				 errdetail("/assets/%.*s: does not exist", key.len, key.data)));
 	there = location_at(asset, node);
 	if (there && same_location(there, &wanted))
@@ -169,7 +169,7 @@ add_entry(DocumentEdit *edit, List *assets, JsonKey key, JsonKey node, const Jso
 	if (there)
 		ereport(ERROR,
 				(errproblem(PROBLEM_REPLICA_ALREADY_EXISTS), errtable_of("item"),
-				 errmsg("node \"%.*s\" has another location of asset \"%.*s\"", node.len, node.data, key.len, key.data),
+				 errsentence("node \"%.*s\" has another location of asset \"%.*s\"", node.len, node.data, key.len, key.data),
 				 errdetail("%s: is there, and differs", location_pointer(there)),
 				 errhint("Remove the replica first, or replace the location by a patch.")));
 	if (document_get(asset->object, &alternate, 1, &path[2]) && alternate.type == jbvNull)
@@ -258,7 +258,7 @@ refuse_last_replica(const Location *location)
 {
 	ereport(ERROR,
 			(errproblem(PROBLEM_LAST_REPLICA), errtable_of("item"),
-			 errmsg("no other node than \"%.*s\" has every data file", location->node.len, location->node.data),
+			 errsentence("no other node than \"%.*s\" has every data file", location->node.len, location->node.data),
 			 errdetail("%s: is a primary location that no other node could take over", location_pointer(location)),
 			 errhint("Retract or delete the item, or let another node add its replica first.")));
 }
@@ -329,7 +329,7 @@ locations_to_remove(List *assets, JsonKey node)
 	if (locations == NIL)
 		ereport(ERROR,
 				(errproblem(PROBLEM_REPLICA_DOES_NOT_EXIST), errtable_of("item"),
-				 errmsg("node \"%.*s\" has no replica of the item", node.len, node.data)));
+				 errsentence("node \"%.*s\" has no replica of the item", node.len, node.data)));
 	return locations;
 }
 
@@ -373,8 +373,8 @@ refuse_doubled(const Location *location)
 {
 	ereport(ERROR,
 			(errproblem(PROBLEM_REPLICA_ALREADY_EXISTS), errtable_of("item"),
-			 errmsg("asset \"%.*s\" would have two locations at node \"%.*s\"",
-					location->asset.len, location->asset.data, location->node.len, location->node.data),
+			 errsentence("asset \"%.*s\" would have two locations at node \"%.*s\"",
+						 location->asset.len, location->asset.data, location->node.len, location->node.data),
 			 errdetail("%s: is at the node of the primary location", location_pointer(location))));
 }
 
@@ -401,7 +401,7 @@ check_completeness(List *assets, JsonKey node)
 	if (present > 0 && missing > 0)
 		ereport(ERROR,
 				(errproblem(PROBLEM_REPLICA_INCOMPLETE), errtable_of("item"),
-				 errmsg("node \"%.*s\" would have %d of %d data files", node.len, node.data, present, present + missing),
+				 errsentence("node \"%.*s\" would have %d of %d data files", node.len, node.data, present, present + missing),
 				 errdetail("/assets/%.*s: has no location at this node", first_missing.len, first_missing.data),
 				 errhint("Add or remove all files of a replica in one change.")));
 }

@@ -45,7 +45,7 @@ bad_request(const char *member, const char *problem)
 {
 	ereport(ERROR,
 			(errproblem(PROBLEM_BAD_REQUEST),
-			 errmsg("bad request: \"%s\" %s", member, problem),
+			 errsentence("bad request: \"%s\" %s", member, problem),
 			 errdetail("/%s: %s", member, problem)));
 }
 
@@ -389,7 +389,7 @@ enter_key(Turn *turn)
 		if (run_statement_as_owner(&look, values, NULL) == 0)
 			ereport(ERROR,
 					(errproblem(PROBLEM_REQUEST_ID_REUSED), errtable_of("request"),
-					 errmsg("request_id \"%s\" belongs to another request", text_to_cstring(turn->request.request_id)),
+					 errsentence("request_id \"%s\" belongs to another request", text_to_cstring(turn->request.request_id)),
 					 errhint("An idempotency key goes with one body: give each new request a new one.")));
 		outcome = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 		MemoryContextSwitchTo(caller);

@@ -5,6 +5,13 @@
 CREATE FUNCTION esgf_stac.require_catalogue() RETURNS void
     AS 'MODULE_PATHNAME', 'esgf_require_catalogue' LANGUAGE C STABLE PARALLEL RESTRICTED;
 
+-- A caller's words as they may stand in a message: see one_line in src/errors.c.
+CREATE FUNCTION esgf_stac.one_line(words text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT regexp_replace(left(words, 200), '[[:cntrl:]]', ' ', 'g');
+END;
+
 -- What a patch of either form makes of a document.
 CREATE FUNCTION esgf_stac.apply_patch(document jsonb, patch jsonb) RETURNS jsonb
     AS 'MODULE_PATHNAME', 'esgf_apply_patch' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
@@ -41,7 +48,7 @@ BEGIN
     END IF;
     SELECT c.version INTO version FROM esgf_stac.collection c WHERE c.id = collection_id AND NOT c.deleted FOR UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'collection "%" does not exist', left(collection_id, 200)
+        RAISE EXCEPTION 'collection "%" does not exist', esgf_stac.one_line(collection_id)
             USING ERRCODE = 'PT404', CONSTRAINT = 'collection-does-not-exist', SCHEMA = 'esgf_stac', TABLE = 'collection',
                   HINT = 'SELECT id FROM esgf_stac.collection WHERE NOT deleted lists those that do.';
     END IF;
@@ -165,6 +172,7 @@ COMMENT ON FUNCTION esgf_stac.configure_collection(text, jsonb) IS 'change setti
 
 REVOKE ALL ON FUNCTION
     esgf_stac.require_catalogue(),
+    esgf_stac.one_line(text),
     esgf_stac.apply_patch(jsonb, jsonb),
     esgf_stac.collection_receipt(text, bigint),
     esgf_stac.lock_collection(text),
@@ -175,7 +183,8 @@ REVOKE ALL ON FUNCTION
     esgf_stac.configure_collection(text, jsonb)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
-    esgf_stac.require_catalogue()
+    esgf_stac.require_catalogue(),
+    esgf_stac.one_line(text)
 TO esgf_stac_reader, esgf_stac_relay;
 GRANT EXECUTE ON FUNCTION
     esgf_stac.apply_patch(jsonb, jsonb),

@@ -80,11 +80,11 @@ BEGIN
     END IF;
     IF NOT FOUND THEN
         IF NOT EXISTS (SELECT FROM esgf_stac.collection c WHERE c.id = collection_id AND NOT c.deleted) THEN
-            RAISE EXCEPTION 'collection "%" does not exist', left(collection_id, 200)
+            RAISE EXCEPTION 'collection "%" does not exist', esgf_stac.one_line(collection_id)
                 USING ERRCODE = 'PT404', CONSTRAINT = 'collection-does-not-exist', SCHEMA = 'esgf_stac', TABLE = 'collection',
                       HINT = 'SELECT id FROM esgf_stac.collection WHERE NOT deleted lists those that do.';
         END IF;
-        RAISE EXCEPTION 'item "%" does not exist in collection "%"', left(item_id, 200), collection_id
+        RAISE EXCEPTION 'item "%" does not exist in collection "%"', esgf_stac.one_line(item_id), collection_id
             USING ERRCODE = 'PT404', CONSTRAINT = 'item-does-not-exist', SCHEMA = 'esgf_stac', TABLE = 'item',
                   HINT = 'Look for it in esgf_stac.published_item.';
     END IF;

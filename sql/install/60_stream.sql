@@ -24,7 +24,7 @@ DECLARE
 BEGIN
     PERFORM esgf_stac.require_catalogue();
     IF name IS NULL OR name !~ '^[a-z0-9_]{1,50}$' THEN
-        RAISE EXCEPTION 'no name for a stream: %', coalesce(quote_literal(left(name, 200)), 'NULL')
+        RAISE EXCEPTION 'no name for a stream: %', coalesce(quote_literal(esgf_stac.one_line(name)), 'NULL')
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
                   HINT = 'A name has 1 to 50 of the characters a-z, 0-9 and _.';
     ELSIF EXISTS (SELECT FROM esgf_stac.stream s WHERE s.name = create_stream.name) THEN
@@ -68,7 +68,7 @@ BEGIN
     PERFORM esgf_stac.require_catalogue();
     DELETE FROM esgf_stac.stream s WHERE s.name = drop_stream.name;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(left(name, 200)), 'NULL')
+        RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(esgf_stac.one_line(name)), 'NULL')
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
                   HINT = 'The view esgf_stac.stream_status lists the streams.';
     END IF;

@@ -16,7 +16,7 @@ BEGIN
         RAISE EXCEPTION 'max_events must be from 1 to 10000'
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'outbox';
     ELSIF $1 IS NOT NULL AND (place IS NULL OR place[1] <> cluster) THEN
-        RAISE EXCEPTION 'this cursor was not made here: %', left($1, 200)
+        RAISE EXCEPTION 'this cursor was not made here: %', esgf_stac.one_line($1)
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'outbox',
                   HINT = 'Read esgf_stac.published_item anew, and then go on from a null cursor.';
     END IF;

@@ -167,7 +167,7 @@ DECLARE
 BEGIN
     PERFORM esgf_stac.require_catalogue();
     IF NOT EXISTS (SELECT FROM esgf_stac.stream s WHERE s.name = redrive.stream) THEN
-        RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(left(stream, 200)), 'NULL')
+        RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(esgf_stac.one_line(stream)), 'NULL')
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
                   HINT = 'The view esgf_stac.stream_status lists the streams.';
     END IF;

@@ -30,7 +30,7 @@ SELECT is_empty($$SELECT objid::regclass FROM pg_depend WHERE deptype = 'e' AND 
 SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'esgf_stac'::regnamespace
                   AND p.prokind = 'f' AND p.prorettype <> 'trigger'::regtype AND obj_description(p.oid, 'pg_proc') IS NULL
                   AND (p.proacl IS NULL OR p.proacl::text ~ '(^|[{,"])(=X|"?esgf_stac_(reader|writer|gateway))')
-                  AND p.proname NOT IN ('require_catalogue', 'past_version')$$,
+                  AND p.proname NOT IN ('require_catalogue', 'past_version', 'one_line')$$,
                 'every function that others may call has a comment');
 SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c WHERE c.relnamespace = 'esgf_stac'::regnamespace
                   AND c.relkind IN ('r', 'v') AND obj_description(c.oid, 'pg_class') IS NULL$$, 'every table and view has a comment');

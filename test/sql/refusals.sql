@@ -16,6 +16,9 @@ DO $$ BEGIN
     PERFORM esgf_stac.delete_item('strict', 'gone.v1');
     PERFORM esgf_stac.configure_collection('strict', '{"require_version": true}');
     PERFORM esgf_stac.create_stream('made');
+    PERFORM esgf_stac.create_item('CMIP6', pg_temp.document('lines.v1', jsonb_build_object('assets',
+        (SELECT jsonb_object_agg(key, jsonb_build_object('href', 'https://a.org/x', 'roles', '["data"]'::jsonb, 'alternate:name', E'x\r\nSet-Cookie: a=b'))
+           FROM unnest(ARRAY[E'x\r\nSet-Cookie: a=b', 'f']) key))));
 END $$;
 CREATE ROLE esgf_stac_test_gateway IN ROLE esgf_stac_gateway;
 CREATE ROLE esgf_stac_test_reader IN ROLE esgf_stac_reader;
@@ -335,6 +338,29 @@ SELECT format('DO $d$ BEGIN SET LOCAL ROLE esgf_stac_test_%s; PERFORM %s; END $d
   ) AS t(caller, call, state, slug);
 INSERT INTO refusal (query, state, slug) VALUES ('esgf_stac.transact($$[]$$, true, $${"sub": "x"}$$)', '42501', NULL);
 
+-- Words of a caller's that would break a line, where a message repeats them.
+INSERT INTO refusal (query, state, slug)
+SELECT replace(call, 'BREAK', $$E'x\r\nSet-Cookie: a=b'$$), state, slug FROM (VALUES
+    ('esgf_stac.create_item(BREAK, pg_temp.document($$new.v1$$))', 'PT404', 'collection-does-not-exist'),
+    ('esgf_stac.get_item(BREAK, $$there.v1$$)', 'PT404', 'collection-does-not-exist'),
+    ('esgf_stac.get_item($$CMIP6$$, BREAK)', 'PT404', 'item-does-not-exist'),
+    ('esgf_stac.patch_item($$CMIP6$$, BREAK, $${}$$)', 'PT404', 'item-does-not-exist'),
+    ('esgf_stac.add_replica($$CMIP6$$, $$there.v1$$, $$a.org$$, jsonb_build_object(BREAK, $${"href": "https://a.org/x"}$$::jsonb))', 'PT409', 'patch-does-not-apply'),
+    ('esgf_stac.remove_replica($$CMIP6$$, $$there.v1$$, BREAK)', 'PT404', 'replica-does-not-exist'),
+    ('esgf_stac.patch_collection(BREAK, $${}$$)', 'PT404', 'collection-does-not-exist'),
+    ('esgf_stac.add_replica($$CMIP6$$, $$lines.v1$$, BREAK, jsonb_build_object(BREAK, $${"href": "https://b.org/x"}$$::jsonb))', 'PT409', 'replica-already-exists'),
+    ('esgf_stac.add_replica($$CMIP6$$, $$lines.v1$$, BREAK || 2, $${"f": {"href": "https://b.org/x"}}$$)', 'PT409', 'replica-incomplete'),
+    ('esgf_stac.patch_item($$CMIP6$$, $$lines.v1$$, jsonb_build_object($$assets$$, jsonb_build_object(BREAK, jsonb_build_object($$alternate$$, jsonb_build_object(BREAK, jsonb_build_object($$href$$, $$x:$$, $$alternate:name$$, BREAK))))))', 'PT409', 'replica-already-exists'),
+    ('esgf_stac.remove_replica($$CMIP6$$, $$lines.v1$$, BREAK)', 'PT409', 'last-replica'),
+    ('esgf_stac.transact(jsonb_build_array(jsonb_build_object(BREAK, 1)))', 'PT400', 'bad-request'),
+    ('esgf_stac.transact(jsonb_build_array(jsonb_build_object($$method$$, $$POST$$, $$collection_id$$, $$CMIP6$$, $$if_match$$, 1, $$item$$, pg_temp.document(BREAK))))', 'PT412', 'version-conflict'),
+    ('esgf_stac.transact((SELECT jsonb_agg(jsonb_build_object($$method$$, $$CHECK$$, $$collection_id$$, $$CMIP6$$, $$item_id$$, id, $$request_id$$, BREAK)) FROM unnest($${there.v1,there.v2}$$::text[]) id))', 'PT409', 'request-id-reused'),
+    ('esgf_stac.changes(BREAK)', 'PT400', 'bad-request'),
+    ('esgf_stac.create_stream(BREAK)', 'PT400', 'bad-request'),
+    ('esgf_stac.drop_stream(BREAK)', 'PT400', 'bad-request'),
+    ('esgf_stac.redrive(BREAK)', 'PT400', 'bad-request')
+  ) AS t(call, state, slug);
+
 -- All tables whose rows are the truth, counted and condensed; the witness's own changes aside.
 CREATE FUNCTION pg_temp.books() RETURNS text LANGUAGE sql AS $$
     SELECT concat_ws(E'\n',
@@ -357,7 +383,8 @@ BEGIN
     RETURN 'nothing';
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, slug = CONSTRAINT_NAME, message = MESSAGE_TEXT;
-    RETURN concat_ws(' ', state, nullif(slug, ''), CASE WHEN message = '' THEN 'without a message' END);
+    RETURN concat_ws(' ', state, nullif(slug, ''), CASE WHEN message = '' THEN 'without a message'
+        WHEN state LIKE 'PT%' AND (message ~ '[[:cntrl:]]' OR length(message) > 500) THEN 'with a message that is no line' END);
 END
 $$;
 
