@@ -150,6 +150,7 @@ test_packages() {
 	echo "postgresql-$major-pgtap" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl clang shellcheck
 	echo g++ nlohmann-json3-dev # for what test/oracle compares with
 	echo librdkafka-dev kcat # for the relay's sink for Kafka
+	echo python3-psycopg # for examples/publisher
 }
 # What the relay's sink for OpenSearch, and asking it, takes.
 index_packages() { echo pkgconf libcurl4-openssl-dev zlib1g-dev libjansson-dev libssl-dev curl; }
