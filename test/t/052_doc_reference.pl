@@ -1,11 +1,12 @@
 # doc/ has every public function, under a heading of its name: its arguments, its
 # errors, its source, and on the same page an example (which 050_doc_examples.pl
-# runs). A function
-# with a COMMENT is public; any other that a role may execute serves one of those.
+# runs). A function with a COMMENT is public; any other that a role may execute
+# serves one of those. And every link between pages leads somewhere.
 
 use strict;
 use warnings;
 
+use File::Basename qw(dirname);
 use File::Find ();
 use FindBin;
 use PostgreSQL::Test::Cluster;
@@ -102,6 +103,27 @@ foreach my $page (sort keys %pages)
 		push @wrong, map { "$state $_" } grep { ($problems{$_} // '') ne $state } $slugs =~ /`([a-z-]+)`/g;
 	}
 	is("@wrong", '', "problems in $page");
+}
+
+# A heading as it stands in links.
+sub anchor
+{
+	my ($heading) = @_;
+	return lc($heading =~ s/[^\w\- ]//gr) =~ tr/ /-/r;
+}
+
+foreach my $page (sort('README.md', 'CONTRIBUTING.md', 'relay/README.md', keys %pages))
+{
+	my $text = ($pages{$page} // slurp_file("$top/$page")) =~ s/^```.*?^```$//msgr;
+	my @dead;
+	foreach my $link ($text =~ /\]\((?!https?:)([^)\s]+)\)/g)
+	{
+		my ($file, $anchor) = split /#/, $link;
+		my $target = $file ? dirname($page) . "/$file" : $page;
+		push @dead, $link and next if !-e "$top/$target";
+		push @dead, $link if defined $anchor && !grep { anchor($_) eq $anchor } slurp_file("$top/$target") =~ /^#+ (.*)$/mg;
+	}
+	is("@dead", '', "links of $page");
 }
 
 done_testing();
