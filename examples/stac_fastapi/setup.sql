@@ -1,0 +1,1 @@
+CREATE ROLE stac_gateway IN ROLE esgf_stac_gateway;
