@@ -65,7 +65,7 @@ def body_of(request: Request, body=Body(None)):
 def if_match(request):
     """The version that If-Match names: None where any will do, one that never was where the tag is not ours."""
     tag = request.headers.get("if-match", "*").strip('"')
-    return None if tag == "*" else int(tag) if tag.isdecimal() else 10**18
+    return None if tag == "*" else int(tag) if tag.isdecimal() and len(tag) < 19 else 10**18
 
 
 async def transact(connection, request, method, given):

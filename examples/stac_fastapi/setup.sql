@@ -1,1 +1,0 @@
-CREATE ROLE stac_gateway IN ROLE esgf_stac_gateway;
