@@ -151,7 +151,6 @@ test_packages() {
 	echo g++ nlohmann-json3-dev # for what test/oracle compares with
 	echo librdkafka-dev kcat # for the relay's sink for Kafka
 	echo python3-psycopg # for examples/publisher
-	echo curl # for the calls of examples/stac_fastapi
 }
 # What the relay's sink for OpenSearch, and asking it, takes.
 index_packages() { echo pkgconf libcurl4-openssl-dev zlib1g-dev libjansson-dev libssl-dev curl; }

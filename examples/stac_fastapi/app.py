@@ -37,14 +37,14 @@ def identity(request):
     except jwt.InvalidTokenError as error:
         raise HTTPException(401, f"no valid bearer token: {error}", {"WWW-Authenticate": "Bearer"}) from None
     groups = [f"group:{claims['iss']}/{name}" for name in claims.get("groups", [])]
-    principals = groups + claims.get("eduperson_entitlement", [])
-    return {"sub": claims["sub"], "iss": claims["iss"], "client_id": claims.get("client_id"), "principals": principals}
+    client, entitlements = claims.get("client_id", claims.get("azp")), claims.get("eduperson_entitlement", [])
+    return {"sub": claims["sub"], "iss": claims["iss"], "client_id": client, "principals": groups + entitlements}
 
 
 @asynccontextmanager
 async def acting_for(request, curates=False):
     """A transaction of whoever asks; an exception undoes it."""
-    who = identity(request) | {"request_id": request.headers.get("x-request-id")}
+    who = identity(request) | dict(request_id=request.headers.get("x-request-id"), batch=request.headers.get("x-batch"))
     async with request.app.state.pool.connection() as connection:
         if curates and CURATORS in who["principals"]:
             await connection.execute("SET LOCAL ROLE stac_curator")

@@ -129,11 +129,12 @@ async def test_a_role_is_no_claim(app_client, load_test_collection, item, state)
 
 
 async def test_events_say_who(app_client, load_test_collection, item, last_event):
-    headers = bearer(["testers"], sub="grace", client_id="publisher") | {"X-Request-ID": "5f0c"}
+    headers = bearer(["testers"], sub="grace", client_id=None, azp="publisher")
+    headers |= {"X-Request-ID": "5f0c", "X-Batch": "campaign 7"}
     assert (await app_client.post(ITEMS, json=item("new"), headers=headers)).status_code == 201
-    identity, request_id = last_event("identity", "request_id")
+    identity, request_id, batch = last_event("identity", "request_id", "batch")
     expected = {"sub": "grace", "iss": ISSUER, "client_id": "publisher", "principals": [f"group:{ISSUER}/testers"]}
-    assert expected.items() <= identity.items() and request_id == "5f0c"
+    assert expected.items() <= identity.items() and (request_id, batch) == ("5f0c", "campaign 7")
 
     await app_client.patch("/collections/test-collection", json={"title": "x"}, headers={"X-Request-ID": "5f0d"})
     identity, request_id = last_event("identity", "request_id")
