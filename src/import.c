@@ -153,7 +153,7 @@ find_item(Import *import)
 				 errmsg("item \"%s\" exists already in collection \"%s\", and differs",
 						text_to_cstring(outcome->item_id), text_to_cstring(outcome->collection_id)),
 				 errdetail("It has version " INT64_FORMAT ".", DatumGetInt64(columns[0])),
-				 errhint("Decide which of the two is right; call esgf_stac.replace_item() if it is the other one.")));
+				 errhint("An import overwrites nothing: decide which of the two is right, and change this one if it is the other.")));
 	outcome->status = 200;
 	outcome->receipt.changed = false;
 	outcome->receipt.version = DatumGetInt64(columns[0]);

@@ -213,8 +213,9 @@ run_commands('what the index got', qq{psql -d catalogue -c "\\copy seeded FROM '
 is(sql('SELECT count(*) FROM seeded'), $count, 'a line for each item');
 is(sql(q{SELECT count(*) FROM seeded JOIN esgf_stac.published_item p ON p.id = line ->> 'item_id' AND p.document = line -> 'document' AND line ->> 'version' = '1' AND line ->> 'type' = 'item.seeded'}), $count, 'with what is published');
 
-# A second dump: what is new comes in, what is the same is passed over, what differs is overwritten by hand.
+# A second dump: what is new comes in, what is the same is passed over, what differs or has gone is changed by hand.
 sql(q{
+	DELETE FROM staging WHERE n = 50;
 	UPDATE staging SET document = jsonb_set(document, '{properties,title}', '"changed meanwhile"') WHERE n IN (10, 20);
 	UPDATE staging SET document = jsonb_set(document || '{"assets": {}}', '{properties}', (document -> 'properties') || '{"retracted": true, "latest": false}') WHERE n = 30;
 	INSERT INTO staging (document) SELECT document || '{"id": "new.v1"}' || jsonb_build_object('properties', (document -> 'properties') - '{base_id,version}'::text[]) FROM staging WHERE n = 40});
@@ -222,10 +223,10 @@ $node->psql('catalogue', $import, stderr => \$stderr);
 like($stderr, qr/WARNING:  streams do not hear of imported items/, 'who imports beside a stream is warned');
 is(sql(q{SELECT string_agg(concat(n, ' ', status), ', ' ORDER BY n) FROM refused}), '10 409, 20 409, 30 409', 'what differs is refused');
 is(sql(q{SELECT version FROM esgf_stac.item WHERE id = 'new.v1'}), 1, 'what is new is there');
-my ($overwrite) = example('UPDATE esgf_stac.item') =~ /(UPDATE .*?;)/s;
-sql($overwrite);
+my ($by_hand) = example('UPDATE esgf_stac.item') =~ /(.*)^DROP TABLE/ms;
+sql($by_hand);
 is(sql(q{SELECT string_agg(concat_ws(' ', n, i.version, i.document #>> '{properties,title}' = 'changed meanwhile', i.retracted), ', ' ORDER BY n)
 	FROM staging s JOIN esgf_stac.item i ON i.id = s.document ->> 'id' WHERE n IN (10, 20, 30, 40)}), '10 2 t f, 20 2 t f, 30 2 f t, 40 1 f f', 'and overwritten by hand');
-is(sql(q{SELECT string_agg(type, ' ' ORDER BY type) FROM esgf_stac.outbox WHERE aggregatetype <> 'collection'}), 'item.retracted item.updated item.updated', 'with events');
+is(sql(q{SELECT string_agg(type, ' ' ORDER BY type) FROM esgf_stac.outbox WHERE aggregatetype <> 'collection'}), 'item.deleted item.retracted item.updated item.updated', 'with events, and what has gone is deleted');
 
 done_testing();
