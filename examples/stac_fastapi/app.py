@@ -22,8 +22,7 @@ TOKEN_KEY = os.environ["STAC_TOKEN_KEY"]
 CURATORS = os.environ.get("STAC_CURATORS")  # the principal whose holders may change collections
 JSON, GEOJSON = "application/json", "application/geo+json"
 FORMS = {JSON: object, GEOJSON: dict, "application/merge-patch+json": dict, "application/json-patch+json": list}
-VERBS = {"POST": "create", "PUT": "replace", "PATCH": "patch", "DELETE": "delete"}
-MEMBERS = {"POST": "item", "PUT": "item", "PATCH": "patch", "DELETE": "reason"}
+VERBS = dict(POST=("create", "item"), PUT=("replace", "item"), PATCH=("patch", "patch"), DELETE=("delete", "reason"))
 STATUS = {psycopg.DataError: 400, psycopg.errors.InsufficientPrivilege: 403, psycopg.OperationalError: 503}
 COLLECTIONS = "SELECT version, document FROM esgf_stac.collection WHERE NOT deleted"
 ITEMS = "SELECT version, document FROM esgf_stac.published_item WHERE collection_id = %s"
@@ -97,7 +96,8 @@ def answer(found, status=200):
     if not found:
         raise HTTPException(404, "there is no such item or collection")
     version, document = found[0]
-    return JSONResponse(document, status, {"ETag": f'"{version}"'}, GEOJSON if "geometry" in document else None)
+    here = {"Location": link["href"] for link in document.get("links", ()) if status == 201 and link["rel"] == "self"}
+    return JSONResponse(document, status, here | {"ETag": f'"{version}"'}, GEOJSON if "geometry" in document else None)
 
 
 class Reader(core.AsyncBaseCoreClient):  # search is the work of an index
@@ -156,7 +156,7 @@ async def change_items(request: Request, body=Depends(body_of)):
         match request.method, body:
             case "POST", {"type": "FeatureCollection", "features": list(features)}:
                 return JSONResponse(await transact(connection, request, "POST", [{"item": f} for f in features]), 201)
-        given = {"item_id": request.path_params.get("item_id"), MEMBERS[request.method]: body}
+        given = {"item_id": request.path_params.get("item_id"), VERBS[request.method][1]: body}
         [outcome] = await transact(connection, request, request.method, [given])
         found = await read(connection, request, f"{ITEMS} AND id = %s", outcome["collection_id"], outcome["item_id"])
         return answer(found or [(outcome["version"], outcome)], outcome["status"])
@@ -167,7 +167,7 @@ async def change_items(request: Request, body=Depends(body_of)):
 @app.patch("/collections/{collection_id}")
 @app.delete("/collections/{collection_id}")
 async def change_collection(request: Request, body=Depends(body_of)):
-    verb, values = VERBS[request.method], {"id": request.path_params.get("collection_id"), "body": Jsonb(body)}
+    verb, values = VERBS[request.method][0], {"id": request.path_params.get("collection_id"), "body": Jsonb(body)}
     given = {"create": "%(body)s", "delete": "%(id)s"}.get(verb, "%(id)s, %(body)s")
     async with acting_for(request, curates=True) as connection:
         cursor = await connection.execute(f"SELECT * FROM esgf_stac.{verb}_collection({given})", values)

@@ -148,9 +148,11 @@ async def test_item(app_client, load_test_collection, item):
     created = await app_client.post(ITEMS, json=item("new"), headers={"Content-Type": "application/geo+json"})
     assert (created.status_code, created.headers["etag"]) == (201, '"1"')
     assert created.headers["content-type"] == "application/geo+json"
+    assert created.headers["location"] == f"http://test{ITEMS}/new"
     links = {link["rel"]: link["href"] for link in created.json()["links"]}
     assert {"preview": "http://test/preview.html", "self": f"http://test{ITEMS}/new"}.items() <= links.items()
     found = await app_client.get(f"{ITEMS}/new")
+    assert "location" not in found.headers
     assert (found.headers["etag"], found.json()) == ('"1"', created.json())
     deleted = await app_client.delete(f"{ITEMS}/new")
     assert (deleted.status_code, deleted.json()["version"], deleted.json()["action"]) == (200, 2, "deleted")
