@@ -78,6 +78,7 @@ typedef struct KafkaSink
 static const SinkOption defaults[] = {
 	{"client.id", "esgf_stac_relay"},
 	{"message.max.bytes", "1000000000"},	/* the broker's limit decides */
+	{"reconnect.backoff.max.ms", "1000"},
 	{"socket.keepalive.enable", "true"},
 	{"topic.metadata.propagation.max.ms", "3000"},	/* then a topic is missing */
 };
