@@ -81,6 +81,8 @@ typedef struct Relay
 	int			batch_count;
 	size_t		batch_bytes;
 	bool		unflushed;		/* the sink has events that no flush covers */
+	int64_t		sink_down_told_at;	/* when it was logged that the sink waits
+									 * for its server; 0: it does not */
 
 	Decoder		decoder;
 	bool		streaming;

@@ -10,6 +10,9 @@
 static const SinkKind *const kinds[] = {
 	&sink_ndjson,
 	&sink_postgres,
+#ifdef WITH_KAFKA
+	&sink_kafka,
+#endif
 #ifdef WITH_CURL
 	&sink_opensearch,
 	&sink_http,
