@@ -16,6 +16,9 @@
 #define FIRST_PAUSE_MS 50
 #define LONGEST_PAUSE_MS (5 * 60 * 1000)
 
+/* The longest time that a batch may grow though no more comes at once. */
+#define LONGEST_GATHER_MS 200
+
 /* The sink failed: what it holds unflushed counts as not written */
 static ExitStatus
 sink_down(Relay *relay, Buffer *problem)
@@ -161,6 +164,27 @@ pause_before_retry(Relay *relay, int attempts)
 	return status;
 }
 
+/*
+ * Have the sink take what is in the batch. The longer it took, the longer may
+ * the next batch grow: what a slow sink gets in small parts makes it slower.
+ */
+static bool
+write_batch(Relay *relay, Buffer *problem)
+{
+	int64_t		began = monotonic_ms();
+	int64_t		took;
+	bool		written;
+
+	for (int i = 0; i < relay->batch_count; i++)
+		relay->batch[i].outcome = EVENT_DONE;
+	relay->unflushed = true;
+	relay->sink->pause = 0;
+	written = relay->sink->kind->write(relay->sink, relay->batch, relay->batch_count, problem);
+	took = monotonic_ms() - began;
+	relay->gather_until = began + took + (took / 2 < LONGEST_GATHER_MS ? took / 2 : LONGEST_GATHER_MS);
+	return written;
+}
+
 /* Hand the batch to the sink; afterwards it is empty */
 ExitStatus
 batch_deliver(Relay *relay)
@@ -176,11 +200,7 @@ batch_deliver(Relay *relay)
 			status = pause_before_retry(relay, attempts);
 		if (status != STATUS_RUNNING)
 			return status;
-		for (int i = 0; i < relay->batch_count; i++)
-			relay->batch[i].outcome = EVENT_DONE;
-		relay->unflushed = true;
-		relay->sink->pause = 0;
-		if (!relay->sink->kind->write(relay->sink, relay->batch, relay->batch_count, &problem))
+		if (!write_batch(relay, &problem))
 			return sink_down(relay, &problem);
 		status = judge_batch(relay);
 	}

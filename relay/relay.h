@@ -80,6 +80,7 @@ typedef struct Relay
 	Event	   *batch;
 	int			batch_count;
 	size_t		batch_bytes;
+	int64_t		gather_until;	/* until then a batch may still grow */
 	bool		unflushed;		/* the sink has events that no flush covers */
 
 	Decoder		decoder;

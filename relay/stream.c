@@ -220,10 +220,12 @@ use_the_quiet(Reading *reading)
 static ExitStatus
 wait_for_server(Reading *reading)
 {
-	int			file = PQsocket(reading->relay->replication);
+	const Relay *relay = reading->relay;
+	int			file = PQsocket(relay->replication);
+	int64_t		growing = relay->batch_count > 0 ? relay->gather_until - monotonic_ms() : 0;
 	ExitStatus	status = STATUS_RUNNING;
 
-	if (!wait_readable(file, 0))
+	if (!wait_readable(file, growing))
 	{
 		status = use_the_quiet(reading);
 		if (status != STATUS_RUNNING ||

@@ -301,6 +301,15 @@ answers({ status => 404 }, { drop => 1 });
 is($status, 0, 'without --no-loop it is tried again');
 is_deeply([ map { $_->{item_id} } delivered() ], ['down'], 'until it takes the event');
 
+# What comes while a slow server takes its time is one batch, though the database's
+# server sends it in small portions.
+set_refused({ status => 200, text => '', delay => 0.4 });
+add_events($node, 1, 2000, 4, 'x' x 5000);
+is((deliver('--sink', $http))[0], 0, 'a slow server');
+@got = requests();
+cmp_ok(scalar(@got), '<', 15, 'gets large batches');
+set_refused();
+
 # SIGTERM ends the wait for a busy server; the event comes with the next relay.
 answers({ status => 503, headers => { 'Retry-After' => 300 } });
 emit('waiting', 1, '{}');
