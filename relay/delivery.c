@@ -19,14 +19,26 @@
 /* The longest time that a batch may grow though no more comes at once. */
 #define LONGEST_GATHER_MS 200
 
+/* What a sink that waits may take before it is down, and a stop is obeyed. */
+#define PATIENCE_MS 5000
+
+/* That it is down is logged that often. */
+#define TELL_MS 30000
+
+static void
+tell_sink_down(Relay *relay, const char *problem)
+{
+	slot_held(relay);
+	log_line(LOG_ERROR, "sink is down, the slot holds %" PRId64 " bytes of WAL: %s", relay->metrics.held, problem);
+}
+
 /* The sink failed: what it holds unflushed counts as not written */
 static ExitStatus
 sink_down(Relay *relay, Buffer *problem)
 {
 	bool		gone = relay->sink != NULL && relay->sink->gone;
 
-	slot_held(relay);
-	log_line(LOG_ERROR, "sink is down, the slot holds %" PRId64 " bytes of WAL: %s", relay->metrics.held, problem->data);
+	tell_sink_down(relay, problem->data);
 	buffer_free(problem);
 	sink_close(relay);
 	if (gone)
@@ -47,7 +59,35 @@ sink_open(Relay *relay)
 	buffer_free(&source);
 	if (relay->sink == NULL)
 		return sink_down(relay, &problem);
+	relay->sink->relay = relay;
 	return STATUS_RUNNING;
+}
+
+/*
+ * A sink that has been waiting for its server since then calls this several
+ * times a second, with a problem if it knows of one: without, the server is
+ * merely slow. False: the sink is to give up, and fail.
+ */
+bool
+sink_waits(Sink *sink, int64_t since, const char *problem)
+{
+	Relay	   *relay = sink->relay;
+	int64_t		now = monotonic_ms();
+
+	/* A stream that is lost is noticed when it is read again. */
+	if (stream_report(relay) != STATUS_RUNNING)
+		relay->streaming = false;
+	relay->heard_at = now;		/* nor does its silence mean anything */
+	stream_read_ahead(relay);
+	metrics_tick(relay);
+	if (now < since + PATIENCE_MS)
+		return true;
+	if (problem != NULL && !relay->options.no_loop && now >= relay->sink_down_told_at + TELL_MS)
+	{
+		tell_sink_down(relay, problem);
+		relay->sink_down_told_at = now;
+	}
+	return !stop_requested && (problem == NULL || !relay->options.no_loop);
 }
 
 void
@@ -57,6 +97,7 @@ sink_close(Relay *relay)
 		relay->sink->kind->close(relay->sink);
 	relay->sink = NULL;
 	relay->unflushed = false;
+	relay->sink_down_told_at = 0;
 }
 
 static bool
@@ -202,6 +243,9 @@ batch_deliver(Relay *relay)
 			return status;
 		if (!write_batch(relay, &problem))
 			return sink_down(relay, &problem);
+		if (relay->sink_down_told_at != 0)
+			log_line(LOG_NOTE, "sink is up again");
+		relay->sink_down_told_at = 0;
 		status = judge_batch(relay);
 	}
 	relay->batch_bytes = 0;

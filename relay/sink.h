@@ -42,6 +42,7 @@ typedef struct Sink
 {
 	const SinkKind *kind;
 	bool		gone;			/* opening it again would not help */
+	struct Relay *relay;		/* sink_waits() knows what it is */
 	int64_t		pause;			/* what is busy asks for so many milliseconds;
 								 * 0: it does not say */
 } Sink;
@@ -73,7 +74,8 @@ struct SinkKind
 	/*
 	 * Write a batch, in order. Every event comes as EVENT_DONE;
 	 * event_refuse() says otherwise of one alone, with what the sink says of
-	 * it. False and a problem: the sink itself is down, no outcome counts.
+	 * it. False and a problem: the sink itself is down, no outcome counts. It
+	 * may take its time if it calls sink_waits().
 	 *
 	 * After an event that is to be tried again, later events of the same item
 	 * must be so too, unless the sink compares versions.
@@ -107,5 +109,8 @@ extern const char *sink_option(const SinkSettings *settings, const char *name);
 extern bool sink_options_known(const SinkSettings *settings, const char *const *names, Buffer *problem);
 extern void sink_help(void);
 extern void sink_list(void);
+
+/* delivery.c */
+extern bool sink_waits(Sink *sink, int64_t since, const char *problem);
 
 #endif							/* RELAY_SINK_H */
