@@ -16,6 +16,9 @@
 #define FIRST_PAUSE_MS 50
 #define LONGEST_PAUSE_MS (5 * 60 * 1000)
 
+/* The longest time that a batch may grow though no more comes at once. */
+#define LONGEST_GATHER_MS 200
+
 /* What a sink that waits may take before it is down, and a stop is obeyed. */
 #define PATIENCE_MS 5000
 
@@ -75,6 +78,7 @@ sink_waits(Sink *sink, int64_t since, const char *problem)
 	if (stream_report(relay) != STATUS_RUNNING)
 		relay->streaming = false;
 	relay->heard_at = now;		/* nor does its silence mean anything */
+	stream_read_ahead(relay);
 	metrics_tick(relay);
 	if (now < since + PATIENCE_MS)
 		return true;
@@ -201,6 +205,27 @@ pause_before_retry(Relay *relay, int attempts)
 	return status;
 }
 
+/*
+ * Have the sink take what is in the batch. The longer it took, the longer may
+ * the next batch grow: what a slow sink gets in small parts makes it slower.
+ */
+static bool
+write_batch(Relay *relay, Buffer *problem)
+{
+	int64_t		began = monotonic_ms();
+	int64_t		took;
+	bool		written;
+
+	for (int i = 0; i < relay->batch_count; i++)
+		relay->batch[i].outcome = EVENT_DONE;
+	relay->unflushed = true;
+	relay->sink->pause = 0;
+	written = relay->sink->kind->write(relay->sink, relay->batch, relay->batch_count, problem);
+	took = monotonic_ms() - began;
+	relay->gather_until = began + took + (took / 2 < LONGEST_GATHER_MS ? took / 2 : LONGEST_GATHER_MS);
+	return written;
+}
+
 /* Hand the batch to the sink; afterwards it is empty */
 ExitStatus
 batch_deliver(Relay *relay)
@@ -216,11 +241,7 @@ batch_deliver(Relay *relay)
 			status = pause_before_retry(relay, attempts);
 		if (status != STATUS_RUNNING)
 			return status;
-		for (int i = 0; i < relay->batch_count; i++)
-			relay->batch[i].outcome = EVENT_DONE;
-		relay->unflushed = true;
-		relay->sink->pause = 0;
-		if (!relay->sink->kind->write(relay->sink, relay->batch, relay->batch_count, &problem))
+		if (!write_batch(relay, &problem))
 			return sink_down(relay, &problem);
 		if (relay->sink_down_told_at != 0)
 			log_line(LOG_NOTE, "sink is up again");

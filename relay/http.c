@@ -8,8 +8,13 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "database.h"
+
 #define CONNECT_SECONDS 10L
 #define DEFAULT_SECONDS 60L
+
+/* So long we wait for the server before we look after the rest of the relay. */
+#define WAIT_MS 2
 
 /* What is longer is no answer to our requests. */
 #define ANSWER_LIMIT (64 * 1024 * 1024)
@@ -99,12 +104,14 @@ take_answer(char *bytes, size_t size, size_t count, void *taker)
 
 /* Prepare to post to a URL; the connection is made by the first request */
 void
-http_open(HttpClient *client, const char *url, const SinkSettings *settings)
+http_open(HttpClient *client, Sink *sink, const char *url, const SinkSettings *settings)
 {
 	const char *ca_file = sink_option(settings, "ca-file");
 	CURL	   *curl = client->curl = curl_easy_init();
 
-	if (curl == NULL)
+	client->sink = sink;
+	client->multi = curl_multi_init();
+	if (curl == NULL || client->multi == NULL)
 		out_of_memory();
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_POST, 1L);
@@ -128,6 +135,7 @@ void
 http_close(HttpClient *client)
 {
 	curl_easy_cleanup(client->curl);
+	curl_multi_cleanup(client->multi);
 	buffer_free(&client->compressed);
 	buffer_free(&client->answer);
 }
@@ -161,8 +169,34 @@ tell_problem(const HttpClient *client, CURLcode code, Buffer *problem)
 {
 	if (code == CURLE_WRITE_ERROR)
 		buffer_text(problem, "the answer is too long");
+	else if (code == CURLE_ABORTED_BY_CALLBACK)
+		buffer_text(problem, "there was no answer yet when we had to stop");
 	else
 		buffer_text(problem, client->curl_problem[0] != '\0' ? client->curl_problem : curl_easy_strerror(code));
+}
+
+/* Perform the request; the relay has other things to do meanwhile */
+static CURLcode
+perform(HttpClient *client)
+{
+	int64_t		since = monotonic_ms();
+	int			running = 1;
+	int			queued;
+	bool		wanted = true;
+	CURLcode	code = CURLE_ABORTED_BY_CALLBACK;
+	const CURLMsg *message;
+
+	curl_multi_add_handle(client->multi, client->curl);
+	while (wanted && curl_multi_perform(client->multi, &running) == CURLM_OK && running > 0)
+	{
+		curl_multi_poll(client->multi, NULL, 0, WAIT_MS, NULL);
+		wanted = sink_waits(client->sink, since, NULL);
+	}
+	message = curl_multi_info_read(client->multi, &queued);
+	if (message != NULL)
+		code = message->data.result;
+	curl_multi_remove_handle(client->multi, client->curl);
+	return code;
 }
 
 /* Post a body and take the answer; false and a problem if there is none */
@@ -183,7 +217,7 @@ http_post(HttpClient *client, const Buffer *body, struct curl_slist *headers, Bu
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body->data);
 	curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) body->length);
-	code = curl_easy_perform(curl);
+	code = perform(client);
 	if (code != CURLE_OK)
 	{
 		tell_problem(client, code, problem);

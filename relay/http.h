@@ -15,6 +15,8 @@
 
 typedef struct HttpClient
 {
+	Sink	   *sink;			/* whose client it is */
+	CURLM	   *multi;
 	CURL	   *curl;
 	bool		gzip;			/* compress what is sent */
 	Buffer		compressed;
@@ -32,7 +34,7 @@ extern bool http_url_check(const char *url, Buffer *problem);
 extern bool http_url_names_password(const char *url);
 extern bool http_options_check(const SinkSettings *settings, const char *const *names, Buffer *problem);
 
-extern void http_open(HttpClient *client, const char *url, const SinkSettings *settings);
+extern void http_open(HttpClient *client, Sink *sink, const char *url, const SinkSettings *settings);
 extern bool http_post(HttpClient *client, const Buffer *body, struct curl_slist *headers, Buffer *problem);
 extern void http_close(HttpClient *client);
 

@@ -80,6 +80,7 @@ typedef struct Relay
 	Event	   *batch;
 	int			batch_count;
 	size_t		batch_bytes;
+	int64_t		gather_until;	/* until then a batch may still grow */
 	bool		unflushed;		/* the sink has events that no flush covers */
 	int64_t		sink_down_told_at;	/* when it was logged that the sink waits
 									 * for its server; 0: it does not */
@@ -90,6 +91,7 @@ typedef struct Relay
 								 * tell it anew */
 	int64_t		reported_at;	/* when we last spoke to it */
 	int64_t		heard_at;		/* when it last spoke to us */
+	size_t		ahead;			/* bytes that were read before their time */
 	bool		in_transaction;
 	bool		ending;			/* this confirmation is the last */
 	uint64_t	received;
@@ -156,5 +158,6 @@ extern void metrics_write(const Relay *relay);
 extern ExitStatus stream_start(Relay *relay);
 extern ExitStatus stream_run(Relay *relay);
 extern ExitStatus stream_report(Relay *relay);
+extern void stream_read_ahead(Relay *relay);
 
 #endif							/* RELAY_RELAY_H */

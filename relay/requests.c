@@ -19,7 +19,7 @@ requests_open(Requests *requests, const RequestKind *kind, const char *url, cons
 	requests->kind = kind;
 	requests->settings = settings;
 	requests->body_limit = BODY_LIMIT;
-	http_open(&requests->client, url, settings);
+	http_open(&requests->client, &requests->sink, url, settings);
 }
 
 void

@@ -11,6 +11,7 @@
 #include "relay.h"
 
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 
 #include "log.h"
@@ -20,6 +21,9 @@
 
 /* A server that was asked to answer and does not for so long is lost. */
 #define SILENCE_MS 30000
+
+/* While the sink keeps us waiting, so much is read of what comes next. */
+#define READ_AHEAD_BYTES (4 * 1024 * 1024)
 
 /* After CopyDone the server may still send what it had begun. */
 #define FAREWELL_MS 5000
@@ -71,6 +75,19 @@ stream_report(Relay *relay)
 	if (!relay->streaming || monotonic_ms() < relay->reported_at + relay->options.status_interval * 1000)
 		return STATUS_RUNNING;
 	return send_status(relay, false);
+}
+
+/* While the sink keeps us waiting, let the server go on sending */
+void
+stream_read_ahead(Relay *relay)
+{
+	int			available;
+
+	if (!relay->streaming || relay->ahead >= READ_AHEAD_BYTES ||
+		ioctl(PQsocket(relay->replication), FIONREAD, &available) != 0 || available == 0)
+		return;
+	relay->ahead += (size_t) available;
+	PQconsumeInput(relay->replication); /* a failure is noticed later */
 }
 
 /*
@@ -220,10 +237,12 @@ use_the_quiet(Reading *reading)
 static ExitStatus
 wait_for_server(Reading *reading)
 {
-	int			file = PQsocket(reading->relay->replication);
+	const Relay *relay = reading->relay;
+	int			file = PQsocket(relay->replication);
+	int64_t		growing = relay->batch_count > 0 ? relay->gather_until - monotonic_ms() : 0;
 	ExitStatus	status = STATUS_RUNNING;
 
-	if (!wait_readable(file, 0))
+	if (!wait_readable(file, growing))
 	{
 		status = use_the_quiet(reading);
 		if (status != STATUS_RUNNING ||
@@ -246,7 +265,10 @@ take_message(Reading *reading)
 	ExitStatus	status = STATUS_RUNNING;
 
 	if (length == 0)
+	{
+		relay->ahead = 0;
 		return wait_for_server(reading);
+	}
 	if (length == -1)
 		return server_ended(relay);
 	if (length < 0)

@@ -301,14 +301,40 @@ answers({ status => 404 }, { drop => 1 });
 is($status, 0, 'without --no-loop it is tried again');
 is_deeply([ map { $_->{item_id} } delivered() ], ['down'], 'until it takes the event');
 
+# What comes while a slow server takes its time is one batch, though the database's
+# server sends it in small portions.
+set_refused({ status => 200, text => '', delay => 0.4 });
+add_events($node, 1, 2000, 4, 'x' x 5000);
+is((deliver('--sink', $http))[0], 0, 'a slow server');
+@got = requests();
+cmp_ok(scalar(@got), '<', 15, 'gets large batches');
+set_refused();
+
+# Meanwhile the database's server hears of us, and a stop is heard by us.
+$node->safe_psql('postgres', $_) for q{ALTER SYSTEM SET wal_sender_timeout = '2s'}, 'SELECT pg_reload_conf()';
+answers({ delay => 5 });
+emit('slow', 1, '{}');
+($status, $stderr) = deliver('--sink', $http, '--status-interval', 1);
+is($status, 0, 'a server that is slower than wal_sender_timeout');
+is(scalar(requests()), 1, 'is asked once');
+unlike($stderr, qr/error/, 'no connection is lost');
+$node->safe_psql('postgres', $_) for 'ALTER SYSTEM RESET wal_sender_timeout', 'SELECT pg_reload_conf()';
+answers({ delay => 50 });
+emit('slow', 2, '{}');
+my $relay = start_relay($node, $log, '--stream', 'a', '--sink', $http);
+wait_for('the request', sub { -e "$server->{folder}/requests" });
+is(stop_relay($relay), 0, 'a relay that waits for an answer stops when told');
+like(slurp_file($log), qr/no answer yet when we had to stop/, 'though not at once');
+
 # SIGTERM ends the wait for a busy server; the event comes with the next relay.
 answers({ status => 503, headers => { 'Retry-After' => 300 } });
 emit('waiting', 1, '{}');
-my $relay = start_relay($node, $log, '--stream', 'a', '--sink', $http);
+$relay = start_relay($node, $log, '--stream', 'a', '--sink', $http);
 wait_for('a busy server', sub { slurp_file($log) =~ /sink is busy/ });
 is(stop_relay($relay), 0, 'a relay that waits for a busy server stops when told');
+requests();
 deliver('--sink', $http);
-is_deeply([ map { $_->{item_id} } delivered() ], ['waiting'], 'and loses nothing');
+is_deeply([ map { $_->{item_id} } delivered() ], [ 'slow', 'waiting' ], 'and loses nothing');
 
 # ---------------------------------------------------------------- https
 
