@@ -76,7 +76,9 @@ $node->safe_psql('with_item', $first_item);
 
 foreach my $page (sort @pages)
 {
-	my @examples = examples(slurp_file("$top/$page"));
+	my $text     = slurp_file("$top/$page");
+	my @examples = examples($text);
+	is(scalar(() = $text =~ /^```sql$/mg), scalar @examples, "$page: every example has its output");
 	next if !@examples;
 
 	my $template = $examples[0][1] =~ /CREATE EXTENSION/ ? 'template1'

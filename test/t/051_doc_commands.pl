@@ -1,4 +1,4 @@
-# Every shell example of the guides in doc/ runs. An example is a block ```sh; a
+# Every shell example in doc/ runs. An example is a block ```sh; a
 # block ```text directly after it is what it prints, "..." standing for anything on
 # its line. (Commands that cannot be run here are indented, not in a block.)
 #
@@ -10,6 +10,7 @@
 use strict;
 use warnings;
 
+use File::Basename qw(basename);
 use File::Find ();
 use FindBin;
 use IPC::Run ();
@@ -17,8 +18,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $top   = "$FindBin::RealBin/../..";
-my @pages = qw(administration api indexer site-operator);
+my $top = "$FindBin::RealBin/../..";
 
 # The examples of a page: (line, commands, expected output or undef).
 sub examples
@@ -86,19 +86,22 @@ sub trim
 	return $text;
 }
 
-foreach my $page (@pages)
+my @pages;
+File::Find::find({ no_chdir => 1, wanted => sub { push @pages, substr($_, length("$top/")) if /\.md$/ } }, "$top/doc");
+
+foreach my $page (sort @pages)
 {
-	my @examples = examples(slurp_file("$top/doc/$page.md"));
+	my @examples = examples(slurp_file("$top/$page"));
 	next if !@examples;
 
-	my $node    = new_server($page);
+	my $node    = new_server(basename($page, '.md'));
 	my $folder  = PostgreSQL::Test::Utils::tempdir;
 	my @outputs = run_examples($node, $folder, @examples);
 	my $last    = pop @outputs;
 	foreach my $example (@examples)
 	{
 		my ($line, undef, $expected) = @$example;
-		my $name = "doc/$page.md, line $line";
+		my $name = "$page, line $line";
 		if (!@outputs)
 		{
 			fail($name) or diag 'the commands failed: ' . ($last // '');
