@@ -36,8 +36,13 @@
 /* To open the sink, a broker must have answered by then. */
 #define OPEN_MS 10000
 
-/* How long librdkafka may keep us from looking at signals and keepalives. */
-#define SLICE_MS 100
+/*
+ * How long librdkafka may keep us from the rest of the relay: which reads on
+ * while a broker works, but has little to do while none is there.
+ */
+#define SLICE_MS 1
+#define LONG_SLICE_MS 100
+#define LONG_WAIT_MS 1000
 
 #define PROPERTY_SIZE 64
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
@@ -299,7 +304,7 @@ await_broker(KafkaSink *sink)
 	{
 		const struct rd_kafka_metadata *metadata;
 
-		error = rd_kafka_metadata(sink->producer, 0, topic, &metadata, SLICE_MS);
+		error = rd_kafka_metadata(sink->producer, 0, topic, &metadata, LONG_SLICE_MS);
 		if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
 			rd_kafka_metadata_destroy(metadata);
 		rd_kafka_poll(sink->producer, 0);
@@ -501,7 +506,7 @@ await_answers(KafkaSink *sink, Buffer *problem)
 
 	while (sink->unanswered > 0)
 	{
-		rd_kafka_flush(sink->producer, SLICE_MS);
+		rd_kafka_flush(sink->producer, monotonic_ms() < since + LONG_WAIT_MS ? SLICE_MS : LONG_SLICE_MS);
 		if (sink->unanswered > 0 && !sink_waits(&sink->sink, since, sink->trouble.length > 0 ? sink->trouble.data : NULL))
 		{
 			tell_trouble(sink, problem);
