@@ -93,7 +93,9 @@ sub interrupt
 	my $session = open_session($node, 'postgres');
 	in_session($session, "BEGIN; $lock");
 	my ($stdout, $stderr) = ('', '');
-	my $script = IPC::Run::start([ 'publisher.py', @arguments, '--identity', 'ada.json' ], '<', \undef, '>', \$stdout, '2>', \$stderr);
+	local $SIG{INT} = 'DEFAULT';    # tests in the background of a shell inherit that it is ignored
+	my $script = IPC::Run::start([ 'publisher.py', @arguments, '--identity', 'ada.json' ], '<', \undef, '>', \$stdout, '2>', \$stderr,
+		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 	wait_for('the second chunk to wait', sub {
 		$script->pump_nb;
 		return $stderr =~ /^500 of .*\n\z/ && query(q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'publisher.py' AND wait_event_type = 'Lock'});
