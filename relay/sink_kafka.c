@@ -565,7 +565,7 @@ judge_error(KafkaSink *sink, rd_kafka_resp_err_t error, Event *event, Buffer *pr
 	if (!refused_for_good(sink, error))
 		return false;
 	event_refuse(event, EVENT_REFUSED, problem->data);
-	buffer_clear(problem);
+	buffer_free(problem);
 	return true;
 }
 
