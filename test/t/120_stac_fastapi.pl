@@ -115,7 +115,7 @@ SKIP:
 	my $output = '';
 	{
 		local $ENV{API} = "http://127.0.0.1:$port";
-		IPC::Run::run([ 'bash', '-uc', 'python() { python3 "$@"; }; . /dev/stdin' ], '<', \$script, '>', \$output, '2>', \$output, IPC::Run::timeout($deadline));
+		IPC::Run::run([ 'bash', '-uc', qq(python() { python3 "\$@"; }\n$script) ], '<', \undef, '>', \$output, '2>', \$output, IPC::Run::timeout($deadline));
 	}
 	$server->signal('TERM');
 	$server->finish;
