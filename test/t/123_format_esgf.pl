@@ -342,11 +342,16 @@ is_deeply([ $eve->{auth}{requester_data}, $eve->{publisher} ],
 	[ { sub => 'eve', iss => 'esgf_stac', client_id => 'esgf_stac' }, { package => 'curl', version => '' } ], 'for who made it, as far as he said');
 
 # A signal to stop does not keep the transaction in hand from being asked for.
+# Put to sleep until the outbox is locked, the relay waits at that question and not
+# when it starts, as it did on PostgreSQL 17.
+my $asking = q{FROM pg_stat_activity WHERE query LIKE '%event_metadata($1%' AND pid <> pg_backend_pid() AND wait_event_type = 'Lock'};
+$relay = start_relay($node, $log, '--stream', 'all', '--sink', "ndjson:$dir/stopped", @esgf);
+$node->poll_query_until('postgres', q{SELECT active FROM pg_replication_slots WHERE slot_name = 'esgf_stac_all'});
+$relay->signal('STOP');
 query(q{SELECT esgf_stac.patch_item('CMIP6', 'a.v2', '{"properties": {"n": 9.20}}')});
 my $blocking = open_session($node);
 in_session($blocking, 'BEGIN; LOCK TABLE esgf_stac.outbox;');
-my $asking = q{FROM pg_stat_activity WHERE query LIKE '%event_metadata($1%' AND pid <> pg_backend_pid() AND wait_event_type = 'Lock'};
-$relay = start_relay($node, $log, '--stream', 'all', '--sink', "ndjson:$dir/stopped", @esgf);
+$relay->signal('CONT');
 ok($node->poll_query_until('postgres', "SELECT EXISTS (SELECT $asking)"), 'the relay asks');
 my $asked_at = query("SELECT query_start $asking");
 $relay->signal('INT');
