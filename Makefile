@@ -10,8 +10,8 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" esgf_stac.cont
 
 MODULE_big = esgf_stac
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
-DATA = $(wildcard sql/upgrade/*.sql)
-DATA_built = esgf_stac--$(EXTVERSION).sql
+PARTS = $(sort $(wildcard sql/install/*.sql))
+DATA_built = esgf_stac--$(EXTVERSION).sql $(patsubst sql/upgrade/%,esgf_stac--%,$(wildcard sql/upgrade/*.sql))
 
 PG_CPPFLAGS = -DESGF_STAC_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers
@@ -30,8 +30,12 @@ include $(PGXS)
 # Every object depends on every header: there are few, and a stale one lies.
 $(OBJS): $(wildcard src/*.h) esgf_stac.control
 
-esgf_stac--$(EXTVERSION).sql: $(sort $(wildcard sql/install/*.sql)) esgf_stac.control
+esgf_stac--$(EXTVERSION).sql: $(PARTS) esgf_stac.control
 	cat $(filter %.sql,$^) > $@
+
+# An update does what its file says, and then makes every function anew.
+esgf_stac--%--$(EXTVERSION).sql: sql/upgrade/%--$(EXTVERSION).sql $(PARTS)
+	{ cat $< && sed -e '/^CREATE TYPE/,/^);/d' -e 's/^CREATE FUNCTION/CREATE OR REPLACE FUNCTION/' $(filter-out %/00_installation.sql,$(PARTS)); } > $@
 
 # The client: built by "make relay", installed where it was built.
 .PHONY: relay

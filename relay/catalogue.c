@@ -88,7 +88,7 @@ check_stream(Relay *relay)
 	const char *parameters[] = {relay->options.stream};
 	PGresult   *result = database_query(relay->sql, &problem,
 										"SELECT version, (SELECT true FROM esgf_stac.stream WHERE name = $1),"
-										" esgf_stac.publication_problem($1),"
+										" esgf_stac_internal.publication_problem($1),"
 										" system_identifier = (SELECT system_identifier FROM pg_catalog.pg_control_system())"
 										" FROM esgf_stac.catalogue", 1, parameters);
 

@@ -59,7 +59,7 @@ begin_round(Relay *relay)
 	Buffer		problem = {0};
 	const char *parameters[] = {relay->options.stream};
 	PGresult   *result = database_query(relay->sql, &problem,
-										"SELECT asked_until, keys, position FROM esgf_stac.redrive_round($1)", 1, parameters);
+										"SELECT asked_until, keys, position FROM esgf_stac_internal.redrive_round($1)", 1, parameters);
 
 	if (result == NULL)
 		return database_lost(&problem);
@@ -82,7 +82,7 @@ end_round(Relay *relay)
 	const char *settled[] = {relay->options.stream, relay->redrive.asked_until};
 	PGresult   *result;
 	ExitStatus	status = replay_query(relay, "SELECT NULL, aggregatetype, aggregateid, type, version, document, updated, NULL, NULL, NULL, NULL"
-									  " FROM esgf_stac.redrive_states($1, $2)", 2, keys);
+									  " FROM esgf_stac_internal.redrive_states($1, $2)", 2, keys);
 
 	if (status != STATUS_RUNNING)
 		return status;

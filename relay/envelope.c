@@ -44,7 +44,7 @@ ask_once(Relay *relay, const char *events, Buffer *problem)
 	PGresult   *result;
 
 	result = database_query(relay->sql, problem,
-							"SELECT metadata, introduction FROM esgf_stac.event_metadata($1, $2)", 2, parameters);
+							"SELECT metadata, introduction FROM esgf_stac_internal.event_metadata($1, $2)", 2, parameters);
 	if (result == NULL && stop_requested && !was_stopping)
 	{
 		buffer_clear(problem);

@@ -103,7 +103,7 @@ check_sink(Relay *relay)
 		!relay->sink->kind->newest(relay->sink, &event))
 		return STATUS_RUNNING;
 	parameters[0] = event.data;
-	result = database_query(relay->sql, &problem, "SELECT esgf_stac.event_is_known($1::jsonb)", 1, parameters);
+	result = database_query(relay->sql, &problem, "SELECT esgf_stac_internal.event_is_known($1::jsonb)", 1, parameters);
 	if (result == NULL)
 	{
 		buffer_free(&event);

@@ -120,7 +120,7 @@ send_page(Relay *relay, PGconn *reader, int64_t *count)
 	/* In the order of column_names. */
 	if (!database_rows(reader, &problem,
 					   "SELECT NULL, collection_id, item_id, 'item.seeded', version, document, updated, NULL, NULL, NULL, NULL"
-					   " FROM esgf_stac.stream_items($1, $2, $3, " PAGE_SIZE ")", 3, parameters))
+					   " FROM esgf_stac_internal.stream_items($1, $2, $3, " PAGE_SIZE ")", 3, parameters))
 		return database_lost(&problem);
 	while (status == STATUS_RUNNING && (row = database_next_row(reader, &problem)) != NULL)
 	{

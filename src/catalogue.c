@@ -52,6 +52,7 @@ PG_FUNCTION_INFO_V1(esgf_system_identifier);
 PG_FUNCTION_INFO_V1(esgf_drop_caches);
 PG_FUNCTION_INFO_V1(esgf_refuse_removal);
 PG_FUNCTION_INFO_V1(esgf_require_catalogue);
+PG_FUNCTION_INFO_V1(esgf_library_version);
 
 /* Forget what was remembered of a table of ours, or of all of them. */
 static void
@@ -354,4 +355,11 @@ esgf_require_catalogue(PG_FUNCTION_ARGS)
 {
 	get_catalogue();
 	PG_RETURN_VOID();
+}
+
+/* library_version(): of the library that this session has loaded. */
+Datum
+esgf_library_version(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(ESGF_STAC_VERSION));
 }

@@ -71,3 +71,7 @@ GRANT esgf_stac_reader TO esgf_stac_writer;
 GRANT esgf_stac_writer TO esgf_stac_gateway, esgf_stac_admin;
 
 GRANT USAGE ON SCHEMA esgf_stac TO PUBLIC;
+
+-- What serves the functions of esgf_stac and the relay: nobody's to call.
+CREATE SCHEMA esgf_stac_internal;
+GRANT USAGE ON SCHEMA esgf_stac_internal TO esgf_stac_reader, esgf_stac_relay;

@@ -12,6 +12,12 @@ CREATE TYPE esgf_stac.receipt AS (
     event_id uuid
 );
 COMMENT ON TYPE esgf_stac.receipt IS 'what a writing verb did: nothing changed = the current version, changed false, action and event_id null';
+COMMENT ON COLUMN esgf_stac.receipt.collection_id IS 'the collection';
+COMMENT ON COLUMN esgf_stac.receipt.item_id IS 'the item; null where the verb was about a collection';
+COMMENT ON COLUMN esgf_stac.receipt.version IS 'the version now';
+COMMENT ON COLUMN esgf_stac.receipt.changed IS 'did the call make that version?';
+COMMENT ON COLUMN esgf_stac.receipt.action IS 'the type of the event, without item. or collection.';
+COMMENT ON COLUMN esgf_stac.receipt.event_id IS 'the event in the outbox';
 
 CREATE TYPE esgf_stac.item_state AS (
     collection_id text,
@@ -23,6 +29,13 @@ CREATE TYPE esgf_stac.item_state AS (
     document jsonb
 );
 COMMENT ON TYPE esgf_stac.item_state IS 'one version of an item as get_item answers it';
+COMMENT ON COLUMN esgf_stac.item_state.collection_id IS 'the collection';
+COMMENT ON COLUMN esgf_stac.item_state.item_id IS 'the item';
+COMMENT ON COLUMN esgf_stac.item_state.version IS 'which version this is';
+COMMENT ON COLUMN esgf_stac.item_state.etag IS 'the version as a strong entity tag (RFC 9110)';
+COMMENT ON COLUMN esgf_stac.item_state.updated IS 'when it was made';
+COMMENT ON COLUMN esgf_stac.item_state.deleted IS 'was that version a deletion?';
+COMMENT ON COLUMN esgf_stac.item_state.document IS 'the STAC item; null where deleted';
 
 -- Trigger functions, in C: see the file that is named after the table.
 CREATE FUNCTION esgf_stac.item_before_row() RETURNS trigger
@@ -42,6 +55,13 @@ CREATE FUNCTION esgf_stac.drop_caches() RETURNS trigger
 REVOKE ALL ON FUNCTION esgf_stac.item_before_row(), esgf_stac.item_after_row(), esgf_stac.item_after_statement(),
     esgf_stac.collection_before_row(), esgf_stac.collection_after_row(),
     esgf_stac.refuse_removal(), esgf_stac.drop_caches() FROM PUBLIC;
+COMMENT ON FUNCTION esgf_stac.item_before_row() IS 'trigger of item: checks the form of a row, derives its columns and gives its version';
+COMMENT ON FUNCTION esgf_stac.item_after_row() IS 'trigger of item: asks for the rights of a change and writes its event';
+COMMENT ON FUNCTION esgf_stac.item_after_statement() IS 'trigger of item: takes latest from what a statement has superseded';
+COMMENT ON FUNCTION esgf_stac.collection_before_row() IS 'trigger of collection: checks a row and gives its version';
+COMMENT ON FUNCTION esgf_stac.collection_after_row() IS 'trigger of collection: writes the event of a change';
+COMMENT ON FUNCTION esgf_stac.refuse_removal() IS 'trigger: refuses DELETE and TRUNCATE, with its argument as the hint';
+COMMENT ON FUNCTION esgf_stac.drop_caches() IS 'trigger: tells every session that rows of the table have changed';
 
 CREATE FUNCTION esgf_stac.only_close() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -59,13 +79,14 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION esgf_stac.only_close() FROM PUBLIC;
+COMMENT ON FUNCTION esgf_stac.only_close() IS 'trigger of access_rule: a rule may be closed, once, and no more';
 
 -- The cluster that this server runs; a restored catalogue names another.
-CREATE FUNCTION esgf_stac.system_identifier() RETURNS bigint
+CREATE FUNCTION esgf_stac_internal.system_identifier() RETURNS bigint
     AS 'MODULE_PATHNAME', 'esgf_system_identifier' LANGUAGE C STABLE STRICT PARALLEL SAFE;
-REVOKE ALL ON FUNCTION esgf_stac.system_identifier() FROM PUBLIC;
+COMMENT ON FUNCTION esgf_stac_internal.system_identifier() IS 'the cluster that this server runs';
+REVOKE ALL ON FUNCTION esgf_stac_internal.system_identifier() FROM PUBLIC;
 
--- The version of the extension as installed in this database.
 CREATE FUNCTION esgf_stac.installed_version() RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -73,9 +94,13 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION esgf_stac.installed_version() IS 'the version of the extension as installed in this database';
 
+CREATE FUNCTION esgf_stac.library_version() RETURNS text
+    AS 'MODULE_PATHNAME', 'esgf_library_version' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION esgf_stac.library_version() IS 'the version of the library that this session has loaded; until ALTER EXTENSION esgf_stac UPDATE it is ahead of installed_version()';
+
 -- What hangs on the tables: views, triggers, grants. Laying them again changes
 -- nothing, and brings back what a DROP EXTENSION ... CASCADE took.
-CREATE FUNCTION esgf_stac.attach_catalogue() RETURNS void
+CREATE FUNCTION esgf_stac_internal.attach_catalogue() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $attach_catalogue$
 BEGIN
@@ -85,7 +110,6 @@ BEGIN
                CASE WHEN retracted THEN document || '{"assets": {}}' ELSE document END AS document
           FROM esgf_stac.item
          WHERE NOT deleted;
-    COMMENT ON VIEW esgf_stac.published_item IS 'what readers see: no deleted items; retracted ones without their assets';
 
     CREATE OR REPLACE VIEW esgf_stac.stream_status AS
         WITH slot AS (
@@ -124,7 +148,6 @@ BEGIN
                     OR (o.aggregatetype = 'collection' AND o.aggregateid = ANY (s.collections)))
                AND (s.filter IS NULL OR o.aggregatetype = 'collection' OR o.streams @> ARRAY[name] OR o.left_streams @> ARRAY[name])
           ) behind ON c.stream IS NOT NULL;
-    COMMENT ON VIEW esgf_stac.stream_status IS 'every stream, slot and publication of ours: lag, WAL held, health, orphans';
 
     CREATE OR REPLACE TRIGGER before_row BEFORE INSERT OR UPDATE ON esgf_stac.item
         FOR EACH ROW EXECUTE FUNCTION esgf_stac.item_before_row();
@@ -181,9 +204,12 @@ BEGIN
     GRANT SELECT (seq, id, aggregatetype, aggregateid, type, version, payload, occurred_at, reason, batch,
                   streams, left_streams, request_id, xid) ON esgf_stac.outbox TO esgf_stac_relay;
     GRANT SELECT, INSERT, UPDATE ON esgf_stac.consumer, esgf_stac.dead_letter TO esgf_stac_relay;
+
+    PERFORM esgf_stac_internal.comment_on_catalogue();
 END
 $attach_catalogue$;
-REVOKE ALL ON FUNCTION esgf_stac.attach_catalogue() FROM PUBLIC;
+COMMENT ON FUNCTION esgf_stac_internal.attach_catalogue() IS 'lays views, triggers, grants and comments on the tables, anew where they are there';
+REVOKE ALL ON FUNCTION esgf_stac_internal.attach_catalogue() FROM PUBLIC;
 
 CREATE FUNCTION esgf_stac.create_catalogue() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -202,8 +228,6 @@ BEGIN
         pruned xid8 NOT NULL DEFAULT '0',
         created timestamptz NOT NULL DEFAULT now()
     );
-    COMMENT ON COLUMN esgf_stac.catalogue.pruned IS 'events of this transaction and older ones may have been pruned';
-    COMMENT ON TABLE esgf_stac.catalogue IS 'one row: which version laid these tables, and in which cluster their transaction ids mean something';
 
     CREATE TABLE esgf_stac.collection (
         id text PRIMARY KEY,
@@ -218,12 +242,6 @@ BEGIN
         institution_path text NOT NULL CHECK (institution_path LIKE '/%'),
         null_members text NOT NULL DEFAULT 'reject' CHECK (null_members IN ('reject', 'ignore'))
     );
-    COMMENT ON TABLE esgf_stac.collection IS 'STAC collections and the settings that their items obey';
-    COMMENT ON COLUMN esgf_stac.collection.require_version IS 'verbs refuse changes of an item without a precondition (428)';
-    COMMENT ON COLUMN esgf_stac.collection.complete_replicas IS 'a replica must cover every data file (409 replica-incomplete)';
-    COMMENT ON COLUMN esgf_stac.collection.stamp_times IS 'properties.created and updated are written by the database';
-    COMMENT ON COLUMN esgf_stac.collection.institution_path IS 'JSON Pointer to the institution in an item';
-    COMMENT ON COLUMN esgf_stac.collection.null_members IS 'a merge patch that nulls a member which STAC requires is refused (reject), or those nulls are dropped (ignore)';
 
     CREATE TABLE esgf_stac.dataset (
         collection_id text NOT NULL,
@@ -231,7 +249,6 @@ BEGIN
         latest_id text,
         PRIMARY KEY (collection_id, base_id)
     );
-    COMMENT ON TABLE esgf_stac.dataset IS 'one row per base_id; its lock is the mutex of supersession and the guarantee of one latest';
 
     CREATE TABLE esgf_stac.item (
         collection_id text NOT NULL,
@@ -251,11 +268,6 @@ BEGIN
     );
     CREATE INDEX item_dataset ON esgf_stac.item (base_id, collection_id);
     CREATE INDEX item_nodes ON esgf_stac.item USING gin (nodes);
-    COMMENT ON TABLE esgf_stac.item IS 'the truth: one row per item; write collection_id, id and document, change document, deleted and reason: all else is derived';
-    COMMENT ON COLUMN esgf_stac.item.version IS '1, 2, 3, ... without gaps or reuse: the compare-and-swap token';
-    COMMENT ON COLUMN esgf_stac.item.nodes IS 'the data nodes of all locations of all assets';
-    COMMENT ON COLUMN esgf_stac.item.reason IS 'why the last change was made, as its author said';
-    COMMENT ON COLUMN esgf_stac.item.document IS 'the STAC item as stored; what readers see is in published_item';
 
     CREATE TABLE esgf_stac.site (
         node text PRIMARY KEY CHECK (node <> ''),
@@ -263,7 +275,6 @@ BEGIN
         description text,
         active boolean NOT NULL DEFAULT true
     );
-    COMMENT ON TABLE esgf_stac.site IS 'the data nodes, by the name that alternate:name gives them, and where their files may lie';
 
     CREATE TABLE esgf_stac.access_rule (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -277,7 +288,6 @@ BEGIN
         granted_by text NOT NULL,
         revoked_by text
     );
-    COMMENT ON TABLE esgf_stac.access_rule IS 'who may do what where; rows are closed, never deleted, so that an old decision can be audited';
 
     CREATE TABLE esgf_stac.request (
         client text NOT NULL,
@@ -287,7 +297,6 @@ BEGIN
         answered_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (client, request_id)
     );
-    COMMENT ON TABLE esgf_stac.request IS 'what transact has answered, by idempotency key';
 
     CREATE TABLE esgf_stac.outbox (
         seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -309,14 +318,6 @@ BEGIN
         UNIQUE (aggregatetype, aggregateid, version)
     );
     CREATE INDEX outbox_xid ON esgf_stac.outbox (xid, seq);
-    COMMENT ON TABLE esgf_stac.outbox IS 'what happened, complete and in order: insert-only, drained by logical decoding';
-    COMMENT ON COLUMN esgf_stac.outbox.aggregatetype IS 'the collection of an item''s event; collection for a collection''s own';
-    COMMENT ON COLUMN esgf_stac.outbox.aggregateid IS 'the item, or the collection';
-    COMMENT ON COLUMN esgf_stac.outbox.payload IS 'the published document after the change; null after a deletion';
-    COMMENT ON COLUMN esgf_stac.outbox.streams IS 'the filtered streams that the event is in';
-    COMMENT ON COLUMN esgf_stac.outbox.left_streams IS 'the filtered streams that the item just left';
-    COMMENT ON COLUMN esgf_stac.outbox.request IS 'the patch or the verb''s arguments as submitted; never published';
-    COMMENT ON COLUMN esgf_stac.outbox.identity IS 'who made the change; never published';
 
     CREATE TABLE esgf_stac.stream (
         name text PRIMARY KEY CHECK (name ~ '^[a-z0-9_]{1,50}$'),
@@ -324,7 +325,6 @@ BEGIN
         filter jsonpath,
         created timestamptz NOT NULL DEFAULT now()
     );
-    COMMENT ON TABLE esgf_stac.stream IS 'who may follow the outbox: each has a publication and, once somebody reads, a slot named esgf_stac_<name>';
 
     CREATE TABLE esgf_stac.consumer (
         stream text PRIMARY KEY REFERENCES esgf_stac.stream ON DELETE CASCADE,
@@ -337,12 +337,6 @@ BEGIN
         seeded timestamptz,
         updated timestamptz NOT NULL DEFAULT now()
     );
-    COMMENT ON TABLE esgf_stac.consumer IS 'how far the relay of a stream has come, so that a lost slot loses no event';
-    COMMENT ON COLUMN esgf_stac.consumer.lsn IS 'the end of the last transaction delivered: a history that lacks it is not ours';
-    COMMENT ON COLUMN esgf_stac.consumer.confirmed IS 'all that ended before it is durable at the sink; a slot that stands later has skipped events';
-    COMMENT ON COLUMN esgf_stac.consumer.horizon IS 'every event of an older transaction is durable at the sink';
-    COMMENT ON COLUMN esgf_stac.consumer.snapshot_position IS 'primary key of the last item of a snapshot under way, empty at its beginning; null when there is none';
-    COMMENT ON COLUMN esgf_stac.consumer.seeded IS 'when --snapshot or --from-beginning was done';
 
     CREATE TABLE esgf_stac.dead_letter (
         stream text NOT NULL REFERENCES esgf_stac.stream ON DELETE CASCADE,
@@ -357,9 +351,6 @@ BEGIN
         settled_at timestamptz
     );
     CREATE UNIQUE INDEX dead_letter_key ON esgf_stac.dead_letter (stream, collection_id, item_id, version) NULLS NOT DISTINCT;
-    COMMENT ON TABLE esgf_stac.dead_letter IS 'events that a sink refused for good';
-    COMMENT ON COLUMN esgf_stac.dead_letter.redrive_at IS 'when redrive() asked the relay to send the item''s current state';
-    COMMENT ON COLUMN esgf_stac.dead_letter.settled_at IS 'when the sink took that state, or a later event of the item';
 
     -- lz4 updates three times as fast as pglz, where the server was built with it.
     BEGIN
@@ -369,9 +360,9 @@ BEGIN
         NULL;
     END;
 
-    PERFORM esgf_stac.attach_catalogue();
+    PERFORM esgf_stac_internal.attach_catalogue();
     INSERT INTO esgf_stac.catalogue (version, system_identifier)
-        VALUES (esgf_stac.installed_version(), esgf_stac.system_identifier());
+        VALUES (esgf_stac.installed_version(), esgf_stac_internal.system_identifier());
 END
 $create_catalogue$;
 COMMENT ON FUNCTION esgf_stac.create_catalogue() IS 'lays tables, view, triggers and grants in this database';
@@ -380,13 +371,23 @@ REVOKE ALL ON FUNCTION esgf_stac.create_catalogue() FROM PUBLIC;
 CREATE FUNCTION esgf_stac.upgrade_catalogue() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    laid_by text;
 BEGIN
     IF to_regclass('esgf_stac.catalogue') IS NULL THEN
         RAISE EXCEPTION 'this database has no catalogue'
             USING ERRCODE = 'PT503', CONSTRAINT = 'no-catalogue', SCHEMA = 'esgf_stac',
                   HINT = 'SELECT esgf_stac.create_catalogue() makes one.';
     END IF;
-    PERFORM esgf_stac.attach_catalogue();
+    SELECT c.version INTO laid_by FROM esgf_stac.catalogue c FOR UPDATE;
+    IF laid_by = '0.1.0' THEN
+        PERFORM esgf_stac_internal.upgrade_from_0_1_0();
+    ELSIF laid_by <> esgf_stac.installed_version() THEN
+        RAISE EXCEPTION 'no step leads from a catalogue of version % to version %', laid_by, esgf_stac.installed_version()
+            USING ERRCODE = 'object_not_in_prerequisite_state', SCHEMA = 'esgf_stac', TABLE = 'catalogue',
+                  HINT = 'Install the version that laid it, or a later one: ALTER EXTENSION esgf_stac UPDATE.';
+    END IF;
+    PERFORM esgf_stac_internal.attach_catalogue();
     UPDATE esgf_stac.catalogue SET version = esgf_stac.installed_version();
 END
 $$;
@@ -405,7 +406,7 @@ BEGIN
     -- Ids that this cluster has not given yet would hide their events from
     -- every reader that waits for transactions to end.
     UPDATE esgf_stac.outbox SET xid = '3' WHERE xid >= pg_current_xact_id();
-    UPDATE esgf_stac.catalogue SET system_identifier = esgf_stac.system_identifier(), pruned = '0';
+    UPDATE esgf_stac.catalogue SET system_identifier = esgf_stac_internal.system_identifier(), pruned = '0';
 END
 $$;
 COMMENT ON FUNCTION esgf_stac.adopt_catalogue() IS 'after a restore or pg_upgrade into another cluster: settles old transaction ids, so that the catalogue can be written again';

@@ -1,23 +1,23 @@
 -- The verbs of collections: the administrators' to call. The triggers of the
 -- table give versions and write events (src/collection.c).
 
--- 503 where this database has no catalogue, or one of another version.
-CREATE FUNCTION esgf_stac.require_catalogue() RETURNS void
+CREATE FUNCTION esgf_stac_internal.require_catalogue() RETURNS void
     AS 'MODULE_PATHNAME', 'esgf_require_catalogue' LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION esgf_stac_internal.require_catalogue() IS '503 where this database has no catalogue, or one of another version';
 
 -- A caller's words as they may stand in a message: see one_line in src/errors.c.
-CREATE FUNCTION esgf_stac.one_line(words text) RETURNS text
+CREATE FUNCTION esgf_stac_internal.one_line(words text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT regexp_replace(left(words, 200), '[[:cntrl:]]', ' ', 'g');
 END;
+COMMENT ON FUNCTION esgf_stac_internal.one_line(text) IS 'a caller''s words as they may stand in a message';
 
--- What a patch of either form makes of a document.
-CREATE FUNCTION esgf_stac.apply_patch(document jsonb, patch jsonb) RETURNS jsonb
+CREATE FUNCTION esgf_stac_internal.apply_patch(document jsonb, patch jsonb) RETURNS jsonb
     AS 'MODULE_PATHNAME', 'esgf_apply_patch' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION esgf_stac_internal.apply_patch(jsonb, jsonb) IS 'what a patch of either form makes of a document';
 
--- The answer of a verb that made the newest event of a collection, or none.
-CREATE FUNCTION esgf_stac.collection_receipt(collection_id text, before bigint) RETURNS esgf_stac.receipt
+CREATE FUNCTION esgf_stac_internal.collection_receipt(collection_id text, before bigint) RETURNS esgf_stac.receipt
     LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
@@ -33,28 +33,29 @@ BEGIN
     RETURN answer;
 END
 $$;
+COMMENT ON FUNCTION esgf_stac_internal.collection_receipt(text, bigint) IS 'the answer of a verb that made the newest event of a collection, or none';
 
--- Lock a collection that must be there; answers its version.
-CREATE FUNCTION esgf_stac.lock_collection(collection_id text) RETURNS bigint
+CREATE FUNCTION esgf_stac_internal.lock_collection(collection_id text) RETURNS bigint
     LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
     version bigint;
 BEGIN
-    PERFORM esgf_stac.require_catalogue();
+    PERFORM esgf_stac_internal.require_catalogue();
     IF collection_id IS NULL THEN
         RAISE EXCEPTION 'argument "collection_id" must not be null'
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection';
     END IF;
     SELECT c.version INTO version FROM esgf_stac.collection c WHERE c.id = collection_id AND NOT c.deleted FOR UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'collection "%" does not exist', esgf_stac.one_line(collection_id)
+        RAISE EXCEPTION 'collection "%" does not exist', esgf_stac_internal.one_line(collection_id)
             USING ERRCODE = 'PT404', CONSTRAINT = 'collection-does-not-exist', SCHEMA = 'esgf_stac', TABLE = 'collection',
                   HINT = 'SELECT id FROM esgf_stac.collection WHERE NOT deleted lists those that do.';
     END IF;
     RETURN version;
 END
 $$;
+COMMENT ON FUNCTION esgf_stac_internal.lock_collection(text) IS 'locks a collection that must be there; answers its version';
 
 CREATE FUNCTION esgf_stac.create_collection(document jsonb) RETURNS esgf_stac.receipt
     LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
@@ -64,14 +65,14 @@ DECLARE
     new_id CONSTANT text := coalesce(document ->> 'id', '');
     there record;
 BEGIN
-    PERFORM esgf_stac.require_catalogue();
+    PERFORM esgf_stac_internal.require_catalogue();
     IF document IS NULL THEN
         RAISE EXCEPTION 'argument "document" must not be null'
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection';
     END IF;
     INSERT INTO esgf_stac.collection (id, document) VALUES (new_id, document) ON CONFLICT DO NOTHING;
     IF FOUND THEN
-        RETURN esgf_stac.collection_receipt(new_id, 0);
+        RETURN esgf_stac_internal.collection_receipt(new_id, 0);
     END IF;
     SELECT * INTO there FROM esgf_stac.collection c WHERE c.id = new_id FOR UPDATE;
     IF NOT there.deleted THEN
@@ -80,7 +81,7 @@ BEGIN
                   HINT = 'Patch or replace it.';
     END IF;
     UPDATE esgf_stac.collection c SET document = create_collection.document, deleted = false WHERE c.id = new_id;
-    RETURN esgf_stac.collection_receipt(new_id, there.version);
+    RETURN esgf_stac_internal.collection_receipt(new_id, there.version);
 END
 $$;
 COMMENT ON FUNCTION esgf_stac.create_collection(jsonb) IS 'publish a STAC collection under the id in its document';
@@ -89,7 +90,7 @@ CREATE FUNCTION esgf_stac.replace_collection(collection_id text, document jsonb)
     LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
-    before CONSTANT bigint := esgf_stac.lock_collection(collection_id);
+    before CONSTANT bigint := esgf_stac_internal.lock_collection(collection_id);
 BEGIN
     IF document IS NULL THEN
         RAISE EXCEPTION 'argument "document" must not be null'
@@ -99,7 +100,7 @@ BEGIN
         document := document || jsonb_build_object('id', collection_id);
     END IF;
     UPDATE esgf_stac.collection c SET document = replace_collection.document WHERE c.id = collection_id;
-    RETURN esgf_stac.collection_receipt(collection_id, before);
+    RETURN esgf_stac_internal.collection_receipt(collection_id, before);
 END
 $$;
 COMMENT ON FUNCTION esgf_stac.replace_collection(text, jsonb) IS 'replace the document of a collection';
@@ -108,14 +109,14 @@ CREATE FUNCTION esgf_stac.patch_collection(collection_id text, patch jsonb) RETU
     LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
-    before CONSTANT bigint := esgf_stac.lock_collection(collection_id);
+    before CONSTANT bigint := esgf_stac_internal.lock_collection(collection_id);
 BEGIN
     IF patch IS NULL THEN
         RAISE EXCEPTION 'argument "patch" must not be null'
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection';
     END IF;
-    UPDATE esgf_stac.collection c SET document = esgf_stac.apply_patch(c.document, patch) WHERE c.id = collection_id;
-    RETURN esgf_stac.collection_receipt(collection_id, before);
+    UPDATE esgf_stac.collection c SET document = esgf_stac_internal.apply_patch(c.document, patch) WHERE c.id = collection_id;
+    RETURN esgf_stac_internal.collection_receipt(collection_id, before);
 END
 $$;
 COMMENT ON FUNCTION esgf_stac.patch_collection(text, jsonb) IS 'apply a merge patch (an object) or a JSON patch (an array) to a collection';
@@ -124,10 +125,10 @@ CREATE FUNCTION esgf_stac.delete_collection(collection_id text) RETURNS esgf_sta
     LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
-    before CONSTANT bigint := esgf_stac.lock_collection(collection_id);
+    before CONSTANT bigint := esgf_stac_internal.lock_collection(collection_id);
 BEGIN
     UPDATE esgf_stac.collection c SET deleted = true WHERE c.id = collection_id;
-    RETURN esgf_stac.collection_receipt(collection_id, before);
+    RETURN esgf_stac_internal.collection_receipt(collection_id, before);
 END
 $$;
 COMMENT ON FUNCTION esgf_stac.delete_collection(text) IS 'remove a collection that has no active items';
@@ -136,7 +137,7 @@ CREATE FUNCTION esgf_stac.configure_collection(collection_id text, settings json
     LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
-    before CONSTANT bigint := esgf_stac.lock_collection(collection_id);
+    before CONSTANT bigint := esgf_stac_internal.lock_collection(collection_id);
     problem text;
 BEGIN
     SELECT string_agg(format('/%s: %s', given.key, given.problem), E'\n' ORDER BY given.key)
@@ -165,17 +166,17 @@ BEGIN
            institution_path = coalesce(settings ->> 'institution_path', c.institution_path),
            null_members = coalesce(settings ->> 'null_members', c.null_members)
      WHERE c.id = collection_id;
-    RETURN esgf_stac.collection_receipt(collection_id, before);
+    RETURN esgf_stac_internal.collection_receipt(collection_id, before);
 END
 $$;
 COMMENT ON FUNCTION esgf_stac.configure_collection(text, jsonb) IS 'change settings of a collection; makes no version and no event';
 
 REVOKE ALL ON FUNCTION
-    esgf_stac.require_catalogue(),
-    esgf_stac.one_line(text),
-    esgf_stac.apply_patch(jsonb, jsonb),
-    esgf_stac.collection_receipt(text, bigint),
-    esgf_stac.lock_collection(text),
+    esgf_stac_internal.require_catalogue(),
+    esgf_stac_internal.one_line(text),
+    esgf_stac_internal.apply_patch(jsonb, jsonb),
+    esgf_stac_internal.collection_receipt(text, bigint),
+    esgf_stac_internal.lock_collection(text),
     esgf_stac.create_collection(jsonb),
     esgf_stac.replace_collection(text, jsonb),
     esgf_stac.patch_collection(text, jsonb),
@@ -183,13 +184,13 @@ REVOKE ALL ON FUNCTION
     esgf_stac.configure_collection(text, jsonb)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
-    esgf_stac.require_catalogue(),
-    esgf_stac.one_line(text)
+    esgf_stac_internal.require_catalogue(),
+    esgf_stac_internal.one_line(text)
 TO esgf_stac_reader, esgf_stac_relay;
 GRANT EXECUTE ON FUNCTION
-    esgf_stac.apply_patch(jsonb, jsonb),
-    esgf_stac.collection_receipt(text, bigint),
-    esgf_stac.lock_collection(text),
+    esgf_stac_internal.apply_patch(jsonb, jsonb),
+    esgf_stac_internal.collection_receipt(text, bigint),
+    esgf_stac_internal.lock_collection(text),
     esgf_stac.create_collection(jsonb),
     esgf_stac.replace_collection(text, jsonb),
     esgf_stac.patch_collection(text, jsonb),

@@ -1,8 +1,8 @@
 -- Who may do what: rules are rows, given and closed by administrators.
 
--- Who calls, whatever SECURITY DEFINER functions are on the way.
-CREATE FUNCTION esgf_stac.calling_role() RETURNS text
+CREATE FUNCTION esgf_stac_internal.calling_role() RETURNS text
     AS 'MODULE_PATHNAME', 'esgf_calling_role' LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION esgf_stac_internal.calling_role() IS 'who calls, whatever SECURITY DEFINER functions are on the way';
 
 CREATE FUNCTION esgf_stac.grant_access(principal text, role text, scope text, target text, institution text DEFAULT NULL,
                                        valid_from timestamptz DEFAULT now(), valid_to timestamptz DEFAULT NULL) RETURNS bigint
@@ -20,13 +20,13 @@ DECLARE
         CASE WHEN valid_to <= valid_from THEN '/valid_to: must be after valid_from' END);
     answer bigint;
 BEGIN
-    PERFORM esgf_stac.require_catalogue();
+    PERFORM esgf_stac_internal.require_catalogue();
     IF problem <> '' THEN
         RAISE EXCEPTION 'this is no rule of access'
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'access_rule', DETAIL = problem;
     END IF;
     INSERT INTO esgf_stac.access_rule (principal, role, scope, target, institution, valid_from, valid_to, granted_by)
-        VALUES (principal, role, scope, target, institution, valid_from, valid_to, esgf_stac.calling_role())
+        VALUES (principal, role, scope, target, institution, valid_from, valid_to, esgf_stac_internal.calling_role())
         RETURNING id INTO answer;
     RETURN answer;
 END
@@ -38,10 +38,10 @@ CREATE FUNCTION esgf_stac.revoke_access(id bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 BEGIN
-    PERFORM esgf_stac.require_catalogue();
+    PERFORM esgf_stac_internal.require_catalogue();
     UPDATE esgf_stac.access_rule r
        SET valid_to = greatest(least(coalesce(r.valid_to, 'infinity'), clock_timestamp()), r.valid_from),
-           revoked_by = esgf_stac.calling_role()
+           revoked_by = esgf_stac_internal.calling_role()
      WHERE r.id = revoke_access.id AND r.revoked_by IS NULL;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no rule % is in force', coalesce(id::text, 'NULL')
@@ -53,7 +53,7 @@ $$;
 COMMENT ON FUNCTION esgf_stac.revoke_access(bigint) IS 'close a rule of access; its row stays, so that old decisions can be audited';
 
 REVOKE ALL ON FUNCTION
-    esgf_stac.calling_role(),
+    esgf_stac_internal.calling_role(),
     esgf_stac.grant_access(text, text, text, text, text, timestamptz, timestamptz),
     esgf_stac.revoke_access(bigint)
 FROM PUBLIC;

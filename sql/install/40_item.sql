@@ -46,7 +46,7 @@ COMMENT ON FUNCTION esgf_stac.remove_replica(text, text, text, bigint) IS
 'remove all locations of a data node; where they are primary, another node that has every file takes their place';
 
 -- A past version as it was published, from the outbox; none for what was never given, or is pruned.
-CREATE FUNCTION esgf_stac.past_version(collection_id text, item_id text, version bigint) RETURNS esgf_stac.item_state
+CREATE FUNCTION esgf_stac_internal.past_version(collection_id text, item_id text, version bigint) RETURNS esgf_stac.item_state
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
     SELECT o.aggregatetype, o.aggregateid, o.version, '"' || o.version || '"', o.occurred_at, o.payload IS NULL, o.payload
@@ -54,6 +54,7 @@ AS $$
      WHERE o.aggregatetype = $1 AND o.aggregateid = $2 AND o.version = $3 AND o.type LIKE 'item.%'
        AND EXISTS (SELECT FROM esgf_stac.published_item p WHERE p.collection_id = $1 AND p.id = $2)
 $$;
+COMMENT ON FUNCTION esgf_stac_internal.past_version(text, text, bigint) IS 'a version of an item as its event published it';
 
 CREATE FUNCTION esgf_stac.get_item(collection_id text, item_id text, version bigint DEFAULT NULL, stored boolean DEFAULT false) RETURNS esgf_stac.item_state
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, esgf_stac, pg_temp
@@ -62,7 +63,7 @@ AS $$
 DECLARE
     answer esgf_stac.item_state;
 BEGIN
-    PERFORM esgf_stac.require_catalogue();
+    PERFORM esgf_stac_internal.require_catalogue();
     IF collection_id IS NULL OR item_id IS NULL OR stored IS NULL THEN
         RAISE EXCEPTION 'arguments "collection_id", "item_id" and "stored" must not be null'
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'item';
@@ -80,16 +81,16 @@ BEGIN
     END IF;
     IF NOT FOUND THEN
         IF NOT EXISTS (SELECT FROM esgf_stac.collection c WHERE c.id = collection_id AND NOT c.deleted) THEN
-            RAISE EXCEPTION 'collection "%" does not exist', esgf_stac.one_line(collection_id)
+            RAISE EXCEPTION 'collection "%" does not exist', esgf_stac_internal.one_line(collection_id)
                 USING ERRCODE = 'PT404', CONSTRAINT = 'collection-does-not-exist', SCHEMA = 'esgf_stac', TABLE = 'collection',
                       HINT = 'SELECT id FROM esgf_stac.collection WHERE NOT deleted lists those that do.';
         END IF;
-        RAISE EXCEPTION 'item "%" does not exist in collection "%"', esgf_stac.one_line(item_id), collection_id
+        RAISE EXCEPTION 'item "%" does not exist in collection "%"', esgf_stac_internal.one_line(item_id), collection_id
             USING ERRCODE = 'PT404', CONSTRAINT = 'item-does-not-exist', SCHEMA = 'esgf_stac', TABLE = 'item',
                   HINT = 'Look for it in esgf_stac.published_item.';
     END IF;
     IF version <> answer.version THEN
-        answer := esgf_stac.past_version(collection_id, item_id, version);
+        answer := esgf_stac_internal.past_version(collection_id, item_id, version);
         IF answer.version IS NULL THEN
             RAISE EXCEPTION 'version % of item "%" is not kept', version, item_id
                 USING ERRCODE = 'PT404', CONSTRAINT = 'version-pruned', SCHEMA = 'esgf_stac', TABLE = 'outbox',
@@ -101,8 +102,8 @@ END
 $$;
 COMMENT ON FUNCTION esgf_stac.get_item(text, text, bigint, boolean) IS
 'the item as published, or as stored (writers only); of a past version what was published then';
-REVOKE ALL ON FUNCTION esgf_stac.past_version(text, text, bigint), esgf_stac.get_item(text, text, bigint, boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION esgf_stac.past_version(text, text, bigint), esgf_stac.get_item(text, text, bigint, boolean) TO esgf_stac_reader;
+REVOKE ALL ON FUNCTION esgf_stac_internal.past_version(text, text, bigint), esgf_stac.get_item(text, text, bigint, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac_internal.past_version(text, text, bigint), esgf_stac.get_item(text, text, bigint, boolean) TO esgf_stac_reader;
 
 REVOKE ALL ON FUNCTION
     esgf_stac.create_item(text, jsonb),

@@ -12,6 +12,15 @@ CREATE TYPE esgf_stac.outcome AS (
     problem jsonb
 );
 COMMENT ON TYPE esgf_stac.outcome IS 'what became of one request of transact: a receipt, or a problem (RFC 9457)';
+COMMENT ON COLUMN esgf_stac.outcome.ordinal IS 'the place of the request, from 1';
+COMMENT ON COLUMN esgf_stac.outcome.status IS 'of HTTP: 201 for what was created, 200 otherwise, or that of the problem';
+COMMENT ON COLUMN esgf_stac.outcome.collection_id IS 'the collection';
+COMMENT ON COLUMN esgf_stac.outcome.item_id IS 'the item; null where the verb was about a collection';
+COMMENT ON COLUMN esgf_stac.outcome.version IS 'the version now';
+COMMENT ON COLUMN esgf_stac.outcome.changed IS 'did the call make that version?';
+COMMENT ON COLUMN esgf_stac.outcome.action IS 'the type of the event, without item. or collection.';
+COMMENT ON COLUMN esgf_stac.outcome.event_id IS 'the event in the outbox';
+COMMENT ON COLUMN esgf_stac.outcome.problem IS 'why not, as RFC 9457 says; null where it was done';
 
 CREATE FUNCTION esgf_stac.transact(requests jsonb, atomic boolean DEFAULT true, identity jsonb DEFAULT NULL) RETURNS SETOF esgf_stac.outcome
     AS 'MODULE_PATHNAME', 'esgf_transact' LANGUAGE C ROWS 100;

@@ -1,8 +1,7 @@
 -- Streams: who may follow the outbox. A stream is a row, a publication and,
 -- made later by whoever reads, a replication slot; the three share a name.
 
--- Is that a jsonpath predicate, that is, does it answer true or false?
-CREATE FUNCTION esgf_stac.is_predicate(filter jsonpath) RETURNS boolean
+CREATE FUNCTION esgf_stac_internal.is_predicate(filter jsonpath) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -13,7 +12,8 @@ EXCEPTION WHEN data_exception THEN
     RETURN false;
 END
 $$;
-REVOKE ALL ON FUNCTION esgf_stac.is_predicate(jsonpath) FROM PUBLIC;
+COMMENT ON FUNCTION esgf_stac_internal.is_predicate(jsonpath) IS 'does a jsonpath answer true or false?';
+REVOKE ALL ON FUNCTION esgf_stac_internal.is_predicate(jsonpath) FROM PUBLIC;
 
 CREATE FUNCTION esgf_stac.create_stream(name text, collections text[] DEFAULT NULL, filter jsonpath DEFAULT NULL) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
@@ -22,9 +22,9 @@ DECLARE
     publication CONSTANT text := 'esgf_stac_' || name;
     row_filter text;
 BEGIN
-    PERFORM esgf_stac.require_catalogue();
+    PERFORM esgf_stac_internal.require_catalogue();
     IF name IS NULL OR name !~ '^[a-z0-9_]{1,50}$' THEN
-        RAISE EXCEPTION 'no name for a stream: %', coalesce(quote_literal(esgf_stac.one_line(name)), 'NULL')
+        RAISE EXCEPTION 'no name for a stream: %', coalesce(quote_literal(esgf_stac_internal.one_line(name)), 'NULL')
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
                   HINT = 'A name has 1 to 50 of the characters a-z, 0-9 and _.';
     ELSIF EXISTS (SELECT FROM esgf_stac.stream s WHERE s.name = create_stream.name) THEN
@@ -35,7 +35,7 @@ BEGIN
         RAISE EXCEPTION 'collections must be a plain list of collection ids'
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
                   HINT = 'Leave it null for a stream of all collections.';
-    ELSIF NOT esgf_stac.is_predicate(filter) THEN
+    ELSIF NOT esgf_stac_internal.is_predicate(filter) THEN
         RAISE EXCEPTION 'filter is no jsonpath predicate: %', left(filter::text, 200)
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
                   HINT = 'A predicate answers true or false, for example $.properties."cmip6:source_id" == "CanESM5".';
@@ -65,10 +65,10 @@ CREATE FUNCTION esgf_stac.drop_stream(name text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 BEGIN
-    PERFORM esgf_stac.require_catalogue();
+    PERFORM esgf_stac_internal.require_catalogue();
     DELETE FROM esgf_stac.stream s WHERE s.name = drop_stream.name;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(esgf_stac.one_line(name)), 'NULL')
+        RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(esgf_stac_internal.one_line(name)), 'NULL')
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
                   HINT = 'The view esgf_stac.stream_status lists the streams.';
     END IF;

@@ -8,15 +8,15 @@ CREATE FUNCTION esgf_stac.changes(INOUT cursor text DEFAULT NULL, max_events int
 AS $$
 DECLARE
     place CONSTANT text[] := regexp_match($1, '^([0-9]{1,20})/([0-9]{1,18})/([0-9]{1,18})$');
-    cluster CONSTANT text := esgf_stac.system_identifier();
+    cluster CONSTANT text := esgf_stac_internal.system_identifier();
     pruned xid8;
 BEGIN
-    PERFORM esgf_stac.require_catalogue();
+    PERFORM esgf_stac_internal.require_catalogue();
     IF max_events IS NULL OR max_events NOT BETWEEN 1 AND 10000 THEN
         RAISE EXCEPTION 'max_events must be from 1 to 10000'
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'outbox';
     ELSIF $1 IS NOT NULL AND (place IS NULL OR place[1] <> cluster) THEN
-        RAISE EXCEPTION 'this cursor was not made here: %', esgf_stac.one_line($1)
+        RAISE EXCEPTION 'this cursor was not made here: %', esgf_stac_internal.one_line($1)
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'outbox',
                   HINT = 'Read esgf_stac.published_item anew, and then go on from a null cursor.';
     END IF;
@@ -46,9 +46,9 @@ $$;
 COMMENT ON FUNCTION esgf_stac.changes(text, int) IS
 'the events after a cursor, in an order without gaps, each with the cursor to go on from';
 
--- Deletes at most so many events older than that, by time and by transaction; answers how many.
-CREATE FUNCTION esgf_stac.delete_events(before timestamptz, below xid8, max_events int) RETURNS bigint
+CREATE FUNCTION esgf_stac_internal.delete_events(before timestamptz, below xid8, max_events int) RETURNS bigint
     AS 'MODULE_PATHNAME', 'esgf_delete_events' LANGUAGE C STRICT;
+COMMENT ON FUNCTION esgf_stac_internal.delete_events(timestamptz, xid8, int) IS 'deletes at most so many events older than that, by time and by transaction; answers how many';
 
 CREATE FUNCTION esgf_stac.prune_outbox(keep interval DEFAULT '90 days', even_undelivered boolean DEFAULT false) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
@@ -59,7 +59,7 @@ DECLARE
     batch bigint;
     answer bigint := 0;
 BEGIN
-    PERFORM esgf_stac.require_catalogue();
+    PERFORM esgf_stac_internal.require_catalogue();
     IF keep IS NULL OR keep < interval '0' OR even_undelivered IS NULL THEN
         RAISE EXCEPTION 'keep must be an interval that is not negative'
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'outbox';
@@ -68,7 +68,7 @@ BEGIN
         SELECT least(below, min(c.horizon)) INTO below FROM esgf_stac.consumer c;
     END IF;
     LOOP
-        batch := esgf_stac.delete_events(before, below, 10000);
+        batch := esgf_stac_internal.delete_events(before, below, 10000);
         answer := answer + batch;
         EXIT WHEN batch < 10000;
         RAISE INFO 'pruned % events', answer;
@@ -93,12 +93,21 @@ BEGIN
                'ALTER SYSTEM SET wal_level = logical; -- then restart the server'
          WHERE current_setting('wal_level') <> 'logical'
         UNION ALL
+        SELECT 'version', 'extension', format('the extension is of version %s, the installed files of %s', e.installed_version, e.default_version),
+               'ALTER EXTENSION esgf_stac UPDATE; SELECT esgf_stac.upgrade_catalogue();'
+          FROM pg_available_extensions e WHERE e.name = 'esgf_stac' AND e.installed_version <> e.default_version
+        UNION ALL
+        SELECT 'version', 'library', format('this session has the library of version %s, the extension is of %s', esgf_stac.library_version(), e.installed_version),
+               '-- reconnect'
+          FROM pg_available_extensions e WHERE e.name = 'esgf_stac' AND e.installed_version = e.default_version
+           AND esgf_stac.library_version() <> e.installed_version
+        UNION ALL
         SELECT 'version', 'catalogue', format('the catalogue is of version %s, the extension of %s', c.version, esgf_stac.installed_version()),
                'SELECT esgf_stac.upgrade_catalogue();'
           FROM esgf_stac.catalogue c WHERE c.version <> esgf_stac.installed_version()
         UNION ALL
         SELECT 'not adopted', 'catalogue', 'the catalogue comes from another cluster and cannot be written', 'SELECT esgf_stac.adopt_catalogue();'
-          FROM esgf_stac.catalogue c WHERE c.system_identifier <> esgf_stac.system_identifier()
+          FROM esgf_stac.catalogue c WHERE c.system_identifier <> esgf_stac_internal.system_identifier()
         UNION ALL
         SELECT 'unlimited WAL', 'server', 'a slot that nobody reads may fill the disk: max_slot_wal_keep_size is -1',
                'ALTER SYSTEM SET max_slot_wal_keep_size = ''64GB''; SELECT pg_reload_conf();'
@@ -115,9 +124,9 @@ BEGIN
           FROM pg_publication p
          WHERE p.pubname LIKE 'esgf\_stac\_%' AND NOT EXISTS (SELECT FROM esgf_stac.stream t WHERE 'esgf_stac_' || t.name = p.pubname)
         UNION ALL
-        SELECT 'publication', t.name, 'its publication is not as its stream: ' || esgf_stac.publication_problem(t.name),
+        SELECT 'publication', t.name, 'its publication is not as its stream: ' || esgf_stac_internal.publication_problem(t.name),
                format('SELECT esgf_stac.drop_stream(%L); SELECT esgf_stac.create_stream(%L, %L, %L);', t.name, t.name, t.collections, t.filter)
-          FROM esgf_stac.stream t WHERE esgf_stac.publication_problem(t.name) IS NOT NULL
+          FROM esgf_stac.stream t WHERE esgf_stac_internal.publication_problem(t.name) IS NOT NULL
         UNION ALL
         SELECT 'lost slot', s.slot_name::text, 'the slot was invalidated; its relay will replace it and replay the outbox',
                format('-- start the relay of stream %s', substr(s.slot_name, 11))
@@ -132,7 +141,7 @@ BEGIN
         UNION ALL
         SELECT 'unknown history', c.stream, 'its relay last read another cluster than this',
                format('-- esgf_stac_relay --stream %s --create', c.stream)
-          FROM esgf_stac.consumer c WHERE c.system_identifier <> esgf_stac.system_identifier()
+          FROM esgf_stac.consumer c WHERE c.system_identifier <> esgf_stac_internal.system_identifier()
         UNION ALL
         SELECT 'dead letters', d.stream, format('%s events were refused by its sink and are not settled', count(*)),
                format('SELECT esgf_stac.redrive(%L);', d.stream)
@@ -143,7 +152,7 @@ COMMENT ON FUNCTION esgf_stac.doctor() IS 'one row for each hazard, with the SQL
 
 REVOKE ALL ON FUNCTION
     esgf_stac.changes(text, int),
-    esgf_stac.delete_events(timestamptz, xid8, int),
+    esgf_stac_internal.delete_events(timestamptz, xid8, int),
     esgf_stac.prune_outbox(interval, boolean),
     esgf_stac.doctor()
 FROM PUBLIC;

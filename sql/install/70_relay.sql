@@ -1,7 +1,6 @@
 -- What the relay asks of the database, beside plain SELECTs.
 
--- How the publication of a stream differs from what create_stream() makes; null if it does not.
-CREATE FUNCTION esgf_stac.publication_problem(stream text) RETURNS text
+CREATE FUNCTION esgf_stac_internal.publication_problem(stream text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
@@ -46,13 +45,14 @@ BEGIN
     RETURN NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION esgf_stac.publication_problem(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION esgf_stac.publication_problem(text) TO esgf_stac_relay;
+COMMENT ON FUNCTION esgf_stac_internal.publication_problem(text) IS 'how the publication of a stream differs from what create_stream() makes; null if it does not';
+REVOKE ALL ON FUNCTION esgf_stac_internal.publication_problem(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac_internal.publication_problem(text) TO esgf_stac_relay;
 
 -- A page of the published items that belong to a stream, by primary key: what
 -- the relay's --snapshot sends. The filter is judged on the stored document, as
 -- when a change is made.
-CREATE FUNCTION esgf_stac.stream_items(stream text, after_collection text, after_item text, max_items int)
+CREATE FUNCTION esgf_stac_internal.stream_items(stream text, after_collection text, after_item text, max_items int)
     RETURNS TABLE (collection_id text, item_id text, version bigint, updated timestamptz, document jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
@@ -71,13 +71,14 @@ BEGIN
          LIMIT max_items;
 END
 $$;
-REVOKE ALL ON FUNCTION esgf_stac.stream_items(text, text, text, int) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION esgf_stac.stream_items(text, text, text, int) TO esgf_stac_relay;
+COMMENT ON FUNCTION esgf_stac_internal.stream_items(text, text, text, int) IS 'a page of the published items of a stream, by primary key';
+REVOKE ALL ON FUNCTION esgf_stac_internal.stream_items(text, text, text, int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac_internal.stream_items(text, text, text, int) TO esgf_stac_relay;
 
 -- Was that event, {"id", "collection_id", "item_id", "version"}, ever in this
 -- history? Where the outbox no longer has it, the version must at least have
 -- been given.
-CREATE FUNCTION esgf_stac.event_is_known(event jsonb) RETURNS boolean
+CREATE FUNCTION esgf_stac_internal.event_is_known(event jsonb) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
@@ -100,8 +101,9 @@ BEGIN
                     WHERE i.collection_id = its_collection AND i.id = its_item AND i.version >= its_version);
 END
 $$;
-REVOKE ALL ON FUNCTION esgf_stac.event_is_known(jsonb) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION esgf_stac.event_is_known(jsonb) TO esgf_stac_relay;
+COMMENT ON FUNCTION esgf_stac_internal.event_is_known(jsonb) IS 'was that event ever in this history?';
+REVOKE ALL ON FUNCTION esgf_stac_internal.event_is_known(jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac_internal.event_is_known(jsonb) TO esgf_stac_relay;
 
 -- What the federation's envelope says of events beside their documents: for each
 -- of them, in their order, who made the change, on which request, with what
@@ -109,7 +111,7 @@ GRANT EXECUTE ON FUNCTION esgf_stac.event_is_known(jsonb) TO esgf_stac_relay;
 -- every call. The introduction is for a POST that must come first, where a
 -- consumer may not have the item: it is seeded, or comes into a filtered stream.
 -- No rows at all while one of the events is not yet visible to queries.
-CREATE FUNCTION esgf_stac.event_metadata(stream text, events jsonb) RETURNS TABLE (metadata jsonb, introduction jsonb)
+CREATE FUNCTION esgf_stac_internal.event_metadata(stream text, events jsonb) RETURNS TABLE (metadata jsonb, introduction jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
@@ -155,8 +157,9 @@ BEGIN
          ORDER BY e.place;
 END
 $$;
-REVOKE ALL ON FUNCTION esgf_stac.event_metadata(text, jsonb) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION esgf_stac.event_metadata(text, jsonb) TO esgf_stac_relay;
+COMMENT ON FUNCTION esgf_stac_internal.event_metadata(text, jsonb) IS 'what the federation''s envelope says of events beside their documents';
+REVOKE ALL ON FUNCTION esgf_stac_internal.event_metadata(text, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac_internal.event_metadata(text, jsonb) TO esgf_stac_relay;
 
 -- Asks the relay of a stream to send anew what its sink refused.
 CREATE FUNCTION esgf_stac.redrive(stream text, item_id text DEFAULT NULL) RETURNS bigint
@@ -165,9 +168,9 @@ AS $$
 DECLARE
     asked bigint;
 BEGIN
-    PERFORM esgf_stac.require_catalogue();
+    PERFORM esgf_stac_internal.require_catalogue();
     IF NOT EXISTS (SELECT FROM esgf_stac.stream s WHERE s.name = redrive.stream) THEN
-        RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(esgf_stac.one_line(stream)), 'NULL')
+        RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(esgf_stac_internal.one_line(stream)), 'NULL')
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
                   HINT = 'The view esgf_stac.stream_status lists the streams.';
     END IF;
@@ -184,7 +187,7 @@ GRANT EXECUTE ON FUNCTION esgf_stac.redrive(text, text) TO esgf_stac_admin;
 
 -- The items whose redrive was asked for, with their versions now, and where
 -- the WAL ended after those were read. At most 1000; the rest comes after.
-CREATE FUNCTION esgf_stac.redrive_round(stream text, OUT asked_until timestamptz, OUT keys jsonb, OUT "position" pg_lsn)
+CREATE FUNCTION esgf_stac_internal.redrive_round(stream text, OUT asked_until timestamptz, OUT keys jsonb, OUT "position" pg_lsn)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 BEGIN
@@ -206,12 +209,13 @@ BEGIN
     position := pg_current_wal_insert_lsn();
 END
 $$;
-REVOKE ALL ON FUNCTION esgf_stac.redrive_round(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION esgf_stac.redrive_round(text) TO esgf_stac_relay;
+COMMENT ON FUNCTION esgf_stac_internal.redrive_round(text) IS 'the items whose redrive was asked for, at most 1000, with their versions now';
+REVOKE ALL ON FUNCTION esgf_stac_internal.redrive_round(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac_internal.redrive_round(text) TO esgf_stac_relay;
 
 -- The states of those of them that still have that version, in the columns of
 -- the outbox. No document where the item is deleted or not in the stream.
-CREATE FUNCTION esgf_stac.redrive_states(stream text, keys jsonb)
+CREATE FUNCTION esgf_stac_internal.redrive_states(stream text, keys jsonb)
     RETURNS TABLE (aggregatetype text, aggregateid text, type text, version bigint, document jsonb, updated timestamptz)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
@@ -232,5 +236,6 @@ BEGIN
           JOIN esgf_stac.collection c ON k ->> 1 IS NULL AND c.id = k ->> 0 AND c.version = (k ->> 2)::bigint;
 END
 $$;
-REVOKE ALL ON FUNCTION esgf_stac.redrive_states(text, jsonb) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION esgf_stac.redrive_states(text, jsonb) TO esgf_stac_relay;
+COMMENT ON FUNCTION esgf_stac_internal.redrive_states(text, jsonb) IS 'the current states of those items that still have the version given';
+REVOKE ALL ON FUNCTION esgf_stac_internal.redrive_states(text, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac_internal.redrive_states(text, jsonb) TO esgf_stac_relay;

@@ -217,7 +217,7 @@ SELECT is(pg_temp.try($$SELECT esgf_stac.patch_item('CMIP6', 'null.v1', '{"asset
 
 -- What readers do not see of the deleted, no function tells.
 DO $$ BEGIN PERFORM esgf_stac.delete_item('CMIP6', 'i.v1'); END $$;
-SELECT is(pg_temp.try($$DO 'BEGIN ASSERT (esgf_stac.past_version(''CMIP6'', ''i.v1'', 1)).version IS NULL; END'$$, 'esgf_stac_reader'), 'nothing', 'a past version of a deleted item');
+SELECT is(pg_temp.try($$DO 'BEGIN ASSERT (esgf_stac_internal.past_version(''CMIP6'', ''i.v1'', 1)).version IS NULL; END'$$, 'esgf_stac_reader'), 'nothing', 'a past version of a deleted item');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -55,7 +55,7 @@ SELECT is(pg_temp.versions('a'), '1, 2**', 'the dataset knows its latest');
 SELECT is(pg_temp.events(), NULL, 'there are no events');
 SELECT is_empty($$SELECT FROM esgf_stac.history('CMIP6', 'a.v2')$$, 'and no history');
 SELECT row_eq($$SELECT version, etag, document FROM esgf_stac.get_item('CMIP6', 'a.v2', 1)$$, ROW (1::bigint, '"1"'::text, pg_temp.old('a.v2')), 'version 1 can be had');
-SELECT is(esgf_stac.event_is_known('{"id": null, "collection_id": "CMIP6", "item_id": "a.v2", "version": 1}'), true, 'and is known to relays');
+SELECT is(esgf_stac_internal.event_is_known('{"id": null, "collection_id": "CMIP6", "item_id": "a.v2", "version": 1}'), true, 'and is known to relays');
 SELECT is_empty($$SELECT FROM esgf_stac.import_items('{}')$$, 'no documents, no rows');
 
 -- Times: their text stays; what is missing is filled in.

@@ -3,7 +3,7 @@
 \set setup :srcdir '/setup.psql'
 \i :setup
 -- Installing, laying the catalogue, and who may do what to it.
-SELECT plan(49);
+SELECT plan(56);
 
 SELECT pg_temp.refused($$SELECT esgf_stac.create_item('C', '{"id": "x"}')$$, 'PT503', 'no-catalogue', 'a verb in C without a catalogue');
 SELECT pg_temp.refused($$SELECT esgf_stac.create_collection('{}')$$, 'PT503', 'no-catalogue', 'a verb in PL/pgSQL without a catalogue');
@@ -27,17 +27,25 @@ SELECT is_empty($$SELECT objid::regclass FROM pg_depend WHERE deptype = 'e' AND 
                   AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'esgf_stac')
                   AND (SELECT relkind FROM pg_class WHERE oid = objid) IN ('r', 'v', 'S')$$,
                 'no table or view is a member of the extension');
-SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'esgf_stac'::regnamespace
-                  AND p.prokind = 'f' AND p.prorettype <> 'trigger'::regtype AND obj_description(p.oid, 'pg_proc') IS NULL
-                  AND (p.proacl IS NULL OR p.proacl::text ~ '(^|[{,"])(=X|"?esgf_stac_(reader|writer|gateway))')
-                  AND p.proname NOT IN ('require_catalogue', 'past_version', 'one_line')$$,
-                'every function that others may call has a comment');
-SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c WHERE c.relnamespace = 'esgf_stac'::regnamespace
-                  AND c.relkind IN ('r', 'v') AND obj_description(c.oid, 'pg_class') IS NULL$$, 'every table and view has a comment');
-SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'esgf_stac'::regnamespace
+-- All of ours that one can meet says what it is for.
+CREATE FUNCTION pg_temp.ours(namespace oid) RETURNS boolean LANGUAGE sql AS $$ SELECT namespace::regnamespace::text IN ('esgf_stac', 'esgf_stac_internal') $$;
+SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE pg_temp.ours(p.pronamespace) AND obj_description(p.oid, 'pg_proc') IS NULL$$,
+                'every function has a comment');
+SELECT is_empty($$SELECT c.oid::regclass, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum >= 0 AND NOT a.attisdropped
+                  WHERE pg_temp.ours(c.relnamespace) AND c.relkind IN ('r', 'v', 'c') AND col_description(c.oid, a.attnum) IS NULL$$, 'so has every column');
+SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c WHERE pg_temp.ours(c.relnamespace) AND c.relkind IN ('r', 'v')
+                  AND obj_description(c.oid, 'pg_class') IS NULL$$, 'every table and view');
+SELECT is_empty($$SELECT rolname FROM pg_roles WHERE rolname ~ '^esgf_stac_(reader|writer|gateway|admin|relay|ingest)$' AND shobj_description(oid, 'pg_authid') IS NULL
+                  UNION ALL SELECT nspname FROM pg_namespace WHERE pg_temp.ours(oid) AND obj_description(oid, 'pg_namespace') IS NULL$$,
+                'every role and schema');
+SELECT is_empty($$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'esgf_stac_internal'::regnamespace AND has_function_privilege('public', oid, 'EXECUTE')$$,
+                'what is internal is not for everybody');
+SELECT is_empty($$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'esgf_stac'::regnamespace AND prorettype = 'trigger'::regtype
+                  AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgfoid = pg_proc.oid)$$, 'no trigger function hangs on nothing');
+SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE pg_temp.ours(p.pronamespace)
                   AND p.prosecdef AND NOT coalesce(array_to_string(p.proconfig, ',') LIKE 'search_path=pg_catalog, esgf_stac, pg_temp%', false)$$,
                 'every SECURITY DEFINER function has its search_path');
-SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'esgf_stac'::regnamespace
+SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE pg_temp.ours(p.pronamespace)
                   AND (p.prosecdef OR p.provolatile = 'v') AND has_function_privilege('public', p.oid, 'EXECUTE')$$,
                 'PUBLIC may call nothing that writes');
 
@@ -73,10 +81,14 @@ SELECT is((SELECT r.version FROM esgf_stac.patch_collection('CMIP6', '{"title": 
 
 UPDATE esgf_stac.catalogue SET version = '0.0.0';
 SELECT pg_temp.refused($$SELECT esgf_stac.get_item('C', 'x')$$, '55000', NULL, 'tables of another version are an error');
-SELECT lives_ok('SELECT esgf_stac.upgrade_catalogue()', 'which upgrade_catalogue cures');
+SELECT pg_temp.refused('SELECT esgf_stac.upgrade_catalogue()', '55000', NULL, 'and of a version that nobody knows cannot be upgraded');
+SELECT bag_eq($$SELECT subject, cure FROM esgf_stac.doctor() WHERE hazard = 'version'$$, $$VALUES ('catalogue', 'SELECT esgf_stac.upgrade_catalogue();')$$, 'doctor() says so');
+UPDATE esgf_stac.catalogue SET version = esgf_stac.installed_version();
 UPDATE pg_extension SET extversion = '0.0.0' WHERE extname = 'esgf_stac';
 UPDATE esgf_stac.catalogue SET version = version;
 SELECT pg_temp.refused($$SELECT esgf_stac.get_item('C', 'x')$$, '55000', NULL, 'so is an extension of another version than the library');
+SELECT is((SELECT cure FROM esgf_stac.doctor() WHERE hazard = 'version' AND subject = 'extension'), 'ALTER EXTENSION esgf_stac UPDATE; SELECT esgf_stac.upgrade_catalogue();', 'doctor() says that, too');
+SELECT isnt(esgf_stac.library_version(), esgf_stac.installed_version(), 'as one can see');
 UPDATE pg_extension SET extversion = esgf_version FROM (SELECT version AS esgf_version FROM esgf_stac.catalogue) c WHERE extname = 'esgf_stac';
 UPDATE esgf_stac.catalogue SET system_identifier = 1;
 SELECT pg_temp.refused($$SELECT esgf_stac.create_item('C', '{"id": "x"}')$$, 'PT503', 'catalogue-not-adopted', 'a catalogue of another cluster is not written');

@@ -26,7 +26,7 @@ INSERT INTO action VALUES
     ('read events page by page', 'SELECT * FROM esgf_stac.changes()'),
     ('read stored items', 'SELECT FROM esgf_stac.item'),
     ('read events', 'SELECT FROM (SELECT seq, payload FROM esgf_stac.outbox) o'),
-    ('ask who made an event', 'SELECT FROM esgf_stac.event_metadata(''s'', ''[]'')'),
+    ('ask who made an event', 'SELECT FROM esgf_stac_internal.event_metadata(''s'', ''[]'')'),
     ('read who made them', 'SELECT FROM (SELECT identity FROM esgf_stac.outbox) o'),
     ('read what was asked', 'SELECT FROM (SELECT request FROM esgf_stac.outbox) o'),
     ('read the rules', 'SELECT FROM esgf_stac.access_rule'),
@@ -98,7 +98,7 @@ SELECT lives_ok($$SELECT esgf_stac.set_identity('{"sub": "anybody", "principals"
 SELECT is((SELECT action FROM esgf_stac.patch_item('CMIP6', 'i.v1', '{"properties": {"title": "t"}}')), 'updated', 'and may what any rule gives');
 SELECT is((SELECT action FROM esgf_stac.delete_item('CMIP6', 'i.v1')), 'deleted', 'and any entitlement');
 SET LOCAL ROLE esgf_stac_test_relay;
-SELECT is((SELECT metadata -> 'auth' FROM esgf_stac.event_metadata('s', '[{"collection_id": "CMIP6", "item_id": "i.v1", "version": 2, "xid": 3}]')),
+SELECT is((SELECT metadata -> 'auth' FROM esgf_stac_internal.event_metadata('s', '[{"collection_id": "CMIP6", "item_id": "i.v1", "version": 2, "xid": 3}]')),
           '{"auth_policy_id": null, "requester_data": {"sub": "anybody", "iss": "esgf_stac", "client_id": "esgf_stac"}}', 'a relay asks who, and hears of no principals');
 SET LOCAL ROLE esgf_stac_test_gateway;
 ROLLBACK TO gateway;

@@ -1,7 +1,7 @@
 # doc/ has every public function, under a heading of its name: its arguments, its
 # errors, its source, and on the same page an example (which 050_doc_examples.pl
-# runs). A function with a COMMENT is public; any other that a role may execute
-# serves one of those. And every link between pages leads somewhere.
+# runs). Those of esgf_stac are public; any of esgf_stac_internal that a role may
+# execute serves one of those, or the relay. And every link between pages leads somewhere.
 
 use strict;
 use warnings;
@@ -51,7 +51,7 @@ sub in_short
 my @public = split /\n/, $node->safe_psql('postgres', q{
 	SELECT p.proname || E'\t' || pg_get_function_arguments(p.oid)
 	  FROM pg_proc p
-	 WHERE p.pronamespace = 'esgf_stac'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NOT NULL
+	 WHERE p.pronamespace = 'esgf_stac'::regnamespace AND p.prorettype <> 'trigger'::regtype
 	 ORDER BY p.proname});
 ok(@public > 30, 'there are public functions');
 
@@ -77,7 +77,7 @@ my $internal = join ' ', sort qw(apply_patch collection_receipt event_is_known e
 is($node->safe_psql('postgres', q{
 	SELECT string_agg(DISTINCT p.proname, ' ' ORDER BY p.proname)
 	  FROM pg_proc p, unnest('{public,esgf_stac_reader,esgf_stac_writer,esgf_stac_gateway,esgf_stac_admin,esgf_stac_relay}'::text[]) r
-	 WHERE p.pronamespace = 'esgf_stac'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL
+	 WHERE p.pronamespace = 'esgf_stac_internal'::regnamespace
 	   AND has_function_privilege(r, p.oid, 'EXECUTE')}), $internal, 'no other function is for anybody to call');
 
 # The problems: those of the sources, each in the table of doc/verbs.md.

@@ -1,0 +1,148 @@
+# A catalogue that 0.1.0 laid, built from its commit, moves to this version and
+# is then as one laid anew, object by object; its rows stay where they are, and
+# its events and streams go on. A dump of it moves as well.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use RelayTest;
+use Test::More;
+
+my $checkout = "$FindBin::RealBin/../..";
+my $old      = "$checkout/../0.1.0";
+plan skip_all => 'the sources of 0.1.0 are not beside the checkout: scripts/test takes them from the history of git' unless -d $old;
+my ($tree, $home) = `pg_config --bindir` =~ m{^(/.+?)(/usr/lib/postgresql/\d+)/bin$};
+plan skip_all => 'the server is not a private one, as scripts/test lays it' unless $tree;
+
+# A server of its own, into which each version can be installed in turn.
+my $dir = PostgreSQL::Test::Utils::tempdir;
+system_or_bail('cp', '-a', $tree, "$dir/tree");
+$tree = "$dir/tree";
+
+sub install_version
+{
+	my ($from) = @_;
+	unlink glob("$tree$home/lib/esgf_stac*"), glob("$tree/usr/share/postgresql/*/extension/esgf_stac*");
+	my $make = "make -s -C '$from' -j2 with_llvm=no COPT=-O0 PG_CONFIG='$tree$home/bin/pg_config'";
+	system_or_bail('sh', '-c', "{ $make all && $make relay && $make install; } >'$dir/make.log' 2>&1 || { cat '$dir/make.log'; exit 1; }");
+	return;
+}
+
+install_version($old);
+my $node = PostgreSQL::Test::Cluster->new('upgrade', install_path => "$tree$home");
+$node->init(allows_streaming => 'logical');
+$node->start;
+
+# The relay of the version that is installed, until all so far is delivered.
+sub deliver
+{
+	local $ENV{PATH} = "$tree$home/bin:$ENV{PATH}";
+	my ($status, undef, $stderr) = run_relay($node, '--stream', 'east', '--sink', "ndjson:$dir/east", '--endpos', wal_end($node), @_);
+	is($status, 0, 'the relay delivers') or diag($stderr);
+	return;
+}
+
+# What is in the catalogue: all columns that 0.1.0 knows.
+sub content
+{
+	my ($database) = @_;
+	return $node->safe_psql($database, q{
+		SELECT 'item', md5(string_agg(concat_ws('|', collection_id, id, version, base_id, dataset_version, latest, retracted, deleted, nodes, reason, document, created, updated), E'\n' ORDER BY id)) FROM esgf_stac.item
+		UNION ALL SELECT 'outbox', md5(string_agg(concat_ws('|', seq, id, aggregatetype, aggregateid, type, version, payload, occurred_at, reason, batch, streams, left_streams, request, identity, request_id), E'\n' ORDER BY seq)) FROM esgf_stac.outbox
+		UNION ALL SELECT 'dataset', md5(string_agg(concat_ws('|', collection_id, base_id, latest_id), E'\n' ORDER BY base_id)) FROM esgf_stac.dataset
+		UNION ALL SELECT 'collection', md5(string_agg(concat_ws('|', id, document, version, deleted, created, updated, require_version, complete_replicas, stamp_times, institution_path, null_members), E'\n' ORDER BY id)) FROM esgf_stac.collection
+		UNION ALL SELECT 'site', md5(string_agg(concat_ws('|', node, href_prefixes, description, active), E'\n' ORDER BY node)) FROM esgf_stac.site
+		UNION ALL SELECT 'access_rule', md5(string_agg(concat_ws('|', id, principal, role, scope, target, institution, valid_from, valid_to, granted_by, revoked_by), E'\n' ORDER BY id)) FROM esgf_stac.access_rule
+		UNION ALL SELECT 'request', md5(string_agg(concat_ws('|', client, request_id, digest, outcome, answered_at), E'\n' ORDER BY client, request_id)) FROM esgf_stac.request
+		UNION ALL SELECT 'stream', md5(string_agg(concat_ws('|', name, collections, filter, created), E'\n' ORDER BY name)) FROM esgf_stac.stream});
+}
+
+# A year in a few lines: items of each state, rules, keys, a stream half read.
+my $generator = slurp_file("$old/scripts/generate_items.sql");
+$node->safe_psql('postgres', "CREATE EXTENSION esgf_stac; SELECT esgf_stac.create_catalogue(); BEGIN; $generator; COMMIT");
+$node->safe_psql('postgres', <<'SQL');
+	SELECT esgf_stac.create_collection(generator.collection());
+	INSERT INTO esgf_stac.site VALUES ('esgf-data.dkrz.de', '{https://esgf-data.dkrz.de/}', 'Hamburg');
+	SELECT esgf_stac.grant_access('role:postgres', 'UPDATE', 'project', 'CMIP6'), esgf_stac.revoke_access(esgf_stac.grant_access('group:x', 'CREATE', 'node', '*'));
+	SELECT esgf_stac.create_stream('east');
+	SELECT esgf_stac.create_stream('some', '{CMIP6}', '$.properties.title == "t"');
+	SELECT count(esgf_stac.create_item('CMIP6', item)) FROM generator.items(0, 99) item;
+	SELECT count(esgf_stac.patch_item('CMIP6', id, '{"properties": {"title": "t"}}')) FROM esgf_stac.published_item WHERE hashtext(id) % 3 = 0;
+	SELECT count(esgf_stac.retract_item('CMIP6', id, reason => 'wrong units')) FROM (SELECT id FROM esgf_stac.published_item ORDER BY id LIMIT 5) i;
+	SELECT count(esgf_stac.delete_item('CMIP6', id)) FROM (SELECT id FROM esgf_stac.published_item ORDER BY id DESC LIMIT 5) i;
+	SELECT esgf_stac.transact(jsonb_build_array(jsonb_build_object('method', 'PATCH', 'collection_id', 'CMIP6', 'item_id', id, 'request_id', 'key', 'patch', '{"properties": {"access": "x"}}'::jsonb)))
+	  FROM (SELECT id FROM esgf_stac.published_item WHERE NOT retracted ORDER BY id LIMIT 1) i;
+	DROP SCHEMA generator CASCADE;
+SQL
+deliver('--create', '--from-beginning');
+my $pending = q{SELECT count(esgf_stac.patch_item('CMIP6', id, '{"properties": {"title": "%s"}}')) FROM (SELECT id FROM esgf_stac.published_item WHERE NOT retracted ORDER BY id LIMIT 7) i};
+$node->safe_psql('postgres', sprintf $pending, 'before');
+$node->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/dump", $node->connstr('postgres') ], 'a dump of 0.1.0');
+
+my $content = content('postgres');
+my $files   = q{SELECT string_agg(relname || pg_relation_filenode(oid), ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'esgf_stac'::regnamespace AND relkind = 'r'};
+my $places  = $node->safe_psql('postgres', $files);
+
+# Between the steps every verb says which comes next.
+install_version($checkout);
+my (undef, undef, $stderr) = $node->psql('postgres', "SELECT esgf_stac.get_item('CMIP6', 'x')");
+like($stderr, qr/Run ALTER EXTENSION esgf_stac UPDATE/, 'the files are installed');
+$node->safe_psql('postgres', 'ALTER EXTENSION esgf_stac UPDATE');
+(undef, undef, $stderr) = $node->psql('postgres', "SELECT esgf_stac.get_item('CMIP6', 'x')");
+like($stderr, qr/Run SELECT esgf_stac\.upgrade_catalogue\(\)/, 'the extension is updated');
+is($node->safe_psql('postgres', q{SELECT subject, cure FROM esgf_stac.doctor() WHERE hazard = 'version'}), 'catalogue|SELECT esgf_stac.upgrade_catalogue();', 'doctor() says so, too');
+$node->safe_psql('postgres', 'SELECT esgf_stac.upgrade_catalogue()');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM esgf_stac.doctor() WHERE hazard = 'version'}), 0, 'the catalogue is upgraded');
+
+is(content('postgres'), $content, 'no row has changed');
+is($node->safe_psql('postgres', $files), $places, 'no table was rewritten');
+$node->safe_psql('postgres', 'SELECT esgf_stac.upgrade_catalogue()');
+pass('to upgrade once more is no error');
+
+# Streams go on: what 0.1.0 wrote and the relay had not read, then what is new.
+is($node->safe_psql('postgres', sprintf $pending, 'after'), 7, 'verbs go on');
+deliver();
+my ($delivered) = $node->safe_psql('postgres', 'SELECT count(*) FROM esgf_stac.outbox');
+my %ids = map { $_->{id} => 1 } read_events("$dir/east");
+is(keys %ids, $delivered, 'every event is delivered');
+
+# A dump of 0.1.0 is restored beside it, and a catalogue laid anew.
+$node->safe_psql('postgres', 'CREATE DATABASE fresh; CREATE DATABASE restored');
+$node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('restored'), "$dir/dump" ], 'the dump is restored by this version');
+$node->safe_psql('restored', 'SELECT esgf_stac.upgrade_catalogue()');
+$node->safe_psql('restored', 'SELECT esgf_stac.adopt_catalogue()');
+is(content('restored'), $content, 'with every row');
+is($node->safe_psql('restored', sprintf $pending, 'restored'), 7, 'and verbs go on');
+$node->safe_psql('fresh', q{CREATE EXTENSION esgf_stac; SELECT esgf_stac.create_catalogue();
+	SELECT esgf_stac.create_stream('east'), esgf_stac.create_stream('some', '{CMIP6}', '$.properties.title == "t"')});
+
+# The tables and all that hangs on them, as pg_dump prints them; members of the
+# extension by their definitions.
+sub objects
+{
+	my ($database) = @_;
+	my ($schema) = run_command([ 'pg_dump', '--schema-only', $node->connstr($database) ]);
+	$schema =~ s/^(?:--.*|\\.*|)\n//mg;
+	return join "\n", sort(split /;\n/, $schema), $node->safe_psql($database, q{
+		SELECT pg_describe_object(d.classid, d.objid, 0), pg_get_functiondef(p.oid), p.proowner::regrole,
+		       (SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM unnest(coalesce(p.proacl, n.nspacl)) a),
+		       obj_description(d.objid, d.classid::regclass::name),
+		       (SELECT string_agg(concat_ws(' ', attname, atttypid::regtype, col_description(attrelid, attnum)), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = t.typrelid)
+		  FROM pg_depend d
+		  LEFT JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+		  LEFT JOIN pg_namespace n ON d.classid = 'pg_namespace'::regclass AND n.oid = d.objid
+		  LEFT JOIN pg_type t ON d.classid = 'pg_type'::regclass AND t.oid = d.objid
+		 WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'esgf_stac')
+		 ORDER BY 1});
+}
+
+my $fresh = objects('fresh');
+like($fresh, qr/CREATE TABLE esgf_stac\.item/, 'a catalogue is laid anew');
+is(objects('postgres'), $fresh, 'the upgraded one is equal to it');
+is(objects('restored'), $fresh, 'so is the restored one');
+
+done_testing();
