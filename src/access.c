@@ -23,6 +23,8 @@
 #include "document.h"
 #include "errors.h"
 #include "identity.h"
+#include "jsonb_slice.h"
+#include "key_table.h"
 #include "site.h"
 #include "transact.h"
 
@@ -38,6 +40,9 @@ static const Role citation[] = {ROLE_CITATION, ROLE_UPDATE};
 static const Role errata[] = {ROLE_ERRATA, ROLE_UPDATE};
 static const Role update[] = {ROLE_UPDATE};
 
+/* An explanation has at most so many rows. */
+#define EXPLAINED_MAX	10000
+
 /* Who is judged, and where the parts go that are judged without consequence. */
 typedef struct Explanation
 {
@@ -46,6 +51,7 @@ typedef struct Explanation
 	const Principals *principals;
 	MemoryContext context;
 	List	   *parts;
+	uint64		left_out;
 } Explanation;
 
 /* A change under judgement. */
@@ -54,8 +60,12 @@ typedef struct Judgement
 	const JudgedChange *judged;
 	bool		administrator;
 	const Principals *principals;
-	List	   *institutions;	/* of char * */
-	List	   *parts;			/* of Part */
+	JsonKey    *institutions;	/* each once; they point into the documents */
+	uint32		institution_count;
+	KeyTable   *nodes;			/* judged already */
+	bool		begun;			/* has a part been judged? */
+	List	   *parts;			/* of Part: the first that were refused; to be explained, all */
+	uint64		left_out;		/* parts that would have been told as well */
 } Judgement;
 
 static Explanation explanation;
@@ -72,109 +82,161 @@ is_administrator(void)
 	return has_privs_of_role(calling_role(), get_role_oid("esgf_stac_admin", false));
 }
 
-/* Add the strings that stand at the path of the institution. */
-static List *
-add_institutions(List *institutions, const Jsonb *document, const char *path)
+/* Add an institution, unless it is there. */
+static void
+add_institution(Judgement *judgement, KeyTable *known, const JsonbValue *name)
 {
+	JsonKey		key = {name->val.string.val, name->val.string.len};
+	bool		found;
+
+	if (name->type != jbvString)
+		return;
+	enter_entry(known, key, &found);
+	if (found)
+		return;
+	if (judgement->institutions == NULL)
+		judgement->institutions = palloc(sizeof(JsonKey));
+	else if ((judgement->institution_count & (judgement->institution_count - 1)) == 0)
+		judgement->institutions = repalloc_huge(judgement->institutions, sizeof(JsonKey) * judgement->institution_count * 2);
+	judgement->institutions[judgement->institution_count++] = key;
+}
+
+/* Add the strings that stand at the path of the institution. */
+static void
+add_institutions(Judgement *judgement, KeyTable *known, const Jsonb *document)
+{
+	const char *path = judgement->judged->institution_path;
 	JsonbValue	value;
-	JsonbValue *element = &value;
-	bool		array;
+	JsonbCursor names;
+	JsonbSlice	name;
 
 	if (document == NULL || !json_pointer_get(document, path, strlen(path), &value))
-		return institutions;
-	array = value.type == jbvBinary && JsonContainerIsArray(value.val.binary.data);
-	for (uint32 i = 0; i < (array ? JsonContainerSize(value.val.binary.data) : 1); i++)
+		return;
+	if (value.type != jbvBinary || !JsonContainerIsArray(value.val.binary.data))
 	{
-		char	   *name;
-		ListCell   *cell;
-		bool		known = false;
-
-		if (array)
-			element = getIthJsonbValueFromContainer(value.val.binary.data, i);
-		if (element->type != jbvString)
-			continue;
-		name = pnstrdup(element->val.string.val, element->val.string.len);
-		foreach(cell, institutions)
-			known |= strcmp(lfirst(cell), name) == 0;
-		if (!known)
-			institutions = lappend(institutions, name);
+		add_institution(judgement, known, &value);
+		return;
 	}
-	return institutions;
+	cursor_init(&names, value.val.binary.data, 0);
+	while (names.index < JsonContainerSize(names.container))
+	{
+		CHECK_FOR_INTERRUPTS();
+		cursor_next(&names, &name);
+		slice_to_value(&name, &value);
+		add_institution(judgement, known, &value);
+	}
+}
+
+/* Where a part stands in the document: at a pointer, or at a location. */
+typedef struct PartPlace
+{
+	const char *pointer;		/* NULL: at the location */
+	const Location *location;
+} PartPlace;
+
+/* Is there room for another part to be told? */
+static bool
+has_room(Judgement *judgement)
+{
+	if (list_length(judgement->parts) < (explanation.active ? EXPLAINED_MAX : PROBLEMS_MAX))
+		return true;
+	judgement->left_out++;
+	return false;
+}
+
+/* Note a part, its names clipped, and not yet its fate. */
+static Part *
+note_part(Judgement *judgement, const PartPlace *place, const Role *roles, int role_count, Scope scope, JsonKey target)
+{
+	Part	   *part = palloc0(sizeof(Part));
+
+	part->pointer = place->pointer ? pstrdup(place->pointer) : location_pointer(place->location);
+	part->roles = roles;
+	part->role_count = role_count;
+	part->scope = scope;
+	part->target = clip(target.data, target.len);
+	part->grant.role = roles[0];
+	judgement->parts = lappend(judgement->parts, part);
+	return part;
 }
 
 /* Judge one part, for one institution. */
 static void
-judge_part(Judgement *judgement, const char *pointer, const Role *roles, int role_count,
-		   Scope scope, const char *target, const char *institution)
+judge_part(Judgement *judgement, const PartPlace *place, const Role *roles, int role_count,
+		   Scope scope, JsonKey target, const JsonKey *institution)
 {
-	Part	   *part = palloc0(sizeof(Part));
+	Grant		grant = {roles[0]};
+	bool		granted;
+	Part	   *part;
 
-	part->pointer = pstrdup(pointer);
-	part->roles = roles;
-	part->role_count = role_count;
-	part->scope = scope;
-	part->target = pstrdup(target);
-	part->institution = institution ? pstrdup(institution) : NULL;
-	part->grant.role = roles[0];
-	part->granted = judgement->administrator ||
-		find_grant(judgement->principals, roles, role_count, scope, target, strlen(target),
-				   institution, institution ? strlen(institution) : 0, &part->grant);
-	part->reason = part->granted ? NULL : "no-right";
-	judgement->parts = lappend(judgement->parts, part);
+	CHECK_FOR_INTERRUPTS();
+	granted = judgement->administrator ||
+		find_grant(judgement->principals, roles, role_count, scope, target.data, target.len,
+				   institution ? institution->data : NULL, institution ? institution->len : 0, &grant);
+	if ((granted && !explanation.active) || !has_room(judgement))
+		return;
+	part = note_part(judgement, place, roles, role_count, scope, target);
+	part->institution = institution ? clip(institution->data, institution->len) : NULL;
+	part->granted = granted;
+	part->grant = grant;
+	part->reason = granted ? NULL : "no-right";
 }
 
-/* Judge one part, for each institution concerned. */
+/*
+ * Judge one part, for each institution concerned. Where no rule limits itself
+ * to one, they need not be asked one by one: institutions times nodes may be
+ * many.
+ */
 static void
-judge_institutions(Judgement *judgement, const char *pointer, const Role *roles, int role_count,
-				   Scope scope, const char *target)
+judge_institutions(Judgement *judgement, const PartPlace *place, const Role *roles, int role_count,
+				   Scope scope, JsonKey target)
 {
-	ListCell   *cell;
+	GrantReach	reach = GRANT_SOME;
 
-	if (judgement->institutions == NIL)
-		judge_part(judgement, pointer, roles, role_count, scope, target, NULL);
-	foreach(cell, judgement->institutions)
-		judge_part(judgement, pointer, roles, role_count, scope, target, lfirst(cell));
+	judgement->begun = true;
+	if (judgement->institution_count == 0)
+		judge_part(judgement, place, roles, role_count, scope, target, NULL);
+	else if (!explanation.active)
+		reach = judgement->administrator ? GRANT_ALL :
+			grant_reach(judgement->principals, roles, role_count, scope, target.data, target.len);
+	if (reach == GRANT_ALL)
+		return;
+	for (uint32 i = 0; i < judgement->institution_count; i++)
+	{
+		if (reach == GRANT_NONE && list_length(judgement->parts) >= PROBLEMS_MAX)
+		{
+			judgement->left_out += judgement->institution_count - i;
+			return;
+		}
+		judge_part(judgement, place, roles, role_count, scope, target, &judgement->institutions[i]);
+	}
+}
+
+/* Judge one part of a project. */
+static void
+judge_project_at(Judgement *judgement, const PartPlace *place, const Role *roles, int role_count)
+{
+	const char *id = judgement->judged->collection_id;
+
+	judge_institutions(judgement, place, roles, role_count, SCOPE_PROJECT, (JsonKey) {id, strlen(id)});
 }
 
 #define judge_project(judgement, pointer, roles) \
-	judge_institutions((judgement), (pointer), (roles), lengthof(roles), SCOPE_PROJECT, (judgement)->judged->collection_id)
-
-/* Has that target been judged already? */
-static bool
-is_judged(const Judgement *judgement, Scope scope, const char *target)
-{
-	ListCell   *cell;
-
-	foreach(cell, judgement->parts)
-	{
-		Part	   *part = lfirst(cell);
-
-		if (part->scope == scope && strcmp(part->target, target) == 0)
-			return true;
-	}
-	return false;
-}
+	judge_project_at((judgement), &(PartPlace) {(pointer), NULL}, (roles), lengthof(roles))
 
 /* Refuse a location for what it is, whatever rights there are. */
 static void
-refuse_location(Judgement *judgement, const char *pointer, const Role *roles, const char *node, const char *reason)
+refuse_location(Judgement *judgement, const PartPlace *place, const Role *roles, const char *reason)
 {
-	Part	   *part = palloc0(sizeof(Part));
-
-	part->pointer = pstrdup(pointer);
-	part->roles = roles;
-	part->role_count = 1;
-	part->scope = SCOPE_NODE;
-	part->target = pstrdup(node);
-	part->grant.role = roles[0];
-	part->reason = reason;
-	judgement->parts = lappend(judgement->parts, part);
+	if (has_room(judgement))
+		note_part(judgement, place, roles, 1, SCOPE_NODE, place->location->node)->reason = reason;
 }
 
 /* May a node claim a location that is added or altered? */
 static void
-judge_claim(Judgement *judgement, const Location *location, const char *pointer, const Role *roles, const char *node)
+judge_claim(Judgement *judgement, const PartPlace *place, const Role *roles)
 {
+	const Location *location = place->location;
 	JsonbValue	value;
 	bool		has_name = document_get(location->object, &value, JSON_PATH(JSON_KEY("alternate:name"))) &&
 		value.type == jbvString;
@@ -182,7 +244,7 @@ judge_claim(Judgement *judgement, const Location *location, const char *pointer,
 
 	if (!location->primary &&
 		!(has_name && keys_equal((JsonKey) {value.val.string.val, value.val.string.len}, location->node)))
-		refuse_location(judgement, pointer, roles, node, "key-mismatch");
+		refuse_location(judgement, place, roles, "key-mismatch");
 	if (judgement->administrator || (location->primary && !has_name))
 		return;
 	has_href = document_get(location->object, &value, JSON_PATH(JSON_KEY("href"))) && value.type == jbvString;
@@ -192,13 +254,13 @@ judge_claim(Judgement *judgement, const Location *location, const char *pointer,
 		case SITE_FINE:
 			break;
 		case SITE_UNKNOWN:
-			refuse_location(judgement, pointer, roles, node, "unknown-node");
+			refuse_location(judgement, place, roles, "unknown-node");
 			break;
 		case SITE_INACTIVE:
-			refuse_location(judgement, pointer, roles, node, "inactive-site");
+			refuse_location(judgement, place, roles, "inactive-site");
 			break;
 		case SITE_FOREIGN_HREF:
-			refuse_location(judgement, pointer, roles, node, "foreign-href");
+			refuse_location(judgement, place, roles, "foreign-href");
 			break;
 	}
 }
@@ -215,17 +277,18 @@ judge_locations(Judgement *judgement)
 	foreach(cell, judgement->judged->change->locations)
 	{
 		LocationChange *change = lfirst(cell);
-		char	   *pointer = location_pointer(&change->location);
-		char	   *node = pnstrdup(change->location.node.data, change->location.node.len);
+		PartPlace	place = {NULL, &change->location};
+		bool		judged;
 
 		CHECK_FOR_INTERRUPTS();
 		if (first && !judgement->judged->appears)
-			judge_project(judgement, pointer, replication);
+			judge_project_at(judgement, &place, replication, lengthof(replication));
 		first = false;
-		if (!is_judged(judgement, SCOPE_NODE, node))
-			judge_institutions(judgement, pointer, roles, role_count, SCOPE_NODE, node);
+		enter_entry(judgement->nodes, change->location.node, &judged);
+		if (!judged)
+			judge_institutions(judgement, &place, roles, role_count, SCOPE_NODE, change->location.node);
 		if (change->fate != LOCATION_REMOVED)
-			judge_claim(judgement, &change->location, pointer, roles, node);
+			judge_claim(judgement, &place, roles);
 	}
 }
 
@@ -249,11 +312,11 @@ judge_parts(Judgement *judgement)
 		judge_project(judgement, "/links", citation);
 	if (change->errata)
 		judge_project(judgement, "/links", errata);
-	if (change->others != NIL)
-		judge_project(judgement, linitial(change->others), update);
+	if (change->other)
+		judge_project(judgement, change->other, update);
 	else if (judged->latest_changes)
 		judge_project(judgement, "/properties/latest", update);
-	if (judgement->parts == NIL)
+	if (!judgement->begun)
 		judge_project(judgement, "", update);
 }
 
@@ -264,26 +327,35 @@ refused_parts(void)
 	return last_refused;
 }
 
+/* With the transaction ends the memory of what was refused. */
+static void
+forget_refused_parts(XactEvent event, void *arg)
+{
+	last_refused = NIL;
+	last_refused_context = NULL;
+}
+
 /* Keep the parts that are refused beyond the error. */
 static void
 keep_refused_parts(const Judgement *judgement)
 {
+	static bool registered = false;
 	ListCell   *cell;
 	MemoryContext old;
 
+	if (!registered)
+		RegisterXactCallback(forget_refused_parts, NULL);
+	registered = true;
 	if (last_refused_context == NULL)
-		last_refused_context = AllocSetContextCreate(TopMemoryContext, "esgf_stac refused parts", ALLOCSET_SMALL_SIZES);
+		last_refused_context = AllocSetContextCreate(TopTransactionContext, "esgf_stac refused parts", ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(last_refused_context);
 	last_refused = NIL;
 	old = MemoryContextSwitchTo(last_refused_context);
 	foreach(cell, judgement->parts)
 	{
 		Part	   *part = lfirst(cell);
-		Part	   *kept;
+		Part	   *kept = palloc(sizeof(Part));
 
-		if (part->granted)
-			continue;
-		kept = palloc(sizeof(Part));
 		*kept = *part;
 		kept->pointer = pstrdup(part->pointer);
 		kept->target = pstrdup(part->target);
@@ -338,24 +410,21 @@ refuse_change(const Judgement *judgement)
 {
 	StringInfoData detail;
 	const Part *first = NULL;
-	int			count = 0;
 	ListCell   *cell;
 
+	if (judgement->parts == NIL)
+		return;
 	initStringInfo(&detail);
 	foreach(cell, judgement->parts)
 	{
 		Part	   *part = lfirst(cell);
 
-		if (part->granted || count++ >= PROBLEMS_MAX)
-			continue;
 		if (first == NULL || strcmp(first->reason, "no-right") != 0)
 			first = part;
 		appendStringInfo(&detail, "%s%s", detail.len > 0 ? "\n" : "", refused_line(part));
 	}
-	if (count == 0)
-		return;
-	if (count > PROBLEMS_MAX)
-		appendStringInfo(&detail, "\nand %d more", count - PROBLEMS_MAX);
+	if (judgement->left_out > 0)
+		appendStringInfo(&detail, "\nand " UINT64_FORMAT " more", judgement->left_out);
 	keep_refused_parts(judgement);
 	ereport(ERROR,
 			(errproblem(PROBLEM_MISSING_PERMISSION), errtable_of("item"),
@@ -371,14 +440,17 @@ void
 judge_change(const JudgedChange *judged)
 {
 	Judgement	judgement = {judged};
+	KeyTable   *known;
 	MemoryContext old = NULL;
 
 	if (explanation.active)
 		old = MemoryContextSwitchTo(explanation.context);
 	judgement.administrator = explanation.active ? explanation.administrator : is_administrator();
 	judgement.principals = explanation.active ? explanation.principals : current_principals();
-	judgement.institutions = add_institutions(NIL, judged->old, judged->institution_path);
-	judgement.institutions = add_institutions(judgement.institutions, judged->new, judged->institution_path);
+	judgement.nodes = make_key_table();
+	known = make_key_table();
+	add_institutions(&judgement, known, judged->old);
+	add_institutions(&judgement, known, judged->new);
 	judge_parts(&judgement);
 	if (!explanation.active)
 	{
@@ -387,6 +459,7 @@ judge_change(const JudgedChange *judged)
 	}
 	MemoryContextSwitchTo(old);
 	explanation.parts = judgement.parts;
+	explanation.left_out = judgement.left_out;
 	ereport(ERROR,
 			(errcode(ERRCODE_JUDGED),
 			 errmsg("the change was made to be judged")));
@@ -457,13 +530,14 @@ return_parts(FunctionCallInfo fcinfo, List *parts)
 static void
 advise(List *parts, const Principals *principals)
 {
+	int			count = 0;
 	ListCell   *cell;
 
 	foreach(cell, parts)
 	{
 		Part	   *part = lfirst(cell);
 
-		if (part->reason && strcmp(part->reason, "no-right") == 0)
+		if (part->reason && strcmp(part->reason, "no-right") == 0 && count++ < PROBLEMS_MAX)
 			ereport(NOTICE,
 					(errmsg("%s", describe_refused_part(part)),
 					 errhint("%s", grant_call(part, principals))));
@@ -507,6 +581,9 @@ esgf_explain_access(PG_FUNCTION_ARGS)
 	make_to_be_judged(&source);
 	if (is_administrator())
 		advise(explanation.parts, explanation.principals);
+	if (explanation.left_out > 0)
+		ereport(NOTICE,
+				(errmsg("and " UINT64_FORMAT " more parts, which are not shown", explanation.left_out)));
 	return_parts(fcinfo, explanation.parts);
 	return (Datum) 0;
 }

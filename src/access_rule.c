@@ -150,10 +150,19 @@ read_rules(void)
 
 /* Does an institution that something is limited to cover this one? */
 static bool
-covers_institution(const char *limit, const char *institution, int len)
+covers_institution(const char *limit, int limit_len, const char *institution, int len)
 {
 	return limit == NULL ||
-		(institution && (int) strlen(limit) == len && memcmp(limit, institution, len) == 0);
+		(institution && limit_len == len && memcmp(limit, institution, len) == 0);
+}
+
+/* Does a rule, whatever its institution, give that role there now? */
+static bool
+holds(const Rule *rule, TimestampTz now, const char *principal, Role role, Scope scope, const char *target, int target_len)
+{
+	return rule->role == role && rule->scope == scope && strcmp(rule->principal, principal) == 0 &&
+		(int) strlen(rule->target) == target_len && memcmp(rule->target, target, target_len) == 0 &&
+		rule->valid_from <= now && now < rule->valid_to;
 }
 
 /* Look for a rule of one principal on one target. */
@@ -173,10 +182,8 @@ find_rule(HTAB *table, const char *principal, Role role, Scope scope, const char
 	{
 		Rule	   *rule = lfirst(cell);
 
-		if (rule->role == role && rule->scope == scope && strcmp(rule->principal, principal) == 0 &&
-			(int) strlen(rule->target) == target_len && memcmp(rule->target, target, target_len) == 0 &&
-			rule->valid_from <= now && now < rule->valid_to &&
-			covers_institution(rule->institution, institution, institution_len))
+		if (holds(rule, now, principal, role, scope, target, target_len) &&
+			covers_institution(rule->institution, rule->institution ? strlen(rule->institution) : 0, institution, institution_len))
 		{
 			grant->role = role;
 			grant->rule_id = rule->id;
@@ -197,12 +204,13 @@ skip(const char **text, const char *prefix)
 }
 
 /*
- * Is a principal an entitlement of EGI that will do?
+ * Is a principal an entitlement of EGI to that role there, and for which
+ * institution, *limit NULL: any?
  * urn:mace:egi.eu:group:esgf.vo.egi.eu:(project|node):<id>[:institution:<inst>]:role=<ROLE>#aai.egi.eu
  */
 static bool
 is_entitlement(const char *principal, Role role, Scope scope, const char *target, int target_len,
-			   const char *institution, int institution_len)
+			   const char **limit, int *limit_len)
 {
 	const char *text = principal;
 	const char *end;
@@ -214,12 +222,14 @@ is_entitlement(const char *principal, Role role, Scope scope, const char *target
 						 (end - text == target_len && memcmp(text, target, target_len) == 0)))
 		return false;
 	text = end + 1;
+	*limit = NULL;
 	if (skip(&text, "institution:"))
 	{
 		end = strchr(text, ':');
-		if (end == NULL || end == text || institution == NULL || end - text != institution_len ||
-			memcmp(text, institution, institution_len) != 0)
+		if (end == NULL || end == text)
 			return false;
+		*limit = text;
+		*limit_len = end - text;
 		text = end + 1;
 	}
 	return skip(&text, "role=") && skip(&text, role_names[role]) && strcmp(text, "#aai.egi.eu") == 0;
@@ -238,8 +248,11 @@ find_grant(const Principals *principals, const Role *roles, int role_count, Scop
 		foreach(cell, principals->names)
 		{
 			const char *principal = lfirst(cell);
+			const char *limit;
+			int			limit_len;
 
-			if (is_entitlement(principal, roles[i], scope, target, target_len, institution, institution_len))
+			if (is_entitlement(principal, roles[i], scope, target, target_len, &limit, &limit_len) &&
+				covers_institution(limit, limit_len, institution, institution_len))
 			{
 				grant->role = roles[i];
 				grant->rule_id = 0;
@@ -251,4 +264,55 @@ find_grant(const Principals *principals, const Role *roles, int role_count, Scop
 		}
 	}
 	return false;
+}
+
+/* For which institutions do the rules of one principal on one target give a role? */
+static GrantReach
+rule_reach(HTAB *table, const char *principal, Role role, Scope scope, const char *target, int target_len)
+{
+	uint32		hash = hash_place(principal, scope, target, target_len);
+	RuleBucket *bucket = hash_search(table, &hash, HASH_FIND, NULL);
+	GrantReach	reach = GRANT_NONE;
+	TimestampTz now;
+	ListCell   *cell;
+
+	if (bucket == NULL)
+		return GRANT_NONE;
+	now = GetCurrentTimestamp();
+	foreach(cell, bucket->rules)
+	{
+		Rule	   *rule = lfirst(cell);
+
+		if (!holds(rule, now, principal, role, scope, target, target_len))
+			continue;
+		if (rule->institution == NULL)
+			return GRANT_ALL;
+		reach = GRANT_SOME;
+	}
+	return reach;
+}
+
+/* For which institutions do the principals hold one of the roles there? */
+GrantReach
+grant_reach(const Principals *principals, const Role *roles, int role_count, Scope scope, const char *target, int target_len)
+{
+	HTAB	   *table = rules ? rules : read_rules();
+	GrantReach	reach = GRANT_NONE;
+	ListCell   *cell;
+
+	foreach(cell, principals->names)
+	{
+		const char *principal = lfirst(cell);
+		const char *limit;
+		int			limit_len;
+
+		for (int i = 0; i < role_count && reach != GRANT_ALL; i++)
+		{
+			if (is_entitlement(principal, roles[i], scope, target, target_len, &limit, &limit_len))
+				reach = Max(reach, limit ? GRANT_SOME : GRANT_ALL);
+			reach = Max(reach, rule_reach(table, principal, roles[i], scope, target, target_len));
+			reach = Max(reach, rule_reach(table, principal, roles[i], scope, "*", 1));
+		}
+	}
+	return reach;
 }

@@ -32,10 +32,18 @@ typedef struct Grant
 	int64		rule_id;
 } Grant;
 
+/* For which institutions does somebody hold a role? */
+typedef enum GrantReach
+{
+	GRANT_NONE, GRANT_SOME, GRANT_ALL
+} GrantReach;
+
 extern const char *const role_names[ROLE_COUNT];
 extern const char *const scope_names[];
 
 extern bool find_grant(const Principals *principals, const Role *roles, int role_count, Scope scope,
 					   const char *target, int target_len, const char *institution, int institution_len, Grant *grant);
+extern GrantReach grant_reach(const Principals *principals, const Role *roles, int role_count, Scope scope,
+							  const char *target, int target_len);
 
 #endif							/* ESGF_STAC_ACCESS_RULE_H */

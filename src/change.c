@@ -11,6 +11,8 @@
 
 #include "change.h"
 #include "document.h"
+#include "jsonb_slice.h"
+#include "key_table.h"
 
 /* Where in an item an object stands. */
 typedef enum Level
@@ -110,6 +112,7 @@ same_objects(JsonbContainer *a, JsonbContainer *b, Level level, bool flags_too)
 	{
 		Level		below = level_below(level, &fa.key);
 
+		CHECK_FOR_INTERRUPTS();
 		if (fa.key.val.string.len != fb.key.val.string.len ||
 			memcmp(fa.key.val.string.val, fb.key.val.string.val, fa.key.val.string.len) != 0)
 			return false;
@@ -178,6 +181,7 @@ find_changed_content(const Jsonb *old, const Jsonb *new, ProblemList *problems)
 		Place		place = {&assets_place, key.val.string.val, key.val.string.len, 0};
 		JsonKey		name = {key.val.string.val, key.val.string.len};
 
+		CHECK_FOR_INTERRUPTS();
 		JsonbIteratorNext(&iterator, &before, true);
 		if (!is_object(&before) || !document_get(new_assets.val.binary.data, &after, 1, &name) || !is_object(&after))
 			continue;
@@ -195,11 +199,9 @@ keys_equal(JsonKey a, JsonKey b)
 
 /* The order in which jsonb keeps the members of an object. */
 static int
-compare_keys(const JsonbValue *a, const JsonbValue *b)
+compare_key_values(const JsonbValue *a, const JsonbValue *b)
 {
-	if (a->val.string.len != b->val.string.len)
-		return a->val.string.len - b->val.string.len;
-	return memcmp(a->val.string.val, b->val.string.val, a->val.string.len);
+	return compare_keys(a->val.string.val, a->val.string.len, b->val.string.val, b->val.string.len);
 }
 
 /* Does an array of strings hold this one? */
@@ -238,43 +240,68 @@ walk(JsonbContainer *object)
 	return iterator;
 }
 
-/* A location in the memory of its list. */
-static Location *
-make_location(JsonKey asset, JsonKey node, bool primary, JsonbContainer *object)
+/* The location that an asset itself is. */
+static Location
+primary_location(JsonKey asset, JsonbContainer *object)
 {
-	Location   *location = palloc(sizeof(Location));
-
-	location->asset = asset;
-	location->node = node;
-	location->primary = primary;
-	location->object = object;
-	return location;
-}
-
-/* All locations of an asset, the primary one first. */
-List *
-asset_locations(JsonKey asset, JsonbContainer *object)
-{
-	List	   *locations = NIL;
-	JsonKey		node = JSON_KEY(ANY_NODE);
-	JsonbIterator *iterator;
-	JsonbValue	key;
+	Location	location = {asset, JSON_KEY(ANY_NODE), true, object};
 	JsonbValue	value;
 
 	if (document_get(object, &value, JSON_PATH(JSON_KEY("alternate:name"))) && value.type == jbvString)
-		node = (JsonKey) {value.val.string.val, value.val.string.len};
-	locations = lappend(locations, make_location(asset, node, true, object));
-	if (!document_get(object, &value, JSON_PATH(JSON_KEY("alternate"))) || !is_object(&value))
-		return locations;
-	iterator = walk(value.val.binary.data);
-	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
+		location.node = (JsonKey) {value.val.string.val, value.val.string.len};
+	return location;
+}
+
+/* Begin to walk over the locations of an asset, the primary one first. */
+void
+begin_locations(LocationWalk *locations, JsonKey asset, JsonbContainer *object)
+{
+	locations->asset = asset;
+	locations->object = object;
+	locations->alternates = NULL;
+	locations->at_primary = true;
+}
+
+/* The next location of an asset; false after the last. */
+bool
+next_location(LocationWalk *locations, Location *location)
+{
+	JsonbValue	key;
+	JsonbValue	value;
+
+	if (locations->at_primary)
 	{
-		node = (JsonKey) {key.val.string.val, key.val.string.len};
-		JsonbIteratorNext(&iterator, &value, true);
-		if (is_object(&value))
-			locations = lappend(locations, make_location(asset, node, false, value.val.binary.data));
+		*location = primary_location(locations->asset, locations->object);
+		if (document_get(locations->object, &value, JSON_PATH(JSON_KEY("alternate"))) && is_object(&value))
+			locations->alternates = walk(value.val.binary.data);
+		locations->at_primary = false;
+		return true;
 	}
-	return locations;
+	while (locations->alternates && JsonbIteratorNext(&locations->alternates, &key, true) == WJB_KEY)
+	{
+		CHECK_FOR_INTERRUPTS();
+		JsonbIteratorNext(&locations->alternates, &value, true);
+		if (!is_object(&value))
+			continue;
+		*location = (Location) {locations->asset, {key.val.string.val, key.val.string.len}, false, value.val.binary.data};
+		return true;
+	}
+	return false;
+}
+
+/* The location of an asset at a node, the primary one if it has two there; false if it has none. */
+bool
+find_location(JsonKey asset, JsonbContainer *object, JsonKey node, Location *location)
+{
+	JsonbValue	value;
+
+	*location = primary_location(asset, object);
+	if (keys_equal(location->node, node))
+		return true;
+	if (!document_get(object, &value, JSON_PATH(JSON_KEY("alternate"), node)) || !is_object(&value))
+		return false;
+	*location = (Location) {asset, node, false, value.val.binary.data};
+	return true;
 }
 
 /* Is a member the same in two objects? Null may count as missing. */
@@ -345,19 +372,8 @@ note_location(Change *change, LocationFate fate, const Location *location)
 static void
 note_other(Change *change, const Place *place)
 {
-	change->others = lappend(change->others, pointer_of(place));
-}
-
-/* The location of a node in a list, or NULL. */
-static Location *
-find_location(List *locations, JsonKey node)
-{
-	ListCell   *cell;
-
-	foreach(cell, locations)
-		if (keys_equal(((Location *) lfirst(cell))->node, node))
-			return lfirst(cell);
-	return NULL;
+	if (change->other == NULL)
+		change->other = pointer_of(place);
 }
 
 /*
@@ -365,11 +381,12 @@ find_location(List *locations, JsonKey node)
  * unless it takes the place of a primary one that left its node.
  */
 static bool
-is_altered(const Location *was, const Location *is, List *before, List *after)
+is_altered(const Location *was, const Location *is, JsonbContainer *old, JsonbContainer *new)
 {
-	Location   *primary = linitial(before);
+	Location	there;
 
-	if (was->primary != is->primary && (was->primary || find_location(after, primary->node)))
+	if (was->primary != is->primary &&
+		(was->primary || find_location(is->asset, new, primary_location(was->asset, old).node, &there)))
 		return true;
 	return !same_location(was, is);
 }
@@ -378,29 +395,29 @@ is_altered(const Location *was, const Location *is, List *before, List *after)
 static void
 compare_locations(JsonKey key, JsonbContainer *old, JsonbContainer *new, Change *change)
 {
-	List	   *before = old ? asset_locations(key, old) : NIL;
-	List	   *after = new ? asset_locations(key, new) : NIL;
-	ListCell   *cell;
+	LocationWalk locations;
+	Location	was;
+	Location	is;
 
-	foreach(cell, before)
+	if (old)
+		begin_locations(&locations, key, old);
+	while (old && next_location(&locations, &was))
 	{
-		Location   *was = lfirst(cell);
-		Location   *is = find_location(after, was->node);
-
-		if (is == NULL)
-			note_location(change, LOCATION_REMOVED, was);
-		else if (is_altered(was, is, before, after))
-			note_location(change, LOCATION_ALTERED, is);
+		if (new == NULL || !find_location(key, new, was.node, &is))
+			note_location(change, LOCATION_REMOVED, &was);
+		else if (is_altered(&was, &is, old, new))
+			note_location(change, LOCATION_ALTERED, &is);
 	}
-	foreach(cell, after)
+	if (new)
+		begin_locations(&locations, key, new);
+	while (new && next_location(&locations, &is))
 	{
-		Location   *is = lfirst(cell);
-		bool		doubled = find_location(after, is->node) != is;
+		bool		doubled = !is.primary && keys_equal(is.node, primary_location(key, new).node);
 
+		if (doubled || old == NULL || !find_location(key, old, is.node, &was))
+			note_location(change, LOCATION_ADDED, &is);
 		if (doubled)
-			change->doubled = is;
-		if (doubled || find_location(before, is->node) == NULL)
-			note_location(change, LOCATION_ADDED, is);
+			change->doubled = &((LocationChange *) llast(change->locations))->location;
 	}
 }
 
@@ -429,9 +446,31 @@ same_content(JsonbContainer *old, JsonbContainer *new)
 	Finger		fb = {walk(new)};
 
 	for (advance_content(&fa), advance_content(&fb); !fa.at_end && !fb.at_end; advance_content(&fa), advance_content(&fb))
-		if (compare_keys(&fa.key, &fb.key) != 0 || !values_equal(&fa.value, &fb.value))
+		if (compare_key_values(&fa.key, &fb.key) != 0 || !values_equal(&fa.value, &fb.value))
 			return false;
 	return fa.at_end && fb.at_end;
+}
+
+/* Is an asset at one node only? */
+static bool
+has_one_location(JsonKey asset, JsonbContainer *object)
+{
+	LocationWalk locations;
+	Location	location;
+
+	begin_locations(&locations, asset, object);
+	next_location(&locations, &location);
+	return !next_location(&locations, &location);
+}
+
+/* Note an asset that may have gone with its one node. */
+static void
+note_gone(Change *change, JsonKey asset, JsonbContainer *object)
+{
+	Location   *location = palloc(sizeof(Location));
+
+	*location = primary_location(asset, object);
+	change->gone = lappend(change->gone, location);
 }
 
 /* Compare one asset, before and after; NULL is no asset. */
@@ -443,8 +482,8 @@ compare_asset(const Place *place, const JsonbValue *key, const JsonbValue *old, 
 	JsonKey		name = {key->val.string.val, key->val.string.len};
 
 	compare_locations(name, before, after, change);
-	if (before && new == NULL && !is_data_file(name, before) && list_length(asset_locations(name, before)) == 1)
-		change->gone = lappend(change->gone, linitial(asset_locations(name, before)));
+	if (before && new == NULL && !is_data_file(name, before) && has_one_location(name, before))
+		note_gone(change, name, before);
 	else if (before == NULL || after == NULL || !same_content(before, after))
 		note_other(change, place);
 }
@@ -471,7 +510,7 @@ compare_members(const Place *parent, JsonbContainer *old, JsonbContainer *new, M
 	advance(&fb, LEVEL_OTHER, false);
 	while (!fa.at_end || !fb.at_end)
 	{
-		int			order = fa.at_end ? 1 : fb.at_end ? -1 : compare_keys(&fa.key, &fb.key);
+		int			order = fa.at_end ? 1 : fb.at_end ? -1 : compare_key_values(&fa.key, &fb.key);
 		const JsonbValue *key = order <= 0 ? &fa.key : &fb.key;
 		Place		place = {parent, key->val.string.val, key->val.string.len, 0};
 
@@ -497,41 +536,68 @@ compare_property(const Place *place, const JsonbValue *key, const JsonbValue *ol
 
 /* A string member of a link, compared. */
 static bool
-link_says(const JsonbValue *link, const char *member, const char *text)
+link_says(const JsonbSlice *link, const char *member, const char *text)
 {
 	JsonKey		key = {member, strlen(member)};
 	JsonbValue	value;
 
-	return is_object(link) && document_get(link->val.binary.data, &value, 1, &key) &&
+	return slice_is_object(link) && document_get(slice_container(link), &value, 1, &key) &&
 		value.type == jbvString && key_is(&value, text);
+}
+
+/* Is a value an array, seen as bytes? */
+static inline bool
+is_array(const JsonbValue *value)
+{
+	return value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data);
+}
+
+/* Do the first elements of an array equal another? Then stand behind them. */
+static bool
+begins_with(JsonbCursor *array, const JsonbContainer *other)
+{
+	uint32		count = JsonContainerSize(other);
+	JsonbCursor cursor;
+	JsonbSlice	a;
+	JsonbSlice	b;
+
+	if (JsonContainerSize(array->container) < count)
+		return false;
+	cursor_init(&cursor, other, 0);
+	while (count-- > 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		cursor_next(array, &a);
+		cursor_next(&cursor, &b);
+		if (!slices_equal(&a, &b))
+			return false;
+	}
+	return true;
 }
 
 /* Compare the links: appended ones of certain kinds have rights of their own. */
 static void
 compare_links(const Place *place, const JsonbValue *old, const JsonbValue *new, Change *change)
 {
-	bool		arrays = old && new && old->type == jbvBinary && new->type == jbvBinary &&
-		JsonContainerIsArray(old->val.binary.data) && JsonContainerIsArray(new->val.binary.data);
-	uint32		count = arrays ? JsonContainerSize(old->val.binary.data) : 0;
+	bool		arrays = old && new && is_array(old) && is_array(new);
+	JsonbCursor links;
+	JsonbSlice	link;
 
-	if (arrays && JsonContainerSize(new->val.binary.data) < count)
-		arrays = false;
-	for (uint32 i = 0; arrays && i < count; i++)
-		arrays = values_equal(getIthJsonbValueFromContainer(old->val.binary.data, i),
-							  getIthJsonbValueFromContainer(new->val.binary.data, i));
-	if (!arrays)
+	cursor_init(&links, arrays ? new->val.binary.data : &empty_object, 0);
+	if (!arrays || !begins_with(&links, old->val.binary.data))
 	{
 		note_other(change, place);
 		return;
 	}
-	for (uint32 i = count; i < JsonContainerSize(new->val.binary.data); i++)
+	while (links.index < JsonContainerSize(new->val.binary.data))
 	{
-		JsonbValue *link = getIthJsonbValueFromContainer(new->val.binary.data, i);
-		Place		link_place = {place, NULL, 0, i};
+		Place		link_place = {place, NULL, 0, links.index};
 
-		if (link_says(link, "rel", "cite-as") || link_says(link, "rel", "citeas"))
+		CHECK_FOR_INTERRUPTS();
+		cursor_next(&links, &link);
+		if (link_says(&link, "rel", "cite-as") || link_says(&link, "rel", "citeas"))
 			change->citation = true;
-		else if (link_says(link, "rel", "related") && link_says(link, "title", "Errata issue"))
+		else if (link_says(&link, "rel", "related") && link_says(&link, "title", "Errata issue"))
 			change->errata = true;
 		else
 			note_other(change, &link_place);
@@ -554,22 +620,32 @@ compare_top(const Place *place, const JsonbValue *key, const JsonbValue *old, co
 		note_other(change, place);
 }
 
-/* Is a node left without any location in a document? */
-static bool
-node_is_gone(JsonbContainer *assets, JsonKey node)
+/* The nodes of all locations of a document's assets. */
+static KeyTable *
+nodes_of(const Jsonb *document)
 {
-	JsonbIterator *iterator = walk(assets);
+	KeyTable   *nodes = make_key_table();
+	JsonbValue	assets;
+	JsonbIterator *iterator;
 	JsonbValue	key;
 	JsonbValue	value;
+	LocationWalk locations;
+	Location	location;
+	bool		found;
 
+	if (!document_get(&document->root, &assets, JSON_PATH(JSON_KEY("assets"))) || !is_object(&assets))
+		return nodes;
+	iterator = walk(assets.val.binary.data);
 	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
 	{
 		JsonbIteratorNext(&iterator, &value, true);
-		if (is_object(&value) &&
-			find_location(asset_locations((JsonKey) {key.val.string.val, key.val.string.len}, value.val.binary.data), node))
-			return false;
+		if (!is_object(&value))
+			continue;
+		begin_locations(&locations, (JsonKey) {key.val.string.val, key.val.string.len}, value.val.binary.data);
+		while (next_location(&locations, &location))
+			enter_entry(nodes, location.node, &found);
 	}
-	return true;
+	return nodes;
 }
 
 /*
@@ -579,16 +655,21 @@ node_is_gone(JsonbContainer *assets, JsonKey node)
 static void
 judge_assets_gone(const Jsonb *new, Change *change)
 {
-	JsonbValue	assets;
+	KeyTable   *nodes;
 	ListCell   *cell;
 
+	if (change->gone == NIL || change->other)
+		return;
+	nodes = nodes_of(new);
 	foreach(cell, change->gone)
 	{
 		Location   *location = lfirst(cell);
 
-		if (!document_get(&new->root, &assets, JSON_PATH(JSON_KEY("assets"))) || !is_object(&assets) ||
-			!node_is_gone(assets.val.binary.data, location->node))
-			change->others = lappend(change->others, location_pointer(location));
+		CHECK_FOR_INTERRUPTS();
+		if (find_entry(nodes, location->node) == NULL)
+			continue;
+		change->other = location_pointer(location);
+		return;
 	}
 }
 
@@ -628,5 +709,5 @@ only_removes_replicas(const Change *change)
 	foreach(cell, change->locations)
 		if (((LocationChange *) lfirst(cell))->fate != LOCATION_REMOVED)
 			return false;
-	return change->locations != NIL && change->others == NIL && !change->citation && !change->errata;
+	return change->locations != NIL && change->other == NULL && !change->citation && !change->errata;
 }

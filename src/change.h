@@ -33,6 +33,15 @@ typedef struct Location
 	JsonbContainer *object;		/* the asset, or the entry of its alternate */
 } Location;
 
+/* A way over the locations of an asset. */
+typedef struct LocationWalk
+{
+	JsonKey		asset;
+	JsonbContainer *object;
+	JsonbIterator *alternates;	/* NULL: none */
+	bool		at_primary;
+} LocationWalk;
+
 typedef enum LocationFate
 {
 	LOCATION_ADDED, LOCATION_ALTERED, LOCATION_REMOVED
@@ -51,7 +60,7 @@ typedef struct Change
 	bool		citation;		/* links appended, of these kinds */
 	bool		errata;
 	List	   *gone;			/* of Location: assets that may have gone with their one node */
-	List	   *others;			/* JSON pointers (char *) of all that changed besides */
+	char	   *other;			/* JSON pointer of the first that changed besides, or NULL */
 } Change;
 
 extern bool same_but_for_stamps(const Jsonb *a, const Jsonb *b);
@@ -59,7 +68,9 @@ extern bool same_but_for_stamps_and_flags(const Jsonb *a, const Jsonb *b);
 extern void find_changed_content(const Jsonb *old, const Jsonb *new, ProblemList *problems);
 extern void compare_documents(const Jsonb *old, const Jsonb *new, Change *change);
 extern bool only_removes_replicas(const Change *change);
-extern List *asset_locations(JsonKey asset, JsonbContainer *object);
+extern void begin_locations(LocationWalk *locations, JsonKey asset, JsonbContainer *object);
+extern bool next_location(LocationWalk *locations, Location *location);
+extern bool find_location(JsonKey asset, JsonbContainer *object, JsonKey node, Location *location);
 extern bool same_location(const Location *a, const Location *b);
 extern bool is_data_file(JsonKey key, const JsonbContainer *asset);
 extern bool keys_equal(JsonKey a, JsonKey b);

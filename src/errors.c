@@ -9,6 +9,7 @@
 #include "errors.h"
 
 #define SENTENCE_MAX 500
+#define NAME_MAX_BYTES 255
 
 /* Set SQLSTATE, problem slug and schema of the error being reported. */
 int
@@ -32,4 +33,13 @@ one_line(char *text)
 		if ((unsigned char) *c < ' ' || *c == 0x7f)
 			*c = ' ';
 	return text;
+}
+
+/* A name of a caller's, to be told: as long as our own may be, what is longer is cut. */
+char *
+clip(const char *words, int len)
+{
+	int			shown = len <= NAME_MAX_BYTES ? len : pg_mbcliplen(words, len, NAME_MAX_BYTES);
+
+	return psprintf("%.*s%s", shown, words, shown < len ? "..." : "");
 }

@@ -48,5 +48,6 @@
 
 extern int	errproblem(int sqlstate, const char *slug);
 extern char *one_line(char *text);
+extern char *clip(const char *words, int len);
 
 #endif							/* ESGF_STAC_ERRORS_H */

@@ -95,7 +95,7 @@ name_location_change(const Change *change)
 	const char *action = "item.updated";
 	ListCell   *cell;
 
-	if (change->others != NIL || change->citation || change->errata)
+	if (change->other || change->citation || change->errata)
 		return "item.updated";
 	foreach(cell, change->locations)
 	{

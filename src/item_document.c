@@ -6,6 +6,8 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/bitmapset.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -16,6 +18,8 @@
 #include "document.h"
 #include "errors.h"
 #include "item_document.h"
+#include "jsonb_writer.h"
+#include "key_table.h"
 #include "stac_item.h"
 
 /* A string as a JSON value; it is not copied. */
@@ -218,56 +222,122 @@ with_assets_of(Jsonb *document, const Jsonb *other)
 	return document_finish(edit);
 }
 
-/* Is a value one of the elements of an array, before a certain one? */
-static bool
-array_has(JsonbContainer *array, uint32 before, const JsonbValue *value)
+/* A link by the hash of its value, which equal ones share. */
+typedef struct HashedLink
 {
-	for (uint32 i = 0; i < before; i++)
-		if (values_equal(getIthJsonbValueFromContainer(array, i), value))
-			return true;
-	return false;
+	uint64		hash;
+	uint32		index;
+	JsonbSlice	value;
+} HashedLink;
+
+/* Order links by their hashes, those of one hash as they stand. */
+static int
+compare_hashed_links(const void *a, const void *b)
+{
+	const HashedLink *la = a;
+	const HashedLink *lb = b;
+
+	if (la->hash != lb->hash)
+		return la->hash < lb->hash ? -1 : 1;
+	return la->index < lb->index ? -1 : 1;
+}
+
+/* The numbers of the links, from the first appended one on, that are there before. */
+static Bitmapset *
+find_repeated_links(const JsonbContainer *links, uint32 first)
+{
+	uint32		count = JsonContainerSize(links);
+	HashedLink *hashed = palloc_extended(sizeof(HashedLink) * count, MCXT_ALLOC_HUGE);
+	Bitmapset  *repeated = NULL;
+	JsonbCursor cursor;
+
+	cursor_init(&cursor, links, 0);
+	for (uint32 i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		cursor_next(&cursor, &hashed[i].value);
+		hashed[i].hash = hash_slice(&hashed[i].value, hash_seed());
+		hashed[i].index = i;
+	}
+	qsort(hashed, count, sizeof(HashedLink), compare_hashed_links);
+	for (uint32 i = 1; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (hashed[i].hash == hashed[i - 1].hash && hashed[i].index >= first &&
+			slices_equal(&hashed[i].value, &hashed[i - 1].value))
+			repeated = bms_add_member(repeated, hashed[i].index);
+	}
+	pfree(hashed);
+	return repeated;
+}
+
+/* An array without some of its elements. */
+static Jsonb *
+without_elements(const JsonbContainer *array, const Bitmapset *left_out, Size expected)
+{
+	uint32		count = JsonContainerSize(array);
+	JsonbWriter writer;
+	JsonbFrame	frame;
+	JsonbCursor cursor;
+	JsonbSlice	element;
+
+	writer_init(&writer, expected);
+	writer_begin(&writer, &frame, NULL, (count - bms_num_members(left_out)) | JB_FARRAY);
+	cursor_init(&cursor, array, 0);
+	for (uint32 i = 0; i < count; i++)
+	{
+		cursor_next(&cursor, &element);
+		if (!bms_is_member(i, left_out))
+			writer_child(&writer, &frame, &element);
+	}
+	writer_end(&writer, &frame);
+	return writer_finish(&writer);
+}
+
+/* Are the links of a document the old ones, and others appended? */
+static bool
+appends_links(const JsonbContainer *links, const JsonbContainer *old)
+{
+	JsonbCursor cursor;
+	JsonbCursor old_cursor;
+	JsonbSlice	link;
+	JsonbSlice	old_link;
+
+	if (JsonContainerSize(links) <= JsonContainerSize(old))
+		return false;
+	cursor_init(&cursor, links, 0);
+	cursor_init(&old_cursor, old, 0);
+	while (old_cursor.index < JsonContainerSize(old))
+	{
+		CHECK_FOR_INTERRUPTS();
+		cursor_next(&cursor, &link);
+		cursor_next(&old_cursor, &old_link);
+		if (!slices_equal(&link, &old_link))
+			return false;
+	}
+	return true;
 }
 
 /* A document without the links that were appended to the old ones and are there already. */
 Jsonb *
 without_repeated_links(Jsonb *document, const Jsonb *old)
 {
-	JsonbParseState *state = NULL;
 	JsonbValue	links;
 	JsonbValue	old_links;
-	JsonbContainer *array;
-	uint32		count;
-	uint32		old_count;
-	bool		repeated = false;
+	Bitmapset  *repeated;
 	Jsonb	   *kept;
 	DocumentEdit *edit;
 
 	if (!document_get(&document->root, &links, JSON_PATH(JSON_KEY("links"))) ||
 		!document_get(&old->root, &old_links, JSON_PATH(JSON_KEY("links"))) ||
 		links.type != jbvBinary || !JsonContainerIsArray(links.val.binary.data) ||
-		old_links.type != jbvBinary || !JsonContainerIsArray(old_links.val.binary.data))
+		old_links.type != jbvBinary || !JsonContainerIsArray(old_links.val.binary.data) ||
+		!appends_links(links.val.binary.data, old_links.val.binary.data))
 		return document;
-	array = links.val.binary.data;
-	count = JsonContainerSize(array);
-	old_count = JsonContainerSize(old_links.val.binary.data);
-	if (count <= old_count)
+	repeated = find_repeated_links(links.val.binary.data, JsonContainerSize(old_links.val.binary.data));
+	if (repeated == NULL)
 		return document;
-
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	for (uint32 i = 0; i < count; i++)
-	{
-		JsonbValue *link = getIthJsonbValueFromContainer(array, i);
-
-		if (i < old_count && !values_equal(link, getIthJsonbValueFromContainer(old_links.val.binary.data, i)))
-			return document;
-		if (i >= old_count && array_has(array, i, link))
-			repeated = true;
-		else
-			pushJsonbValue(&state, WJB_ELEM, link);
-	}
-	if (!repeated)
-		return document;
-	kept = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	kept = without_elements(links.val.binary.data, repeated, links.val.binary.len);
 	links.val.binary.data = &kept->root;
 	links.val.binary.len = VARSIZE(kept) - VARHDRSZ;
 	edit = document_edit(document);
@@ -297,6 +367,7 @@ next_asset(JsonbIterator **iterator, JsonKey *key, JsonbContainer **asset)
 
 	while (JsonbIteratorNext(iterator, &value, true) == WJB_KEY)
 	{
+		CHECK_FOR_INTERRUPTS();
 		key->data = value.val.string.val;
 		key->len = value.val.string.len;
 		JsonbIteratorNext(iterator, &value, true);
@@ -390,45 +461,17 @@ compare_texts(const void *a, const void *b)
 	return result ? result : alen - blen;
 }
 
-/* The nodes of an item, as text Datums. */
-typedef struct NodeList
-{
-	Datum	   *nodes;
-	int			count;
-	int			size;
-} NodeList;
-
-/* Add a node's name unless it is there; an item has few nodes. */
-static void
-add_node(NodeList *list, const JsonbValue *name)
-{
-	for (int i = 0; i < list->count; i++)
-	{
-		text	   *node = DatumGetTextPP(list->nodes[i]);
-
-		if (VARSIZE_ANY_EXHDR(node) == (Size) name->val.string.len &&
-			memcmp(VARDATA_ANY(node), name->val.string.val, name->val.string.len) == 0)
-			return;
-	}
-	if (list->count == list->size)
-	{
-		list->size *= 2;
-		list->nodes = repalloc(list->nodes, sizeof(Datum) * list->size);
-	}
-	list->nodes[list->count++] =
-		PointerGetDatum(cstring_to_text_with_len(name->val.string.val, name->val.string.len));
-}
-
 /* Add the nodes of one asset: that of its primary location, and its alternates. */
 static void
-add_asset_nodes(NodeList *list, const JsonbContainer *asset)
+add_asset_nodes(KeyTable *nodes, const JsonbContainer *asset)
 {
 	JsonbValue	value;
 	JsonbValue	key;
 	JsonbIterator *iterator;
+	bool		found;
 
 	if (document_get(asset, &value, JSON_PATH(JSON_KEY("alternate:name"))) && value.type == jbvString)
-		add_node(list, &value);
+		enter_entry(nodes, (JsonKey) {value.val.string.val, value.val.string.len}, &found);
 	if (!document_get(asset, &value, JSON_PATH(JSON_KEY("alternate"))) ||
 		value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
 		return;
@@ -436,23 +479,40 @@ add_asset_nodes(NodeList *list, const JsonbContainer *asset)
 	JsonbIteratorNext(&iterator, &key, true);
 	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
 	{
-		add_node(list, &key);
+		CHECK_FOR_INTERRUPTS();
+		enter_entry(nodes, (JsonKey) {key.val.string.val, key.val.string.len}, &found);
 		JsonbIteratorNext(&iterator, &value, true);
 	}
 }
 
-/* The data nodes of all locations of all assets, as a sorted text[]. */
-Datum
-document_nodes(Jsonb *document)
+/* The data nodes of all locations of all assets. */
+static KeyTable *
+nodes_of_assets(const Jsonb *document)
 {
-	NodeList	list = {palloc(sizeof(Datum) * 16), 0, 16};
+	KeyTable   *nodes = make_key_table();
 	JsonbIterator *iterator;
 	JsonKey		key;
 	JsonbContainer *asset;
 
 	if (walk_assets(document, &iterator))
 		while (next_asset(&iterator, &key, &asset))
-			add_asset_nodes(&list, asset);
-	qsort(list.nodes, list.count, sizeof(Datum), compare_texts);
-	return PointerGetDatum(construct_array(list.nodes, list.count, TEXTOID, -1, false, TYPALIGN_INT));
+			add_asset_nodes(nodes, asset);
+	return nodes;
+}
+
+/* The data nodes of all locations of all assets, as a sorted text[]. */
+Datum
+document_nodes(Jsonb *document)
+{
+	KeyTable   *nodes = nodes_of_assets(document);
+	Datum	   *sorted = palloc_extended(sizeof(Datum) * Max(1, nodes->members), MCXT_ALLOC_HUGE);
+	int			count = 0;
+	key_table_iterator iterator;
+	KeyEntry   *entry;
+
+	key_table_start_iterate(nodes, &iterator);
+	while ((entry = key_table_iterate(nodes, &iterator)) != NULL)
+		sorted[count++] = PointerGetDatum(cstring_to_text_with_len(entry->key.data, entry->key.len));
+	qsort(sorted, count, sizeof(Datum), compare_texts);
+	return PointerGetDatum(construct_array(sorted, count, TEXTOID, -1, false, TYPALIGN_INT));
 }

@@ -4,6 +4,7 @@
  */
 #include "jsonb_slice.h"
 
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
@@ -215,4 +216,31 @@ bool
 slices_equal(const JsonbSlice *a, const JsonbSlice *b)
 {
 	return equal_from(a, b, 0);
+}
+
+/* Hash a value; those that slices_equal() holds for equal have one hash. */
+uint64
+hash_slice(const JsonbSlice *value, uint64 seed)
+{
+	const JsonbContainer *container;
+	JsonbCursor cursor;
+	JsonbSlice	child;
+	uint64		hash;
+
+	if (value->type == JENTRY_ISNUMERIC)
+		return DatumGetUInt64(DirectFunctionCall2(hash_numeric_extended, PointerGetDatum(value->data), UInt64GetDatum(seed)));
+	if (value->type != JENTRY_ISCONTAINER)
+		return hash_bytes_extended((const unsigned char *) value->data, value->len, seed + value->type);
+
+	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
+	container = slice_container(value);
+	hash = hash_bytes_extended((const unsigned char *) &container->header, sizeof(container->header), seed);
+	cursor_init(&cursor, container, 0);
+	while (cursor.index < container_entries(container))
+	{
+		cursor_next(&cursor, &child);
+		hash = hash_slice(&child, hash);
+	}
+	return hash;
 }

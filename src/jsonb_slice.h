@@ -156,5 +156,6 @@ extern bool find_key(const JsonbContainer *object, uint32 first, uint32 count,
 					 const char *key, uint32 keylen, uint32 *place);
 extern uint32 first_difference(const char *a, const char *b, uint32 from, uint32 len);
 extern bool slices_equal(const JsonbSlice *a, const JsonbSlice *b);
+extern uint64 hash_slice(const JsonbSlice *value, uint64 seed);
 
 #endif							/* ESGF_STAC_JSONB_SLICE_H */

@@ -14,6 +14,7 @@
 
 #include "document.h"
 #include "errors.h"
+#include "key_table.h"
 #include "replica.h"
 
 /* The members of an asset that a promoted entry brings. */
@@ -22,14 +23,27 @@ static const JsonKey promoted_members[] = {
 	JSON_KEY("created"), JSON_KEY("updated")
 };
 
-/* An asset of a document, with all its locations. */
+/* An asset of a document. */
 typedef struct Asset
 {
 	JsonKey		key;
 	JsonbContainer *object;
-	List	   *locations;
 	bool		data_file;
 } Asset;
+
+/* The data files of a document, and how many of them each node has. */
+typedef struct Holdings
+{
+	uint32		data_files;
+	KeyTable   *nodes;
+} Holdings;
+
+/* The two nodes, first by name, that could take over from another. */
+typedef struct Successors
+{
+	int			count;
+	JsonKey		nodes[2];
+} Successors;
 
 /* Is a value an object? */
 static bool
@@ -38,46 +52,107 @@ is_object(const JsonbValue *value)
 	return value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data);
 }
 
-/* All assets of a document. */
-static List *
-list_assets(const Jsonb *document)
+/* The `assets` of a document; NULL if it has none. */
+static JsonbContainer *
+assets_of(const Jsonb *document)
 {
-	List	   *assets = NIL;
-	JsonbIterator *iterator;
-	JsonbValue	key;
 	JsonbValue	value;
 
 	if (!document_get(&document->root, &value, JSON_PATH(JSON_KEY("assets"))) || !is_object(&value))
-		return NIL;
-	iterator = JsonbIteratorInit(value.val.binary.data);
-	JsonbIteratorNext(&iterator, &key, true);
-	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
-	{
-		Asset	   *asset;
-
-		JsonbIteratorNext(&iterator, &value, true);
-		if (!is_object(&value))
-			continue;
-		asset = palloc(sizeof(Asset));
-		asset->key = (JsonKey) {key.val.string.val, key.val.string.len};
-		asset->object = value.val.binary.data;
-		asset->locations = asset_locations(asset->key, asset->object);
-		asset->data_file = is_data_file(asset->key, asset->object);
-		assets = lappend(assets, asset);
-	}
-	return assets;
+		return NULL;
+	return value.val.binary.data;
 }
 
-/* The location of an asset at a node, or NULL. */
-static Location *
-location_at(const Asset *asset, JsonKey node)
+/* Find an asset by its key; false if there is none. */
+static bool
+find_asset(JsonbContainer *assets, JsonKey key, Asset *asset)
 {
-	ListCell   *cell;
+	JsonbValue	value;
 
-	foreach(cell, asset->locations)
-		if (keys_equal(((Location *) lfirst(cell))->node, node))
-			return lfirst(cell);
-	return NULL;
+	if (assets == NULL || !document_get(assets, &value, 1, &key) || !is_object(&value))
+		return false;
+	*asset = (Asset) {key, value.val.binary.data, is_data_file(key, value.val.binary.data)};
+	return true;
+}
+
+/* Begin to walk over the assets of a document; NULL if it has none. */
+static JsonbIterator *
+begin_assets(JsonbContainer *assets)
+{
+	JsonbIterator *iterator;
+	JsonbValue	ignored;
+
+	if (assets == NULL)
+		return NULL;
+	iterator = JsonbIteratorInit(assets);
+	JsonbIteratorNext(&iterator, &ignored, true);
+	return iterator;
+}
+
+/* The next asset; false after the last. */
+static bool
+next_asset(JsonbIterator **iterator, Asset *asset)
+{
+	JsonbValue	key;
+	JsonbValue	value;
+
+	while (*iterator && JsonbIteratorNext(iterator, &key, true) == WJB_KEY)
+	{
+		CHECK_FOR_INTERRUPTS();
+		JsonbIteratorNext(iterator, &value, true);
+		if (!is_object(&value))
+			continue;
+		asset->key = (JsonKey) {key.val.string.val, key.val.string.len};
+		asset->object = value.val.binary.data;
+		asset->data_file = is_data_file(asset->key, asset->object);
+		return true;
+	}
+	return false;
+}
+
+/* Count a file at each node that has it; a node may have two locations of it. */
+static void
+count_file(Holdings *holdings, const Asset *asset)
+{
+	LocationWalk locations;
+	Location	location;
+	JsonKey		primary = {NULL, 0};
+	bool		found;
+
+	holdings->data_files++;
+	begin_locations(&locations, asset->key, asset->object);
+	while (next_location(&locations, &location))
+	{
+		if (location.primary)
+			primary = location.node;
+		else if (keys_equal(location.node, primary))
+			continue;
+		enter_entry(holdings->nodes, location.node, &found)->count++;
+	}
+}
+
+/* How many data files has each node? Of a file that is in both documents, where the new one has it. */
+static Holdings
+count_holdings(JsonbContainer *files, JsonbContainer *assets)
+{
+	Holdings	holdings = {0, make_key_table()};
+	JsonbIterator *iterator = begin_assets(files);
+	Asset		file;
+	Asset		asset;
+
+	while (next_asset(&iterator, &file))
+		if (file.data_file)
+			count_file(&holdings, files != assets && find_asset(assets, file.key, &asset) ? &asset : &file);
+	return holdings;
+}
+
+/* How many data files has a node? */
+static uint32
+files_at(const Holdings *holdings, JsonKey node)
+{
+	KeyEntry   *entry = find_entry(holdings->nodes, node);
+
+	return entry ? entry->count : 0;
 }
 
 /* A text as a key. */
@@ -109,7 +184,7 @@ check_alternates_form(const Jsonb *alternates)
 			ereport(ERROR,
 					(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
 					 errmsg("an entry of alternates must be an object"),
-					 errdetail("/alternates/%.*s: must be an object", key.val.string.len, key.val.string.val)));
+					 errdetail("/alternates/%s: must be an object", clip(key.val.string.val, key.val.string.len))));
 	}
 }
 
@@ -135,44 +210,34 @@ named_entry(const JsonbValue *entry, JsonKey node)
 	return result;
 }
 
-/* Find an asset by its key, or NULL. */
-static Asset *
-find_asset(List *assets, JsonKey key)
-{
-	ListCell   *cell;
-
-	foreach(cell, assets)
-		if (keys_equal(((Asset *) lfirst(cell))->key, key))
-			return lfirst(cell);
-	return NULL;
-}
-
 /* Add one entry of a replica; the same location again is nothing. */
 static void
-add_entry(DocumentEdit *edit, List *assets, JsonKey key, JsonKey node, const JsonbValue *entry)
+add_entry(DocumentEdit *edit, JsonbContainer *assets, JsonKey key, JsonKey node, const JsonbValue *entry)
 {
-	Asset	   *asset = find_asset(assets, key);
+	Asset		asset;
 	JsonKey		path[4] = {JSON_KEY("assets"), key, JSON_KEY("alternate"), node};
 	JsonbValue	value = named_entry(entry, node);
 	Location	wanted = {key, node, false, value.val.binary.data};
-	Location   *there;
+	Location	there;
 	JsonbValue	alternate;
 
-	if (asset == NULL)
+	CHECK_FOR_INTERRUPTS();
+	if (!find_asset(assets, key, &asset))
 		ereport(ERROR,
 				(errproblem(PROBLEM_PATCH_DOES_NOT_APPLY), errtable_of("item"),
 				 errsentence("the item has no asset \"%.*s\"", key.len, key.data),
-				 errdetail("/assets/%.*s: does not exist", key.len, key.data)));
-	there = location_at(asset, node);
-	if (there && same_location(there, &wanted))
-		return;
-	if (there)
+				 errdetail("/assets/%s: does not exist", clip(key.data, key.len))));
+	if (find_location(key, asset.object, node, &there))
+	{
+		if (same_location(&there, &wanted))
+			return;
 		ereport(ERROR,
 				(errproblem(PROBLEM_REPLICA_ALREADY_EXISTS), errtable_of("item"),
 				 errsentence("node \"%.*s\" has another location of asset \"%.*s\"", node.len, node.data, key.len, key.data),
-				 errdetail("%s: is there, and differs", location_pointer(there)),
+				 errdetail("%s: is there, and differs", location_pointer(&there)),
 				 errhint("Remove the replica first, or replace the location by a patch.")));
-	if (document_get(asset->object, &alternate, 1, &path[2]) && alternate.type == jbvNull)
+	}
+	if (document_get(asset.object, &alternate, 1, &path[2]) && alternate.type == jbvNull)
 		document_remove(edit, 3, path);
 	document_set(edit, &value, 4, path);
 }
@@ -182,7 +247,7 @@ Jsonb *
 add_replica(Jsonb *document, const text *node, Jsonb *alternates)
 {
 	DocumentEdit *edit = document_edit(document);
-	List	   *assets = list_assets(document);
+	JsonbContainer *assets = assets_of(document);
 	JsonbIterator *iterator = JsonbIteratorInit(&alternates->root);
 	JsonbValue	key;
 	JsonbValue	value;
@@ -196,29 +261,6 @@ add_replica(Jsonb *document, const text *node, Jsonb *alternates)
 	return document_finish(edit);
 }
 
-/* Would a node have every data file that there was, some of which must be left? */
-static bool
-takes_over(List *old, List *new, JsonKey node)
-{
-	bool		had_files = false;
-	bool		files_left = false;
-	ListCell   *cell;
-
-	foreach(cell, old)
-	{
-		Asset	   *was = lfirst(cell);
-		Asset	   *is = old == new ? was : find_asset(new, was->key);
-
-		if (!was->data_file)
-			continue;
-		if (location_at(is ? is : was, node) == NULL)
-			return false;
-		had_files = true;
-		files_left |= is != NULL;
-	}
-	return files_left || !had_files;
-}
-
 /* Order nodes by their names. */
 static bool
 comes_before(JsonKey a, JsonKey b)
@@ -228,28 +270,71 @@ comes_before(JsonKey a, JsonKey b)
 	return result ? result < 0 : a.len < b.len;
 }
 
+/* Is a data file of one document still in another? */
+static bool
+files_left(JsonbContainer *old, JsonbContainer *new)
+{
+	JsonbIterator *iterator = begin_assets(old);
+	Asset		file;
+	Asset		asset;
+
+	while (next_asset(&iterator, &file))
+		if (file.data_file && find_asset(new, file.key, &asset))
+			return true;
+	return false;
+}
+
+/* Note a node that could take over, if it is one of the first two by name. */
+static void
+note_successor(Successors *successors, JsonKey node)
+{
+	for (int i = 0; i < successors->count; i++)
+		if (keys_equal(successors->nodes[i], node))
+			return;
+	if (successors->count == 0 || comes_before(node, successors->nodes[0]))
+	{
+		successors->nodes[1] = successors->nodes[0];
+		successors->nodes[0] = node;
+	}
+	else if (successors->count == 1 || comes_before(node, successors->nodes[1]))
+		successors->nodes[1] = node;
+	else
+		return;
+	successors->count = Min(successors->count + 1, 2);
+}
+
+/* Find the nodes of a new document that have every data file of the old one, some of which must be left. */
+static void
+find_successors(JsonbContainer *old, JsonbContainer *new, Successors *successors)
+{
+	Holdings	holdings = count_holdings(old, new);
+	JsonbIterator *iterator = begin_assets(new);
+	LocationWalk locations;
+	Location	location;
+	Asset		asset;
+
+	successors->count = 0;
+	if (holdings.data_files > 0 && old != new && !files_left(old, new))
+		return;
+	while (next_asset(&iterator, &asset))
+	{
+		begin_locations(&locations, asset.key, asset.object);
+		while (next_location(&locations, &location))
+			if (files_at(&holdings, location.node) == holdings.data_files)
+				note_successor(successors, location.node);
+	}
+}
+
 /* Choose the node whose locations become primary when another goes; false if none has every data file. */
 static bool
-choose_successor(List *old, List *new, JsonKey leaving, JsonKey *successor)
+choose_successor(const Successors *successors, JsonKey leaving, JsonKey *successor)
 {
-	bool		found = false;
-	ListCell   *cell;
-	ListCell   *other;
+	int			i = successors->count > 0 && keys_equal(successors->nodes[0], leaving) ? 1 : 0;
 
-	foreach(cell, new)
-	{
-		foreach(other, ((Asset *) lfirst(cell))->locations)
-		{
-			Location   *location = lfirst(other);
-
-			if (keys_equal(location->node, leaving) || (found && !comes_before(location->node, *successor)) ||
-				!takes_over(old, new, location->node))
-				continue;
-			*successor = location->node;
-			found = true;
-		}
-	}
-	return found;
+	if (i >= successors->count)
+		return false;
+	*successor = successors->nodes[i];
+	return true;
 }
 
 /* Refuse to leave files without a node that has all of them. */
@@ -290,40 +375,46 @@ static void
 remove_primary(DocumentEdit *edit, const Asset *asset, JsonKey successor)
 {
 	JsonKey		path[2] = {JSON_KEY("assets"), asset->key};
-	Location   *entry = location_at(asset, successor);
-	ListCell   *cell;
+	LocationWalk locations;
+	Location	location;
+	Location	entry;
+	bool		found = find_location(asset->key, asset->object, successor, &entry);
 
-	foreach(cell, asset->locations)
+	if (!found)
 	{
-		Location   *location = lfirst(cell);
-
-		if (!location->primary && (entry == NULL ||
-								   (!keys_equal(entry->node, successor) && comes_before(location->node, entry->node))))
+		begin_locations(&locations, asset->key, asset->object);
+		while (next_location(&locations, &location))
+		{
+			if (location.primary || (found && !comes_before(location.node, entry.node)))
+				continue;
 			entry = location;
+			found = true;
+		}
 	}
-	if (entry)
-		promote(edit, asset, entry);
+	if (found)
+		promote(edit, asset, &entry);
 	else
 		document_remove(edit, 2, path);
 }
 
 /* The locations of an item at one node, as they are removed; refused if there are none. */
 static List *
-locations_to_remove(List *assets, JsonKey node)
+locations_to_remove(JsonbContainer *assets, JsonKey node)
 {
 	List	   *locations = NIL;
-	ListCell   *cell;
+	JsonbIterator *iterator = begin_assets(assets);
+	Asset		asset;
+	Location	location;
 
-	foreach(cell, assets)
+	while (!keys_equal(node, (JsonKey) JSON_KEY(ANY_NODE)) && next_asset(&iterator, &asset))
 	{
-		Location   *location = location_at(lfirst(cell), node);
 		LocationChange *removed;
 
-		if (location == NULL || keys_equal(node, (JsonKey) JSON_KEY(ANY_NODE)))
+		if (!find_location(asset.key, asset.object, node, &location))
 			continue;
 		removed = palloc(sizeof(LocationChange));
 		removed->fate = LOCATION_REMOVED;
-		removed->location = *location;
+		removed->location = location;
 		locations = lappend(locations, removed);
 	}
 	if (locations == NIL)
@@ -342,22 +433,27 @@ remove_replica(Jsonb *document, const text *node, Change *change, const Location
 {
 	JsonKey		leaving = key_of_text(node);
 	DocumentEdit *edit = document_edit(document);
-	List	   *assets = list_assets(document);
+	JsonbContainer *assets = assets_of(document);
+	Successors	successors;
 	JsonKey		successor = {NULL, 0};
-	bool		has_successor = choose_successor(assets, assets, leaving, &successor);
+	bool		has_successor;
+	Asset		asset;
 	ListCell   *cell;
 
 	memset(change, 0, sizeof(*change));
 	change->locations = locations_to_remove(assets, leaving);
+	find_successors(assets, assets, &successors);
+	has_successor = choose_successor(&successors, leaving, &successor);
 	foreach(cell, change->locations)
 	{
 		Location   *location = &((LocationChange *) lfirst(cell))->location;
 		JsonKey		path[4] = {JSON_KEY("assets"), location->asset, JSON_KEY("alternate"), leaving};
 
+		CHECK_FOR_INTERRUPTS();
 		if (!location->primary)
 			document_remove(edit, 4, path);
-		else if (has_successor)
-			remove_primary(edit, find_asset(assets, location->asset), successor);
+		else if (has_successor && find_asset(assets, location->asset, &asset))
+			remove_primary(edit, &asset, successor);
 		else
 		{
 			*last = location;
@@ -378,52 +474,43 @@ refuse_doubled(const Location *location)
 			 errdetail("%s: is at the node of the primary location", location_pointer(location))));
 }
 
-/* Refuse a replica that has some data files and lacks others. */
-static void
-check_completeness(List *assets, JsonKey node)
+/* The first data file that a node lacks. */
+static JsonKey
+first_missing_file(JsonbContainer *assets, JsonKey node)
 {
-	int			present = 0;
-	int			missing = 0;
-	JsonKey		first_missing = {NULL, 0};
-	ListCell   *cell;
+	JsonbIterator *iterator = begin_assets(assets);
+	Asset		asset;
+	Location	location;
 
-	foreach(cell, assets)
-	{
-		Asset	   *asset = lfirst(cell);
-
-		if (!asset->data_file)
-			continue;
-		if (location_at(asset, node))
-			present++;
-		else if (missing++ == 0)
-			first_missing = asset->key;
-	}
-	if (present > 0 && missing > 0)
-		ereport(ERROR,
-				(errproblem(PROBLEM_REPLICA_INCOMPLETE), errtable_of("item"),
-				 errsentence("node \"%.*s\" would have %d of %d data files", node.len, node.data, present, present + missing),
-				 errdetail("/assets/%.*s: has no location at this node", first_missing.len, first_missing.data),
-				 errhint("Add or remove all files of a replica in one change.")));
+	while (next_asset(&iterator, &asset))
+		if (asset.data_file && !find_location(asset.key, asset.object, node, &location))
+			return asset.key;
+	return (JsonKey) {"", 0};
 }
 
-/* Has a node any data file? */
-static bool
-has_data_files(List *assets, JsonKey node)
+/* Refuse a replica that has some data files and lacks others. */
+static void
+check_completeness(JsonbContainer *assets, const Holdings *holdings, JsonKey node)
 {
-	ListCell   *cell;
+	uint32		present = files_at(holdings, node);
+	JsonKey		missing;
 
-	foreach(cell, assets)
-		if (((Asset *) lfirst(cell))->data_file && location_at(lfirst(cell), node))
-			return true;
-	return false;
+	if (present == 0 || present == holdings->data_files)
+		return;
+	missing = first_missing_file(assets, node);
+	ereport(ERROR,
+			(errproblem(PROBLEM_REPLICA_INCOMPLETE), errtable_of("item"),
+			 errsentence("node \"%.*s\" would have %u of %u data files", node.len, node.data, present, holdings->data_files),
+			 errdetail("/assets/%s: has no location at this node", clip(missing.data, missing.len)),
+			 errhint("Add or remove all files of a replica in one change.")));
 }
 
 /* Refuse the removal of a node's primary locations that leaves no node with every data file. */
 static void
-check_successor(const Jsonb *old, List *assets, const Change *change)
+check_successor(const Jsonb *old, JsonbContainer *assets, const Holdings *holdings, const Change *change)
 {
-	List	   *before = NIL;
-	JsonKey		judged = JSON_KEY(ANY_NODE);
+	Successors	successors;
+	bool		found = false;
 	JsonKey		successor;
 	ListCell   *cell;
 
@@ -432,14 +519,15 @@ check_successor(const Jsonb *old, List *assets, const Change *change)
 		LocationChange *removed = lfirst(cell);
 		Location   *location = &removed->location;
 
-		if (removed->fate != LOCATION_REMOVED || !location->primary || keys_equal(location->node, judged) ||
+		CHECK_FOR_INTERRUPTS();
+		if (removed->fate != LOCATION_REMOVED || !location->primary ||
 			keys_equal(location->node, (JsonKey) JSON_KEY(ANY_NODE)) ||
-			!is_data_file(location->asset, location->object) || has_data_files(assets, location->node))
+			!is_data_file(location->asset, location->object) || files_at(holdings, location->node) > 0)
 			continue;
-		judged = location->node;
-		if (before == NIL)
-			before = list_assets(old);
-		if (!choose_successor(before, assets, location->node, &successor))
+		if (!found)
+			find_successors(assets_of(old), assets, &successors);
+		found = true;
+		if (!choose_successor(&successors, location->node, &successor))
 			refuse_last_replica(location);
 	}
 }
@@ -448,27 +536,24 @@ check_successor(const Jsonb *old, List *assets, const Change *change)
 void
 check_replicas(const Jsonb *old, const Jsonb *new, const Change *change, bool complete)
 {
-	List	   *assets = change->locations == NIL ? NIL : list_assets(new);
-	List	   *judged = NIL;
+	JsonbContainer *assets = assets_of(new);
+	Holdings	holdings;
 	ListCell   *cell;
 
 	if (change->doubled)
 		refuse_doubled(change->doubled);
-	check_successor(old, assets, change);
+	if (change->locations == NIL)
+		return;
+	holdings = count_holdings(assets, assets);
+	check_successor(old, assets, &holdings, change);
 	foreach(cell, change->locations)
 	{
 		LocationChange *location = lfirst(cell);
-		ListCell   *other;
-		bool		known = false;
 
 		CHECK_FOR_INTERRUPTS();
-		foreach(other, judged)
-			known |= keys_equal(*(JsonKey *) lfirst(other), location->location.node);
-		if (known || !complete || location->fate == LOCATION_ALTERED ||
-			keys_equal(location->location.node, (JsonKey) JSON_KEY(ANY_NODE)))
-			continue;
-		judged = lappend(judged, &location->location.node);
-		check_completeness(assets, location->location.node);
+		if (complete && location->fate != LOCATION_ALTERED &&
+			!keys_equal(location->location.node, (JsonKey) JSON_KEY(ANY_NODE)))
+			check_completeness(assets, &holdings, location->location.node);
 	}
 }
 
@@ -484,6 +569,7 @@ check_replica_content(const Jsonb *document, const Change *change)
 		LocationChange *location = lfirst(cell);
 		JsonKey		path[3] = {JSON_KEY("assets"), location->location.asset, {NULL, 0}};
 
+		CHECK_FOR_INTERRUPTS();
 		if (location->fate == LOCATION_REMOVED || location->location.primary)
 			continue;
 		for (int i = 0; i < (int) lengthof(members); i++)
