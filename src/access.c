@@ -3,7 +3,7 @@
  *		Judges a change: see access.h.
  *
  * An administrator is a member of esgf_stac_admin, by the database's own
- * grants: no claim makes one. explain_access() has a change made and judged,
+ * grants: no claim makes one, and who acts for another is none. explain_access() has a change made and judged,
  * and ended there, by an error that it catches itself.
  */
 #include "postgres.h"
@@ -79,7 +79,7 @@ PG_FUNCTION_INFO_V1(esgf_calling_role);
 bool
 is_administrator(void)
 {
-	return has_privs_of_role(calling_role(), get_role_oid("esgf_stac_admin", false));
+	return !acts_for_another() && has_privs_of_role(calling_role(), get_role_oid("esgf_stac_admin", false));
 }
 
 /* Add an institution, unless it is there. */
@@ -562,10 +562,10 @@ esgf_explain_access(PG_FUNCTION_ARGS)
 				 errmsg("only an administrator asks about others"),
 				 errhint("Leave out the identity to ask about yourself.")));
 	get_writable_catalogue();
+	require_identity();
 	memset(&explanation, 0, sizeof(explanation));
 	if (PG_ARGISNULL(1))
 	{
-		require_identity();
 		explanation.administrator = is_administrator();
 		explanation.principals = current_principals();
 	}

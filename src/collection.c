@@ -23,6 +23,7 @@
 #include "compat.h"
 #include "document.h"
 #include "errors.h"
+#include "identity.h"
 #include "outbox.h"
 #include "receipt.h"
 #include "problems.h"
@@ -317,6 +318,7 @@ esgf_collection_before_row(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be fired before a row", "collection_before_row")));
 	get_writable_catalogue();
+	require_own_rights();
 	desc = RelationGetDescr(trigdata->tg_relation);
 	old = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_trigtuple : NULL;
 	new = old ? trigdata->tg_newtuple : trigdata->tg_trigtuple;

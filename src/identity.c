@@ -41,6 +41,7 @@ static List *given_identities = NIL;
 static bool role_principals_valid = false;
 
 PG_FUNCTION_INFO_V1(esgf_set_identity);
+PG_FUNCTION_INFO_V1(esgf_require_own_rights);
 
 /* The end of a transaction ends its identity, be it prepared, too. */
 static void
@@ -187,6 +188,13 @@ given_identity(void)
 	return given() ? given()->identity : NULL;
 }
 
+/* Does the caller act for somebody else, whose rights alone count? */
+bool
+acts_for_another(void)
+{
+	return given() != NULL;
+}
+
 /* The principals that an identity names. */
 Principals *
 principals_of(const Jsonb *identity)
@@ -275,6 +283,19 @@ require_identity(void)
 				(errproblem(PROBLEM_IDENTITY_MISSING),
 				 errmsg("a gateway must say for whom it acts"),
 				 errhint("Call esgf_stac.set_identity() first in the same transaction.")));
+}
+
+/* Refuse what a login does by its own rights while it acts for somebody else. */
+void
+require_own_rights(void)
+{
+	require_identity();
+	if (acts_for_another())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("only an administrator may do that, and an identity is none"),
+				 errdetail("While an identity is set, it alone is judged, whatever the login may do."),
+				 errhint("Administrators act in transactions of their own, with a login that is no gateway.")));
 }
 
 /* Remember for whom the rest of this transaction acts. */
@@ -384,5 +405,13 @@ esgf_set_identity(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		bad_identity("", "must be an object");
 	set_transaction_identity(PG_GETARG_JSONB_P(0));
+	PG_RETURN_VOID();
+}
+
+/* require_own_rights(): for what administrators call and is not written in C. */
+Datum
+esgf_require_own_rights(PG_FUNCTION_ARGS)
+{
+	require_own_rights();
 	PG_RETURN_VOID();
 }

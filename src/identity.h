@@ -21,6 +21,8 @@ typedef struct Principals
 
 extern Oid	calling_role(void);
 extern void require_identity(void);
+extern bool acts_for_another(void);
+extern void require_own_rights(void);
 extern const Principals *current_principals(void);
 extern void check_identity(const Jsonb *identity, bool by_gateway);
 extern Principals *principals_of(const Jsonb *identity);

@@ -81,6 +81,44 @@ $$;
 REVOKE ALL ON FUNCTION esgf_stac.only_close() FROM PUBLIC;
 COMMENT ON FUNCTION esgf_stac.only_close() IS 'trigger of access_rule: a rule may be closed, once, and no more';
 
+-- Refuses whoever acts for another, by set_identity(), what is for administrators.
+CREATE FUNCTION esgf_stac_internal.require_own_rights() RETURNS void
+    AS 'MODULE_PATHNAME', 'esgf_require_own_rights' LANGUAGE C STABLE PARALLEL RESTRICTED;
+REVOKE ALL ON FUNCTION esgf_stac_internal.require_own_rights() FROM PUBLIC;
+COMMENT ON FUNCTION esgf_stac_internal.require_own_rights() IS 'refuses whoever acts for another by set_identity()';
+
+-- Why no href can be under a prefix of a site; null if one can.
+CREATE FUNCTION esgf_stac_internal.prefix_problem(prefix text) RETURNS text
+    AS 'MODULE_PATHNAME', 'esgf_prefix_problem' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+REVOKE ALL ON FUNCTION esgf_stac_internal.prefix_problem(text) FROM PUBLIC;
+COMMENT ON FUNCTION esgf_stac_internal.prefix_problem(text) IS 'why no href can be under a prefix of a site; null if one can';
+
+CREATE FUNCTION esgf_stac.check_site() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    problems text;
+BEGIN
+    PERFORM esgf_stac_internal.require_own_rights();
+    IF TG_OP = 'DELETE' THEN
+        RETURN OLD;
+    END IF;
+    SELECT string_agg(format('/href_prefixes/%s: %s', n - 1, problem), E'\n' ORDER BY n)
+      INTO problems
+      FROM unnest(NEW.href_prefixes) WITH ORDINALITY AS p(prefix, n),
+           coalesce(esgf_stac_internal.prefix_problem(prefix), CASE WHEN prefix IS NULL THEN 'must not be null' END) AS problem
+     WHERE problem IS NOT NULL;
+    IF problems <> '' AND (TG_OP = 'INSERT' OR NEW.href_prefixes IS DISTINCT FROM OLD.href_prefixes) THEN
+        RAISE EXCEPTION 'no href can be under a prefix of site "%"', esgf_stac_internal.one_line(NEW.node)
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'site', DETAIL = problems,
+                  HINT = 'Give where files of the site lie, with scheme and host: https://esgf.example.org/thredds/.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+REVOKE ALL ON FUNCTION esgf_stac.check_site() FROM PUBLIC;
+COMMENT ON FUNCTION esgf_stac.check_site() IS 'trigger of site: refuses prefixes that no href can be under';
+
 -- The cluster that this server runs; a restored catalogue names another.
 CREATE FUNCTION esgf_stac_internal.system_identifier() RETURNS bigint
     AS 'MODULE_PATHNAME', 'esgf_system_identifier' LANGUAGE C STABLE STRICT PARALLEL SAFE;
@@ -187,6 +225,9 @@ BEGIN
     ALTER TABLE esgf_stac.site ENABLE ALWAYS TRIGGER drop_caches;
     ALTER TABLE esgf_stac.access_rule ENABLE ALWAYS TRIGGER drop_caches;
     ALTER TABLE esgf_stac.stream ENABLE ALWAYS TRIGGER drop_caches;
+
+    CREATE OR REPLACE TRIGGER check_site BEFORE INSERT OR UPDATE OR DELETE ON esgf_stac.site
+        FOR EACH ROW EXECUTE FUNCTION esgf_stac.check_site();
 
     -- What was decided stays readable: a rule may be closed, once, and no more.
     CREATE OR REPLACE TRIGGER only_close BEFORE UPDATE ON esgf_stac.access_rule

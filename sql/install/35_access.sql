@@ -21,6 +21,7 @@ DECLARE
     answer bigint;
 BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
+    PERFORM esgf_stac_internal.require_own_rights();
     IF problem <> '' THEN
         RAISE EXCEPTION 'this is no rule of access'
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'access_rule', DETAIL = problem;
@@ -39,6 +40,7 @@ CREATE FUNCTION esgf_stac.revoke_access(id bigint) RETURNS void
 AS $$
 BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
+    PERFORM esgf_stac_internal.require_own_rights();
     UPDATE esgf_stac.access_rule r
        SET valid_to = greatest(least(coalesce(r.valid_to, 'infinity'), clock_timestamp()), r.valid_from),
            revoked_by = esgf_stac_internal.calling_role()

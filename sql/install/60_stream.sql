@@ -23,6 +23,7 @@ DECLARE
     row_filter text;
 BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
+    PERFORM esgf_stac_internal.require_own_rights();
     IF name IS NULL OR name !~ '^[a-z0-9_]{1,50}$' THEN
         RAISE EXCEPTION 'no name for a stream: %', coalesce(quote_literal(esgf_stac_internal.one_line(name)), 'NULL')
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
@@ -66,6 +67,7 @@ CREATE FUNCTION esgf_stac.drop_stream(name text) RETURNS void
 AS $$
 BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
+    PERFORM esgf_stac_internal.require_own_rights();
     DELETE FROM esgf_stac.stream s WHERE s.name = drop_stream.name;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(esgf_stac_internal.one_line(name)), 'NULL')

@@ -60,6 +60,7 @@ DECLARE
     answer bigint := 0;
 BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
+    PERFORM esgf_stac_internal.require_own_rights();
     IF keep IS NULL OR keep < interval '0' OR even_undelivered IS NULL THEN
         RAISE EXCEPTION 'keep must be an interval that is not negative'
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'outbox';
@@ -145,7 +146,19 @@ BEGIN
         UNION ALL
         SELECT 'dead letters', d.stream, format('%s events were refused by its sink and are not settled', count(*)),
                format('SELECT esgf_stac.redrive(%L);', d.stream)
-          FROM esgf_stac.dead_letter d WHERE d.settled_at IS NULL GROUP BY d.stream;
+          FROM esgf_stac.dead_letter d WHERE d.settled_at IS NULL GROUP BY d.stream
+        UNION ALL
+        SELECT 'two roles', r.rolname::text, 'a login that is a gateway and an administrator needs an identity for all that it does, and administers nothing',
+               format('REVOKE esgf_stac_admin FROM %I;', r.rolname)
+          FROM pg_roles r
+         WHERE r.rolcanlogin AND NOT r.rolsuper
+           AND pg_has_role(r.oid, 'esgf_stac_gateway', 'MEMBER') AND pg_has_role(r.oid, 'esgf_stac_admin', 'MEMBER')
+        UNION ALL
+        SELECT 'useless prefix', s.node, format('no href can be under the prefix %s: it %s', coalesce(quote_literal(esgf_stac_internal.one_line(p.prefix)), 'NULL'),
+                                               coalesce(esgf_stac_internal.prefix_problem(p.prefix), 'must not be null')),
+               format('UPDATE esgf_stac.site SET href_prefixes = array_remove(href_prefixes, %L) WHERE node = %L;', p.prefix, s.node)
+          FROM esgf_stac.site s, unnest(s.href_prefixes) AS p(prefix)
+         WHERE p.prefix IS NULL OR esgf_stac_internal.prefix_problem(p.prefix) IS NOT NULL;
 END
 $$;
 COMMENT ON FUNCTION esgf_stac.doctor() IS 'one row for each hazard, with the SQL that cures it; no row: all is well';

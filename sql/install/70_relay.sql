@@ -169,6 +169,7 @@ DECLARE
     asked bigint;
 BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
+    PERFORM esgf_stac_internal.require_own_rights();
     IF NOT EXISTS (SELECT FROM esgf_stac.stream s WHERE s.name = redrive.stream) THEN
         RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(esgf_stac_internal.one_line(stream)), 'NULL')
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',

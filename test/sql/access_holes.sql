@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- Ways around "Who may", each as somebody would try it who holds something, but not this.
-SELECT plan(202);
+SELECT plan(260);
 
 CREATE FUNCTION pg_temp.holds(VARIADIC rules text[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -128,8 +128,19 @@ SELECT is(pg_temp.try($$INSERT INTO esgf_stac.item (collection_id, id, document)
 SELECT is((SELECT latest FROM esgf_stac.item WHERE id = 'i.v1'), true, 'it is the latest still');
 SELECT is(pg_temp.publish('k.v1', '"DKRZ"'), 'published', 'an own dataset passes');
 
--- Hrefs that only look like a site's.
-INSERT INTO esgf_stac.site VALUES ('s.org', ARRAY['https://s.org/data/', 'https://t.org', 'https://u.org/x?y=', 'https://app.globus.org/file-manager?origin_id=1a2b-3c', 'gsiftp://s.org:2811/', 'https://me@s.org/', 'https://', 'nothing', '', NULL]);
+-- Prefixes that are a slip: no href can be under them.
+SELECT pg_temp.refused(format('INSERT INTO esgf_stac.site VALUES (''slip.org'', ARRAY[''https://slip.org/'', %L])', prefix), 'PT400', 'bad-request', 'prefix ' || coalesce(to_json(prefix)::text, 'NULL'))
+  FROM unnest(ARRAY[NULL, '', 'y.org', 'y.org/data/', '//y.org/', '/data/', 'https:/y.org/', 'https://', 'https:///data/', ' https://y.org/', 'https://y.org/ ', 'https://me@y.org/', 'https://*.y.org/', 'https://y%2eorg/', 'https://y.org&/',
+                    'https://y.org,https://z.org/', 'https://y.org/../data/', 'https://y.org/%2e%2e/', 'https://y.org\data/', E'https://y.org/\t', 'https://:443/']) prefix;
+SELECT lives_ok($$INSERT INTO esgf_stac.site VALUES ('empty.org', '{}'), ('fine.org', ARRAY['HTTPS://fine.org', 'https://[2001:db8::1]:8443/', 'gsiftp://f_1.fine.org:2811//~/'])$$, 'prefixes that are none');
+SELECT pg_temp.refused($$UPDATE esgf_stac.site SET href_prefixes = '{y.org}' WHERE node = 'fine.org'$$, 'PT400', 'bad-request', 'nor by UPDATE');
+-- Those that an earlier version has let in match nothing, and doctor() tells of them.
+ALTER TABLE esgf_stac.site DISABLE TRIGGER check_site;
+INSERT INTO esgf_stac.site VALUES ('s.org', ARRAY['https://s.org/data/', 'https://t.org', 'https://u.org/x?y=', 'https://app.globus.org/file-manager?origin_id=1a2b-3c', 'gsiftp://s.org:2811/', 'https://[2001:db8::1]/', 'https://w.org:443',
+                                            'https://me@s.org/', 'https://', 'nothing', '', NULL]);
+ALTER TABLE esgf_stac.site ENABLE TRIGGER check_site;
+SELECT is((SELECT count(*) FROM esgf_stac.doctor() WHERE hazard = 'useless prefix' AND subject = 's.org'), 5::bigint, 'doctor shows what matches nothing');
+SELECT lives_ok($$UPDATE esgf_stac.site SET description = 'd' WHERE node = 's.org'$$, 'which stands in the way of no other change');
 DO $$ BEGIN PERFORM pg_temp.holds('REPLICATE project *', 'REPLICATE node *'); END $$;
 CREATE FUNCTION pg_temp.verdict(href text) RETURNS text LANGUAGE sql AS $$
     SELECT coalesce(string_agg(reason, ' '), 'fine') FROM esgf_stac.explain_access(jsonb_build_object('method', 'ADD_REPLICA', 'collection_id', 'CMIP6', 'item_id', 'i.v1', 'node', 's.org',
@@ -148,11 +159,18 @@ SELECT is(pg_temp.verdict(href), verdict, format('href %s', to_json(href)))
     (34, '//s.org/data/x', 'foreign-href'), (35, '/data/x', 'foreign-href'), (36, 'x', 'foreign-href'), (37, 'https:/s.org/data/x', 'foreign-href'), (38, 'https:///s.org/data/x', 'foreign-href'),
     (39, 'https://t.org', 'fine'), (40, 'https://t.org/x', 'fine'), (41, 'https://t.org?x', 'fine'), (42, 'https://t.org#x', 'fine'), (43, 'https://T.ORG/x', 'fine'),
     (44, 'https://t.org.evil', 'foreign-href'), (45, 'https://t.orgevil/', 'foreign-href'), (46, 'https://t.org:8443/x', 'foreign-href'), (47, 'https://t.org@evil.org/', 'foreign-href'), (48, 'https://t.org%2eevil.org/', 'foreign-href'),
-    (49, 'https://t.org/../x', 'foreign-href'), (50, 'https://t.org&x', 'fine'),
+    (49, 'https://t.org/../x', 'foreign-href'), (50, 'https://t.org&x', 'foreign-href'),
     (51, 'https://u.org/x?y=1', 'fine'), (52, 'https://u.org/x?z=1', 'foreign-href'), (53, 'https://u.org/x?Y=1', 'foreign-href'),
     (54, 'https://app.globus.org/file-manager?origin_id=1a2b-3c', 'fine'), (55, 'https://app.globus.org/file-manager?origin_id=1a2b-3c&origin_path=%2Fcmip6%2F', 'fine'), (56, 'https://APP.globus.org/file-manager?origin_id=1a2b-3c#x', 'fine'),
     (57, 'https://app.globus.org/file-manager?origin_id=1a2b-3c4d', 'foreign-href'), (58, 'https://app.globus.org/file-manager?origin_id=1A2B-3C', 'foreign-href'), (59, 'https://app.globus.org/file-manager?origin_id=ffff&x=1a2b-3c', 'foreign-href'),
-    (60, 'https://app.globus.org/file-manager?x=1&origin_id=1a2b-3c', 'foreign-href'), (61, 'gsiftp://s.org:2811/x', 'fine'), (62, 'gsiftp://s.org:2812/x', 'foreign-href'), (63, 'https://anything.org/x', 'foreign-href'), (64, 'nothing/x', 'foreign-href'), (65, 'https://me@s.org/x', 'foreign-href')) AS t(n, href, verdict)
+    (60, 'https://app.globus.org/file-manager?x=1&origin_id=1a2b-3c', 'foreign-href'), (61, 'gsiftp://s.org:2811/x', 'fine'), (62, 'gsiftp://s.org:2812/x', 'foreign-href'), (63, 'https://anything.org/x', 'foreign-href'), (64, 'nothing/x', 'foreign-href'), (65, 'https://me@s.org/x', 'foreign-href'),
+    (66, 'https://t.org&.evil.org/x', 'foreign-href'), (67, 'https://t.org&x=.evil.org:8443/x', 'foreign-href'), (68, 'https://t.org&@evil.org/', 'foreign-href'), (69, 'https://t.org;.evil.org/', 'foreign-href'), (70, E'https://t.org\t.evil.org/', 'foreign-href'),
+    (71, 'https://t.org:443/x', 'foreign-href'), (72, 'https://w.org/x', 'foreign-href'), (73, 'https://w.org:443/x', 'fine'), (74, 'https://w.org:4433/x', 'foreign-href'), (75, 'https://t.org。evil.org/x', 'foreign-href'), (76, 'https://t%2eorg/x', 'foreign-href'),
+    (77, 'https://[2001:DB8::1]/x', 'fine'), (78, 'https://[2001:db8::1].evil.org/x', 'foreign-href'), (79, 'https://[2001:db8::1]:1/x', 'foreign-href'), (80, 'https://t.org./x', 'foreign-href'), (81, 'https:t.org/x', 'foreign-href'), (82, 'ht+tps://t.org/x', 'foreign-href'),
+    (83, 'https://t.org?@evil.org/', 'fine'), (84, 'https://t.org#@evil.org/', 'fine'), (85, 'https://t.org/%252e%252e/x', 'foreign-href'), (86, 'https://t.org/%25252e./x', 'foreign-href'), (87, 'https://t.org/%255cx', 'foreign-href'), (88, 'https://t.org/100%25/%25zz%2', 'fine'),
+    (89, 'https://app.globus.org/file-manager?origin_id=1a2b-3c&origin_id=ffff', 'foreign-href'), (90, 'https://app.globus.org/file-manager?origin_id=1a2b-3c&origin_path=/&origin_id=ffff', 'foreign-href'), (91, 'https://app.globus.org/file-manager?origin_id=1a2b-3c&origin%5fid=ffff', 'foreign-href'),
+    (92, 'https://app.globus.org/file-manager?origin_id=1a2b-3c&x;origin_id=ffff', 'foreign-href'), (93, 'https://app.globus.org/file-manager?origin_id=1a2b-3c&origin_id', 'foreign-href'), (94, 'https://app.globus.org/file-manager?origin_id=1a2b-3c?origin_id=ffff', 'foreign-href'),
+    (95, 'https://app.globus.org/file-manager?origin_id=1a2b-3c&origin_ids=ffff&x=origin_id', 'fine'), (96, 'https://app.globus.org/file-manager?origin_id=1a2b-3c#&origin_id=ffff', 'fine'), (97, 'https://u.org/x?y=1&y=2', 'foreign-href'), (98, 'https://u.org/x?y=1&z=2', 'fine')) AS t(n, href, verdict)
  ORDER BY n;
 RESET ROLE;
 

@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- Who acts: it is said by gateways, ends with the transaction, and is forged by nobody. What outlives a transaction is in test/t/070_identity.pl.
-SELECT plan(95);
+SELECT plan(129);
 
 CREATE ROLE esgf_stac_test_gateway IN ROLE esgf_stac_gateway;
 CREATE ROLE esgf_stac_test_admin IN ROLE esgf_stac_admin;
@@ -117,8 +117,28 @@ SELECT pg_temp.refused($$SELECT action FROM esgf_stac.patch_item('CMIP6', 'i.v1'
 SET LOCAL ROLE esgf_stac_test_both;
 SELECT pg_temp.refused($$SELECT pg_temp.title('u')$$, 'PT401', 'identity-missing', 'who is a gateway and an administrator needs an identity');
 SAVEPOINT before_both;
-SELECT lives_ok($$SELECT esgf_stac.set_identity('{"sub": "x"}')$$, 'and with one');
-SELECT is(pg_temp.title('b'), 'updated', 'is an administrator');
+SELECT pg_temp.refused(query, 'PT401', 'identity-missing', 'for whatever it does: ' || query)
+  FROM unnest(ARRAY['SELECT esgf_stac.grant_access(''group:y'', ''UPDATE'', ''project'', ''*'')', 'SELECT esgf_stac.revoke_access(1)', 'SELECT esgf_stac.create_stream(''both'')', 'SELECT esgf_stac.drop_stream(''both'')', 'SELECT esgf_stac.redrive(''both'')',
+                    'SELECT esgf_stac.prune_outbox()', 'SELECT esgf_stac.patch_collection(''CMIP6'', ''{"title": "t"}'')', 'SELECT esgf_stac.configure_collection(''CMIP6'', ''{"require_version": true}'')', 'SELECT esgf_stac.delete_collection(''CMIP6'')',
+                    'INSERT INTO esgf_stac.site VALUES (''y.org'', ''{}'')', 'UPDATE esgf_stac.site SET active = false', 'DELETE FROM esgf_stac.site', 'SELECT * FROM esgf_stac.import_items(''{}'')',
+                    'SELECT * FROM esgf_stac.explain_access(''{"method": "DELETE", "collection_id": "CMIP6", "item_id": "i.v1"}'', ''{"sub": "x", "principals": ["group:x"]}'')']) query;
+SELECT lives_ok($$SELECT esgf_stac.set_identity('{"sub": "y", "principals": ["group:x"]}')$$, 'with one');
+SELECT is(pg_temp.title('b'), 'updated', 'what that may do is done');
+SELECT is((SELECT string_agg(concat_ws(' ', role, granted, rule_id IS NOT NULL), ',') FROM esgf_stac.explain_access('{"method": "DELETE", "collection_id": "CMIP6", "item_id": "i.v1"}')), 'DELETE f f', 'it is no administrator, says explain_access');
+SELECT pg_temp.refused(query, sqlstate, slug, 'nor: ' || query)
+  FROM (VALUES ('SELECT esgf_stac.delete_item(''CMIP6'', ''i.v1'')', 'PT403', 'missing-permission'), ('UPDATE esgf_stac.item SET deleted = true', 'PT403', 'missing-permission'),
+               ('SELECT esgf_stac.patch_item(''CMIP6'', ''i.v1'', ''{"assets": {"pr.nc": {"file:size": 11}}}'')', 'PT409', 'content-changed'),
+               ('SELECT esgf_stac.patch_item(''CMIP6'', ''i.v1'', ''{"assets": {"pr.nc": {"href": "https://evil.org/pr.nc"}}}'')', 'PT403', 'missing-permission'),
+               ('SELECT esgf_stac.grant_access(''group:y'', ''UPDATE'', ''project'', ''*'')', '42501', NULL), ('SELECT esgf_stac.revoke_access(1)', '42501', NULL), ('SELECT esgf_stac.create_stream(''both'')', '42501', NULL),
+               ('SELECT esgf_stac.drop_stream(''both'')', '42501', NULL), ('SELECT esgf_stac.redrive(''both'')', '42501', NULL), ('SELECT esgf_stac.prune_outbox()', '42501', NULL),
+               ('SELECT esgf_stac.patch_collection(''CMIP6'', ''{"title": "t"}'')', '42501', NULL), ('SELECT esgf_stac.configure_collection(''CMIP6'', ''{"require_version": true}'')', '42501', NULL),
+               ('INSERT INTO esgf_stac.site VALUES (''y.org'', ''{}'')', '42501', NULL), ('UPDATE esgf_stac.site SET active = false', '42501', NULL), ('DELETE FROM esgf_stac.site', '42501', NULL), ('SELECT * FROM esgf_stac.import_items(''{}'')', '42501', NULL),
+               ('SELECT * FROM esgf_stac.explain_access(''{"method": "DELETE", "collection_id": "CMIP6", "item_id": "i.v1"}'', ''{"sub": "x", "principals": ["group:x"]}'')', '42501', NULL)) AS t(query, sqlstate, slug);
+SET LOCAL ROLE esgf_stac_admin;
+SELECT lives_ok($$UPDATE esgf_stac.site SET active = active$$, 'SET ROLE esgf_stac_admin makes it one, as it makes it no gateway');
+RESET ROLE;
+ALTER ROLE esgf_stac_test_both LOGIN;
+SELECT set_eq($$SELECT subject, cure FROM esgf_stac.doctor() WHERE hazard = 'two roles'$$, $$VALUES ('esgf_stac_test_both', 'REVOKE esgf_stac_admin FROM esgf_stac_test_both;')$$, 'doctor shows such a login');
 ROLLBACK TO before_both;
 SET LOCAL ROLE esgf_stac_test_reader;
 SELECT pg_temp.refused($$SELECT pg_temp.title('u')$$, '42501', NULL, 'a reader writes nothing');
@@ -195,16 +215,16 @@ SELECT is(
     (SELECT string_agg(concat_ws(' ', p.proname, CASE WHEN o.rolsuper THEN 'superuser' ELSE o.rolname END, p.proconfig,
                                  (SELECT string_agg(a.grantee::regrole::text, ' ' ORDER BY 1) FROM aclexplode(p.proacl) a WHERE a.grantee <> p.proowner)), E'\n' ORDER BY p.proname COLLATE "C")
        FROM pg_proc p JOIN pg_roles o ON o.oid = p.proowner
-      WHERE p.pronamespace = 'esgf_stac'::regnamespace AND p.prosecdef),
+      WHERE p.pronamespace IN ('esgf_stac'::regnamespace, 'esgf_stac_internal'::regnamespace) AND p.prosecdef),
     (SELECT string_agg(concat_ws(' ', name, 'superuser', '{"search_path=pg_catalog, esgf_stac, pg_temp"}', grantee), E'\n' ORDER BY name COLLATE "C")
-       FROM (VALUES ('changes', 'esgf_stac_reader'), ('create_stream', 'esgf_stac_admin'), ('doctor', 'esgf_stac_admin'), ('drop_stream', 'esgf_stac_admin'),
+       FROM (VALUES ('changes', 'esgf_stac_reader'), ('check_site', NULL), ('create_stream', 'esgf_stac_admin'), ('doctor', 'esgf_stac_admin'), ('drop_stream', 'esgf_stac_admin'),
                     ('event_is_known', 'esgf_stac_relay'), ('event_metadata', 'esgf_stac_relay'), ('grant_access', 'esgf_stac_admin'), ('past_version', 'esgf_stac_reader'), ('prune_outbox', 'esgf_stac_admin'),
                     ('redrive', 'esgf_stac_admin'), ('redrive_round', 'esgf_stac_relay'), ('redrive_states', 'esgf_stac_relay'), ('revoke_access', 'esgf_stac_admin'),
                     ('stream_items', 'esgf_stac_relay')) AS t(name, grantee)),
     'every SECURITY DEFINER function: owner, search_path and grants');
-SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.pronamespace = 'esgf_stac'::regnamespace AND l.lanname IN ('sql', 'plpgsql') AND p.prosqlbody IS NULL
+SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.pronamespace IN ('esgf_stac'::regnamespace, 'esgf_stac_internal'::regnamespace) AND l.lanname IN ('sql', 'plpgsql') AND p.prosqlbody IS NULL
                    AND (p.proconfig IS NULL OR array_to_string(p.proconfig, ' ') NOT LIKE '%search_path=pg_catalog%pg_temp%')$$, 'no function leaves a name to the caller''s search_path');
-SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'esgf_stac'::regnamespace AND has_function_privilege('public', p.oid, 'EXECUTE') AND p.provolatile = 'v'$$,
+SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace IN ('esgf_stac'::regnamespace, 'esgf_stac_internal'::regnamespace) AND has_function_privilege('public', p.oid, 'EXECUTE') AND p.provolatile = 'v'$$,
                 'PUBLIC may call nothing that writes');
 
 SELECT * FROM finish();
