@@ -69,8 +69,6 @@ typedef struct Judgement
 } Judgement;
 
 static Explanation explanation;
-static List *last_refused = NIL;
-static MemoryContext last_refused_context = NULL;
 
 PG_FUNCTION_INFO_V1(esgf_explain_access);
 PG_FUNCTION_INFO_V1(esgf_calling_role);
@@ -225,11 +223,16 @@ judge_project_at(Judgement *judgement, const PartPlace *place, const Role *roles
 	judge_project_at((judgement), &(PartPlace) {(pointer), NULL}, (roles), lengthof(roles))
 
 /* Refuse a location for what it is, whatever rights there are. */
-static void
+static Part *
 refuse_location(Judgement *judgement, const PartPlace *place, const Role *roles, const char *reason)
 {
-	if (has_room(judgement))
-		note_part(judgement, place, roles, 1, SCOPE_NODE, place->location->node)->reason = reason;
+	Part	   *part;
+
+	if (!has_room(judgement))
+		return NULL;
+	part = note_part(judgement, place, roles, 1, SCOPE_NODE, place->location->node);
+	part->reason = reason;
+	return part;
 }
 
 /* May a node claim a location that is added or altered? */
@@ -241,6 +244,7 @@ judge_claim(Judgement *judgement, const PartPlace *place, const Role *roles)
 	bool		has_name = document_get(location->object, &value, JSON_PATH(JSON_KEY("alternate:name"))) &&
 		value.type == jbvString;
 	bool		has_href;
+	Part	   *part;
 
 	if (!location->primary &&
 		!(has_name && keys_equal((JsonKey) {value.val.string.val, value.val.string.len}, location->node)))
@@ -260,7 +264,9 @@ judge_claim(Judgement *judgement, const PartPlace *place, const Role *roles)
 			refuse_location(judgement, place, roles, "inactive-site");
 			break;
 		case SITE_FOREIGN_HREF:
-			refuse_location(judgement, place, roles, "foreign-href");
+			part = refuse_location(judgement, place, roles, "foreign-href");
+			if (part)
+				part->href = has_href ? clip(value.val.string.val, value.val.string.len) : "";
 			break;
 	}
 }
@@ -320,53 +326,8 @@ judge_parts(Judgement *judgement)
 		judge_project(judgement, "", update);
 }
 
-/* The parts of the last change that were refused, for whoever caught the refusal. */
-List *
-refused_parts(void)
-{
-	return last_refused;
-}
-
-/* With the transaction ends the memory of what was refused. */
-static void
-forget_refused_parts(XactEvent event, void *arg)
-{
-	last_refused = NIL;
-	last_refused_context = NULL;
-}
-
-/* Keep the parts that are refused beyond the error. */
-static void
-keep_refused_parts(const Judgement *judgement)
-{
-	static bool registered = false;
-	ListCell   *cell;
-	MemoryContext old;
-
-	if (!registered)
-		RegisterXactCallback(forget_refused_parts, NULL);
-	registered = true;
-	if (last_refused_context == NULL)
-		last_refused_context = AllocSetContextCreate(TopTransactionContext, "esgf_stac refused parts", ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(last_refused_context);
-	last_refused = NIL;
-	old = MemoryContextSwitchTo(last_refused_context);
-	foreach(cell, judgement->parts)
-	{
-		Part	   *part = lfirst(cell);
-		Part	   *kept = palloc(sizeof(Part));
-
-		*kept = *part;
-		kept->pointer = pstrdup(part->pointer);
-		kept->target = pstrdup(part->target);
-		kept->institution = part->institution ? pstrdup(part->institution) : NULL;
-		last_refused = lappend(last_refused, kept);
-	}
-	MemoryContextSwitchTo(old);
-}
-
 /* Say what a part lacks, for a person. */
-char *
+static char *
 describe_refused_part(const Part *part)
 {
 	if (strcmp(part->reason, "unknown-node") == 0)
@@ -374,7 +335,8 @@ describe_refused_part(const Part *part)
 	if (strcmp(part->reason, "inactive-site") == 0)
 		return psprintf("data node %s is not active", part->target);
 	if (strcmp(part->reason, "foreign-href") == 0)
-		return psprintf("the href is not one of data node %s", part->target);
+		return psprintf("the href \"%s\" is not one of data node %s, which has %s", part->href, part->target,
+						describe_prefixes(part->target));
 	if (strcmp(part->reason, "key-mismatch") == 0)
 		return psprintf("the path's key %s and alternate:name must be the same", part->target);
 	return psprintf("%s on %s %s%s%s is missing", role_names[part->roles[0]], scope_names[part->scope], part->target,
@@ -392,44 +354,43 @@ grant_call(const Part *part, const Principals *principals)
 					part->institution ? ", " : "", part->institution ? quote_literal_cstr(part->institution) : "");
 }
 
-/* What a part lacks as one line, whatever is in the document's keys. */
-static char *
-refused_line(const Part *part)
+/* Note what a part lacks. */
+static void
+add_refused_part(ProblemList *problems, const Part *part)
 {
-	char	   *line = psprintf("%s: %s", part->pointer, describe_refused_part(part));
+	Problem    *problem = add_pointed_problem(problems, part->pointer, describe_refused_part(part));
 
-	for (char *c = line; *c; c++)
-		if ((unsigned char) *c < ' ')
-			*c = ' ';
-	return line;
+	if (problem == NULL)
+		return;
+	problem->right = role_names[part->roles[0]];
+	problem->scope = scope_names[part->scope];
+	problem->target = part->target;
+	problem->reason = part->reason;
 }
 
 /* Refuse a change, 403, for all its parts that are not permitted. */
 static void
 refuse_change(const Judgement *judgement)
 {
-	StringInfoData detail;
+	ProblemList problems = {0};
 	const Part *first = NULL;
 	ListCell   *cell;
 
-	if (judgement->parts == NIL)
-		return;
-	initStringInfo(&detail);
 	foreach(cell, judgement->parts)
 	{
 		Part	   *part = lfirst(cell);
 
 		if (first == NULL || strcmp(first->reason, "no-right") != 0)
 			first = part;
-		appendStringInfo(&detail, "%s%s", detail.len > 0 ? "\n" : "", refused_line(part));
+		add_refused_part(&problems, part);
 	}
-	if (judgement->left_out > 0)
-		appendStringInfo(&detail, "\nand " UINT64_FORMAT " more", judgement->left_out);
-	keep_refused_parts(judgement);
+	if (first == NULL)
+		return;
+	problems.count += judgement->left_out;
 	ereport(ERROR,
 			(errproblem(PROBLEM_MISSING_PERMISSION), errtable_of("item"),
 			 errmsg("this change is not permitted"),
-			 errdetail_internal("%s", detail.data),
+			 errdetail_problems(&problems),
 			 strcmp(first->reason, "no-right") == 0 ?
 			 errhint("An administrator may give the right: %s.", grant_call(first, judgement->principals)) :
 			 errhint("The table esgf_stac.site says which data nodes there are, and where their files may lie.")));
@@ -553,8 +514,9 @@ esgf_explain_access(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
-				(errproblem(PROBLEM_BAD_REQUEST),
-				 errmsg("argument \"%s\" must not be null", "request")));
+				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
+				 errmsg("argument \"%s\" must not be null", "request"),
+				 errhint("Give it a request as transact() takes it.")));
 	request = PG_GETARG_JSONB_P(0);
 	if (!PG_ARGISNULL(1) && !is_administrator())
 		ereport(ERROR,

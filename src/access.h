@@ -42,11 +42,10 @@ typedef struct Part
 	bool		granted;
 	Grant		grant;
 	const char *reason;			/* of a refusal: a word for programs */
+	char	   *href;			/* of one that its node may not claim */
 } Part;
 
 extern bool is_administrator(void);
 extern void judge_change(const JudgedChange *judged);
-extern List *refused_parts(void);
-extern char *describe_refused_part(const Part *part);
 
 #endif							/* ESGF_STAC_ACCESS_H */

@@ -182,7 +182,7 @@ get_catalogue(void)
 	catalogue.catalogue = OidIsValid(schema) ? get_relname_relid("catalogue", schema) : InvalidOid;
 	if (!OidIsValid(catalogue.catalogue))
 		ereport(ERROR,
-				(errproblem(PROBLEM_NO_CATALOGUE),
+				(errproblem(PROBLEM_NO_CATALOGUE), errtable_of("catalogue"),
 				 errmsg("this database has no catalogue"),
 				 errhint("SELECT esgf_stac.create_catalogue() makes one.")));
 	version = installed_version();
@@ -218,7 +218,7 @@ get_writable_catalogue(void)
 
 	if (!found->adopted)
 		ereport(ERROR,
-				(errproblem(PROBLEM_CATALOGUE_NOT_ADOPTED),
+				(errproblem(PROBLEM_CATALOGUE_NOT_ADOPTED), errtable_of("catalogue"),
 				 errmsg("this catalogue comes from another cluster"),
 				 errdetail("Its transaction ids mean nothing here, so that readers of the outbox would miss events."),
 				 errhint("SELECT esgf_stac.adopt_catalogue() settles them.")));

@@ -335,16 +335,6 @@ same_location(const Location *a, const Location *b)
 	return true;
 }
 
-/* A JSON pointer that need not be bounded. */
-static char *
-pointer_of(const Place *place)
-{
-	ProblemList list = {0};
-
-	add_problem(&list, place, "");
-	return ((Problem *) linitial(list.shown))->pointer;
-}
-
 /* Where a location stands in its document. */
 char *
 location_pointer(const Location *location)
@@ -354,7 +344,7 @@ location_pointer(const Location *location)
 	Place		alternate = MEMBER_PLACE(&asset, "alternate");
 	Place		node = {&alternate, location->node.data, location->node.len, 0};
 
-	return pointer_of(location->primary ? &asset : &node);
+	return place_pointer(location->primary ? &asset : &node);
 }
 
 /* Note what became of a location. */
@@ -373,7 +363,7 @@ static void
 note_other(Change *change, const Place *place)
 {
 	if (change->other == NULL)
-		change->other = pointer_of(place);
+		change->other = place_pointer(place);
 }
 
 /*

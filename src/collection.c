@@ -240,7 +240,8 @@ column(HeapTuple row, CollectionColumn number, TupleDesc desc)
 		ereport(ERROR,
 				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("collection"),
 				 errmsg("column \"%s\" of a collection must not be null",
-						NameStr(TupleDescAttr(desc, number - 1)->attname))));
+						NameStr(TupleDescAttr(desc, number - 1)->attname)),
+				 errhint("Give it a value, or leave the column out.")));
 	return value;
 }
 

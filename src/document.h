@@ -23,10 +23,9 @@ typedef struct JsonKey
 #define JSON_PATH(...) \
 	lengthof(((JsonKey[]) {__VA_ARGS__})), (JsonKey[]) {__VA_ARGS__}
 
-/* RFC 7396, and RFC 6902 both ways. The first two may return an argument itself. */
+/* RFC 7396, and RFC 6902 from two documents. The first may return an argument itself. */
 extern Jsonb *merge_patch(Jsonb *target, Jsonb *patch);
-extern Jsonb *json_patch(Jsonb *target, Jsonb *operations);
-extern void check_json_patch(const Jsonb *operations);
+extern void check_json_patch(const Jsonb *operations, const char *table);
 extern Jsonb *json_diff(const Jsonb *source, const Jsonb *target);
 
 /* RFC 6901: the value points into the document; false if nothing is there. */
@@ -70,10 +69,11 @@ extern bool document_remove(DocumentEdit *edit, int depth, const JsonKey *path);
 extern Jsonb *document_finish(DocumentEdit *edit);
 
 /*
- * A JSON patch that may prepare the document, as far as it has been patched,
- * for each value that is added at a path.
+ * RFC 6902; may return the target itself. The hook, or NULL, may prepare the
+ * document, as far as it has been patched, for each value that is added at a
+ * path. The table is the one that a refusal names, NULL for a document of none.
  */
 typedef void (*AddHook) (DocumentEdit *edit, const char *path, int len);
-extern Jsonb *json_patch_with_hook(Jsonb *target, Jsonb *operations, AddHook before_add);
+extern Jsonb *json_patch(Jsonb *target, Jsonb *operations, const char *table, AddHook before_add);
 
 #endif							/* ESGF_STAC_DOCUMENT_H */

@@ -20,6 +20,16 @@ errproblem(int sqlstate, const char *slug)
 	return err_generic_string(PG_DIAG_CONSTRAINT_NAME, slug);
 }
 
+/* Make one line of a text, in place. */
+char *
+without_controls(char *text)
+{
+	for (char *c = text; *c; c++)
+		if ((unsigned char) *c < ' ' || *c == 0x7f)
+			*c = ' ';
+	return text;
+}
+
 /*
  * Make one line of a text, and not a long one. PostgREST puts the message of an
  * error into its status line: there a line break would begin a header, of which
@@ -29,10 +39,7 @@ char *
 one_line(char *text)
 {
 	text[pg_mbcliplen(text, strlen(text), SENTENCE_MAX)] = '\0';
-	for (char *c = text; *c; c++)
-		if ((unsigned char) *c < ' ' || *c == 0x7f)
-			*c = ' ';
-	return text;
+	return without_controls(text);
 }
 
 /* A name of a caller's, to be told: as long as our own may be, what is longer is cut. */

@@ -47,6 +47,7 @@
 #define errtable_of(name)	err_generic_string(PG_DIAG_TABLE_NAME, (name))
 
 extern int	errproblem(int sqlstate, const char *slug);
+extern char *without_controls(char *text);
 extern char *one_line(char *text);
 extern char *clip(const char *words, int len);
 

@@ -251,7 +251,7 @@ check_geometries(const JsonNode *node, int level, const Place *place, ProblemLis
 	Cursor		elements;
 	JsonNode	element;
 	uint32		altitudes = 0;
-	int			before = problems->count;
+	uint64		before = problems->count;
 
 	if (!node_is_array(node))
 	{

@@ -25,6 +25,7 @@
 #include "errors.h"
 #include "identity.h"
 #include "json_build.h"
+#include "problems.h"
 
 /* What was said, and in which subtransaction. */
 typedef struct GivenIdentity
@@ -75,9 +76,9 @@ static void
 bad_identity(const char *pointer, const char *problem)
 {
 	ereport(ERROR,
-			(errproblem(PROBLEM_BAD_REQUEST),
+			(errproblem(PROBLEM_BAD_REQUEST), errtable_of("access_rule"),
 			 errmsg("this is no identity"),
-			 errdetail("%s: %s", pointer, problem),
+			 errdetail_pointer(pointer, problem),
 			 errhint("An identity is {sub, iss, client_id, principals[], request_id, batch, publisher: {package, version}, auth_policy_id}.")));
 }
 
@@ -280,7 +281,7 @@ require_identity(void)
 {
 	if (is_gateway() && given_identity() == NULL)
 		ereport(ERROR,
-				(errproblem(PROBLEM_IDENTITY_MISSING),
+				(errproblem(PROBLEM_IDENTITY_MISSING), errtable_of("access_rule"),
 				 errmsg("a gateway must say for whom it acts"),
 				 errhint("Call esgf_stac.set_identity() first in the same transaction.")));
 }

@@ -104,7 +104,8 @@ refuse_unidentified(const Import *import)
 	if (import->document == NULL)
 		ereport(ERROR,
 				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
-				 errmsg("a document must not be null")));
+				 errmsg("a document must not be null"),
+				 errhint("Leave it out of the array.")));
 	check_stac_item(&import->document->root, &problems);
 	if (JB_ROOT_IS_OBJECT(import->document) &&
 		(!document_get(&import->document->root, &collection, JSON_PATH(JSON_KEY("collection"))) || collection.type == jbvNull))
@@ -234,7 +235,8 @@ esgf_import_items(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
-				 errmsg("argument \"%s\" must not be null", "documents")));
+				 errmsg("argument \"%s\" must not be null", "documents"),
+				 errhint("Give it an array of items, perhaps an empty one.")));
 	if (!is_administrator())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

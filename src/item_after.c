@@ -56,9 +56,10 @@ check_institution(ItemRow *row, const CollectionSettings *settings)
 	ereport(ERROR,
 			(errproblem(PROBLEM_INSTITUTION_DIFFERS), errtable_of("item"),
 			 errmsg("dataset \"%s\" belongs to another institution", TextDatumGetCString(column(row, ITEM_BASE_ID))),
-			 errdetail("%s: must be %s as in the versions before, not %s", settings->institution_path,
-					   theirs ? JsonbToCString(NULL, &theirs->root, VARSIZE(theirs)) : "absent",
-					   ours ? JsonbToCString(NULL, &ours->root, VARSIZE(ours)) : "absent"),
+			 errdetail_pointer(settings->institution_path,
+							   psprintf("must be %s as in the versions before, not %s",
+										theirs ? JsonbToCString(NULL, &theirs->root, VARSIZE(theirs)) : "absent",
+										ours ? JsonbToCString(NULL, &ours->root, VARSIZE(ours)) : "absent")),
 			 errhint("Publish it under an id of its own.")));
 }
 

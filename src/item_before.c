@@ -60,7 +60,8 @@ check_inserted_columns(const ItemRow *row)
 			ereport(ERROR,
 					(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
 					 errmsg("column \"%s\" of an item must not be null",
-							NameStr(TupleDescAttr(row->desc, i - 1)->attname))));
+							NameStr(TupleDescAttr(row->desc, i - 1)->attname)),
+					 errhint("An INSERT gives collection_id, id and document.")));
 		if (!given && i == ITEM_DELETED ? is_set(row, i) : !given && !row->nulls[i - 1])
 			refuse_column(row, i);
 	}
@@ -78,7 +79,8 @@ check_updated_columns(const ItemRow *new, const ItemRow *old)
 				ereport(ERROR,
 						(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
 						 errmsg("column \"%s\" of an item must not be null",
-								NameStr(TupleDescAttr(new->desc, i - 1)->attname))));
+								NameStr(TupleDescAttr(new->desc, i - 1)->attname)),
+						 errhint("An UPDATE changes document, deleted and reason, of which only the reason may be null.")));
 		}
 		else if (i != ITEM_REASON && !same_column(new, old, i))
 			refuse_column(new, i);

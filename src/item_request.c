@@ -146,8 +146,9 @@ check_preconditions(const ItemRequest *request, const CurrentItem *current)
 		ereport(ERROR,
 				(errproblem(PROBLEM_VERSION_CONFLICT), errtable_of("item"),
 				 errmsg("item \"%s\" has changed", text_to_cstring(request->item_id)),
-				 errdetail("The current version is " INT64_FORMAT ", of %s.",
-						   current->version, format_time(current->updated)),
+				 errdetail_version(current->version,
+								   psprintf("The current version is " INT64_FORMAT ", of %s.",
+											current->version, format_time(current->updated))),
 				 errhint("Read it again, and decide whether your change still makes sense.")));
 }
 
@@ -201,6 +202,7 @@ check_creation(const ItemRequest *request)
 		ereport(ERROR,
 				(errproblem(PROBLEM_VERSION_CONFLICT), errtable_of("item"),
 				 errsentence("item \"%s\" does not exist, in no version", text_to_cstring(request->item_id)),
+				 errdetail_version(0, "The current version is 0, which stands for none."),
 				 errhint("Leave out if_match, or say 0, to create it.")));
 }
 
@@ -523,7 +525,7 @@ perform_item_request(ItemRequest *request, Receipt *receipt)
 			refuse_without_id(request->body);
 	}
 	else if (request->method == METHOD_PATCH)
-		check_patch_form(request->body);
+		check_patch_form(request->body, "item");
 	else if (request->method == METHOD_ADD_REPLICA)
 		check_alternates_form(request->body);
 	get_writable_catalogue();

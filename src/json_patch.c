@@ -13,6 +13,7 @@
 #include "json_tree.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "problems.h"
 
 #define DETAIL_CHARACTERS	200
 
@@ -47,6 +48,7 @@ typedef struct Operation
 	JsonbSlice	path;
 	JsonbSlice	from;
 	JsonbSlice	value;
+	const char *table;			/* that the document is of, or NULL */
 	AddHook		before_add;		/* or NULL */
 } Operation;
 
@@ -63,9 +65,9 @@ describe_member(StringInfo detail, const char *name, const JsonbSlice *member)
 					 name, len, member->data, len < (int) member->len ? "..." : "");
 }
 
-/* Name an operation in an error's detail. */
-static int
-operation_detail(const Operation *operation)
+/* Name an operation for an error's detail. */
+static char *
+describe_operation(const Operation *operation)
 {
 	StringInfoData detail;
 
@@ -76,7 +78,20 @@ operation_detail(const Operation *operation)
 	describe_member(&detail, "from", &operation->from);
 	if (detail.data[detail.len - 1] == ':')
 		detail.data[detail.len - 1] = '\0';
-	return errdetail("%s.", detail.data);
+	return without_controls(psprintf("%s.", detail.data));
+}
+
+/* A pointer of an operation, cut to a readable length, but not within "~0" or "~1". */
+static char *
+readable_pointer(const JsonbSlice *pointer)
+{
+	int			len = pg_mbcharcliplen(pointer->data, pointer->len, DETAIL_CHARACTERS);
+
+	if (len == (int) pointer->len)
+		return pnstrdup(pointer->data, len);
+	if (pointer->data[len - 1] == '~')
+		len--;
+	return psprintf("%.*s...", len, pointer->data);
 }
 
 /* Refuse a patch for its form. */
@@ -84,19 +99,22 @@ pg_noreturn static void
 bad_patch(const Operation *operation, const char *problem)
 {
 	ereport(ERROR,
-			(errproblem(PROBLEM_BAD_PATCH),
+			(errproblem(PROBLEM_BAD_PATCH), operation->table ? errtable_of(operation->table) : 0,
 			 errmsg("bad JSON patch: %s", problem),
-			 operation_detail(operation)));
+			 errdetail_internal("%s", describe_operation(operation))));
 }
 
-/* Refuse a patch for the state of the document. */
+/* Refuse a patch for the state of the document, at one of the operation's pointers. */
 pg_noreturn static void
-does_not_apply(const Operation *operation, const char *problem)
+does_not_apply(const Operation *operation, const JsonbSlice *path, const char *problem)
 {
+	ProblemList problems = {0};
+
+	add_pointed_problem(&problems, readable_pointer(path), problem);
 	ereport(ERROR,
-			(errproblem(PROBLEM_PATCH_DOES_NOT_APPLY),
+			(errproblem(PROBLEM_PATCH_DOES_NOT_APPLY), operation->table ? errtable_of(operation->table) : 0,
 			 errmsg("JSON patch does not apply: %s", problem),
-			 operation_detail(operation)));
+			 errdetail_beside(&problems, describe_operation(operation))));
 }
 
 /* Read the members of an operation that mean something. */
@@ -173,19 +191,19 @@ check_operation(const Operation *operation)
 
 /* The place of the child that a token means, which must be there. */
 static uint32
-find_place(const Operation *operation, const JsonNode *node, const JsonbSlice *token)
+find_place(const Operation *operation, const JsonbSlice *path, const JsonNode *node, const JsonbSlice *token)
 {
 	uint32		place;
 
 	if (node_is_array(node))
 	{
 		if (!token_is_end(token) && !token_to_index(token, &place))
-			does_not_apply(operation, "an array has no such index");
+			does_not_apply(operation, path, "an array has no such index");
 		if (token_is_end(token) || place >= node_count(node))
-			does_not_apply(operation, "the array index is out of bounds");
+			does_not_apply(operation, path, "the array index is out of bounds");
 	}
 	else if (!node_is_object(node) || !node_find(node, token->data, token->len, &place))
-		does_not_apply(operation, "there is nothing at this path");
+		does_not_apply(operation, path, "there is nothing at this path");
 	return place;
 }
 
@@ -200,7 +218,7 @@ read_path(const JsonTree *tree, const Operation *operation, const JsonbSlice *pa
 	for (pointer_init(&pointer, path); !pointer_at_end(&pointer);)
 	{
 		pointer_next(&pointer, &token);
-		node = node_child(&node, find_place(operation, &node, &token));
+		node = node_child(&node, find_place(operation, path, &node, &token));
 	}
 	return node;
 }
@@ -214,7 +232,7 @@ open_parent(JsonTree *tree, const Operation *operation, const JsonbSlice *path, 
 
 	pointer_init(&pointer, path);
 	for (pointer_next(&pointer, last); !pointer_at_end(&pointer); pointer_next(&pointer, last))
-		node = node_change(tree, node, find_place(operation, node, last));
+		node = node_change(tree, node, find_place(operation, path, node, last));
 	return node;
 }
 
@@ -241,13 +259,13 @@ add_value(JsonTree *tree, const Operation *operation, const JsonNode *value)
 		if (token_is_end(&token))
 			place = node_count(parent);
 		else if (!token_to_index(&token, &place))
-			does_not_apply(operation, "an array has no such index");
+			does_not_apply(operation, &operation->path, "an array has no such index");
 		else if (place > node_count(parent))
-			does_not_apply(operation, "the array index is out of bounds");
+			does_not_apply(operation, &operation->path, "the array index is out of bounds");
 		node_insert(tree, parent, place, NULL, value);
 	}
 	else if (!node_is_object(parent))
-		does_not_apply(operation, "there is nothing at this path");
+		does_not_apply(operation, &operation->path, "there is nothing at this path");
 	else if (node_find(parent, token.data, token.len, &place))
 		*node_change(tree, parent, place) = *value;
 	else
@@ -262,9 +280,9 @@ remove_value(JsonTree *tree, const Operation *operation, const JsonbSlice *path)
 	JsonbSlice	token;
 
 	if (path->len == 0)
-		does_not_apply(operation, "the whole document cannot be removed");
+		does_not_apply(operation, path, "the whole document cannot be removed");
 	parent = open_parent(tree, operation, path, &token);
-	node_remove(tree, parent, find_place(operation, parent, &token));
+	node_remove(tree, parent, find_place(operation, path, parent, &token));
 }
 
 /* Put a value in the place of the one that stands there. */
@@ -281,7 +299,7 @@ replace_value(JsonTree *tree, const Operation *operation, const JsonNode *value)
 		return;
 	}
 	parent = open_parent(tree, operation, &operation->path, &token);
-	*node_change(tree, parent, find_place(operation, parent, &token)) = *value;
+	*node_change(tree, parent, find_place(operation, &operation->path, parent, &token)) = *value;
 }
 
 static void
@@ -319,25 +337,26 @@ apply_operation(JsonTree *tree, const Operation *operation)
 		case OP_TEST:
 			value = read_path(tree, operation, &operation->path);
 			if (!node_equals(&value, &operation->value))
-				does_not_apply(operation, "the value at this path differs");
+				does_not_apply(operation, &operation->path, "the value at this path differs");
 			break;
 	}
 }
 
 /* Refuse a patch whose form is wrong, whatever the document. */
 void
-check_json_patch(const Jsonb *operations)
+check_json_patch(const Jsonb *operations, const char *table)
 {
 	JsonbCursor cursor;
 	JsonbSlice	source;
-	Operation	operation;
+	Operation	operation = {.table = table};
 
 	if (!JB_ROOT_IS_ARRAY(operations) || JB_ROOT_IS_SCALAR(operations))
 		ereport(ERROR,
-				(errproblem(PROBLEM_BAD_PATCH),
+				(errproblem(PROBLEM_BAD_PATCH), table ? errtable_of(table) : 0,
 				 errmsg("bad JSON patch: a patch is an array of operations"),
 				 JB_ROOT_IS_OBJECT(operations) ?
-				 errhint("An object is a JSON merge patch, for jsonb_merge_patch().") : 0));
+				 errhint("An object is a JSON merge patch, for jsonb_merge_patch().") :
+				 errhint("An operation is {\"op\": ..., \"path\": ..., \"value\": ...}, as RFC 6902 has it.")));
 
 	cursor_init(&cursor, &operations->root, 0);
 	for (uint32 i = 0; i < JB_ROOT_COUNT(operations); i++)
@@ -349,16 +368,16 @@ check_json_patch(const Jsonb *operations)
 	}
 }
 
-/* RFC 6902, with a hook: the target itself, if it is not changed. */
+/* RFC 6902: the target itself, if it is not changed. */
 Jsonb *
-json_patch_with_hook(Jsonb *target, Jsonb *operations, AddHook before_add)
+json_patch(Jsonb *target, Jsonb *operations, const char *table, AddHook before_add)
 {
 	JsonTree	tree;
 	JsonbCursor cursor;
 	JsonbSlice	source;
-	Operation	operation;
+	Operation	operation = {.table = table,.before_add = before_add};
 
-	check_json_patch(operations);
+	check_json_patch(operations, table);
 	tree_init(&tree, target);
 	cursor_init(&cursor, &operations->root, 0);
 	for (uint32 i = 0; i < JB_ROOT_COUNT(operations); i++)
@@ -366,22 +385,14 @@ json_patch_with_hook(Jsonb *target, Jsonb *operations, AddHook before_add)
 		CHECK_FOR_INTERRUPTS();
 		cursor_next(&cursor, &source);
 		read_operation(&source, i, &operation);
-		operation.before_add = before_add;
 		apply_operation(&tree, &operation);
 	}
 	return tree_finish(&tree);
-}
-
-/* RFC 6902: the target itself, if it is not changed. */
-Jsonb *
-json_patch(Jsonb *target, Jsonb *operations)
-{
-	return json_patch_with_hook(target, operations, NULL);
 }
 
 PG_FUNCTION_INFO_V1(jsonb_patch);
 Datum
 jsonb_patch(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_JSONB_P(json_patch(PG_GETARG_JSONB_P(0), PG_GETARG_JSONB_P(1)));
+	PG_RETURN_JSONB_P(json_patch(PG_GETARG_JSONB_P(0), PG_GETARG_JSONB_P(1), NULL, NULL));
 }

@@ -88,7 +88,8 @@ resolve_pointer(const Jsonb *document, const JsonbSlice *string, JsonbSlice *val
 	if (problem != NULL)
 		ereport(ERROR,
 				(errproblem(PROBLEM_BAD_PATCH),
-				 errmsg("%s", problem)));
+				 errmsg("%s", problem),
+				 errhint("In a JSON pointer (RFC 6901) each key follows a \"/\"; in a key \"~1\" stands for \"/\", \"~0\" for \"~\".")));
 
 	slice_of_jsonb(document, value);
 	for (pointer_init(&pointer, string); !pointer_at_end(&pointer);)

@@ -15,6 +15,7 @@
 #include "errors.h"
 #include "json_pointer.h"
 #include "patch.h"
+#include "problems.h"
 
 /* Members that STAC requires, which no merge patch may null. */
 static const char *const required_members[] = {
@@ -53,19 +54,19 @@ operations_of(Jsonb *patch)
 	return JsonbValueToJsonb(&operations);
 }
 
-/* Refuse a patch whose form is wrong, whatever the item. */
+/* Refuse a patch whose form is wrong, whatever the item, or the collection. */
 void
-check_patch_form(Jsonb *patch)
+check_patch_form(Jsonb *patch, const char *table)
 {
 	Jsonb	   *operations = operations_of(patch);
 	JsonbValue	value;
 
 	if (operations)
-		check_json_patch(operations);
+		check_json_patch(operations, table);
 	else if (document_get(&patch->root, &value, JSON_PATH(JSON_KEY("patch"))) &&
 			 value.type == jbvBinary && JsonContainerIsArray(value.val.binary.data))
 		ereport(ERROR,
-				(errproblem(PROBLEM_BAD_PATCH),
+				(errproblem(PROBLEM_BAD_PATCH), errtable_of(table),
 				 errmsg("bad patch: its operations stand in a member \"patch\""),
 				 errhint("Send the array of operations itself.")));
 }
@@ -201,9 +202,9 @@ without_required_nulls(Jsonb *patch, const CollectionSettings *settings)
 			continue;
 		if (!settings->ignore_null_members)
 			ereport(ERROR,
-					(errproblem(PROBLEM_BAD_PATCH),
+					(errproblem(PROBLEM_BAD_PATCH), errtable_of("item"),
 					 errmsg("bad merge patch: null removes \"%s\", which every item must have", required_members[i]),
-					 errdetail("/%s: must not be null", required_members[i]),
+					 errdetail_pointer(psprintf("/%s", required_members[i]), "must not be null"),
 					 errhint("Leave out what you do not change; for a client that cannot, set null_members of the collection to ignore.")));
 		if (edit == NULL)
 			edit = document_edit(patch);
@@ -227,17 +228,20 @@ apply_patch(Jsonb *document, Jsonb *patch)
 {
 	if (JB_ROOT_IS_OBJECT(patch))
 		return merge_patch(document, patch);
-	return json_patch_with_hook(document, patch, make_alternate);
+	return json_patch(document, patch, "item", make_alternate);
 }
 
-/* apply_patch(document, patch): for the verbs that are not written in C. */
+/* apply_patch(document, patch): what a patch makes of a collection's document. */
 Datum
 esgf_apply_patch(PG_FUNCTION_ARGS)
 {
+	Jsonb	   *document = PG_GETARG_JSONB_P(0);
 	Jsonb	   *patch = PG_GETARG_JSONB_P(1);
 	Jsonb	   *operations;
 
-	check_patch_form(patch);
+	check_patch_form(patch, "collection");
 	operations = operations_of(patch);
-	PG_RETURN_JSONB_P(apply_patch(PG_GETARG_JSONB_P(0), operations ? operations : patch));
+	if (operations == NULL)
+		PG_RETURN_JSONB_P(merge_patch(document, patch));
+	PG_RETURN_JSONB_P(json_patch(document, without_doubled_removes(operations), "collection", make_alternate));
 }

@@ -11,7 +11,7 @@
 #include "collection.h"
 #include "utils/jsonb.h"
 
-extern void check_patch_form(Jsonb *patch);
+extern void check_patch_form(Jsonb *patch, const char *table);
 extern bool patch_touches_flags(Jsonb *patch);
 extern Jsonb *prepare_patch(Jsonb *patch, const CollectionSettings *settings);
 extern Jsonb *apply_patch(Jsonb *document, Jsonb *patch);

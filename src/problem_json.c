@@ -4,10 +4,11 @@
  */
 #include "postgres.h"
 
-#include "access.h"
 #include "compat.h"
+#include "errors.h"
 #include "json_build.h"
 #include "problem_json.h"
+#include "problems.h"
 
 #define PROBLEM_TYPE_BASE "https://esgf.io/publication/errors/"
 
@@ -79,73 +80,49 @@ problem_title(const char *slug)
 	return slug;
 }
 
-/* Is a line of DETAIL "<JSON pointer>: <sentence>"? Then tell where the sentence begins. */
-static const char *
-pointed_sentence(const char *line, int len)
+/* Add a member unless it has no value. */
+static void
+push_if_given(JsonbParseState **state, const char *key, const char *value)
 {
-	const char *found = NULL;
-
-	if (len == 0 || (line[0] != '/' && line[0] != ':'))
-		return NULL;
-	for (int i = 0; i + 1 < len; i++)
-		if (line[i] == ':' && line[i + 1] == ' ')
-			found = line + i + 2;
-	return found;
+	if (value)
+		push_string_member(state, key, value, strlen(value));
 }
 
-/* Add one element to errors for each line of DETAIL that points somewhere. */
+/* Add the list of what is wrong where. */
 static void
-push_errors(JsonbParseState **state, const char *detail)
-{
-	const char *line = detail ? detail : "";
-
-	while (*line)
-	{
-		int			len = strcspn(line, "\n");
-		const char *sentence = pointed_sentence(line, len);
-
-		if (sentence)
-		{
-			pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-			push_string_member(state, "detail", sentence, len - (sentence - line));
-			push_string_member(state, "pointer", line, sentence - line - 2);
-			pushJsonbValue(state, WJB_END_OBJECT, NULL);
-		}
-		line += len + (line[len] == '\n');
-	}
-}
-
-/* Add one element to errors for each part of a change that was not permitted. */
-static void
-push_refused_parts(JsonbParseState **state)
+push_errors(JsonbParseState **state, const Particulars *particulars)
 {
 	ListCell   *cell;
 
-	foreach(cell, refused_parts())
+	push_key(state, "errors");
+	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	foreach(cell, particulars ? particulars->problems : NIL)
 	{
-		Part	   *part = lfirst(cell);
-		const char *right = role_names[part->roles[0]];
-		const char *scope = scope_names[part->scope];
-		char	   *sentence = describe_refused_part(part);
+		Problem    *problem = lfirst(cell);
 
 		pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-		push_string_member(state, "detail", sentence, strlen(sentence));
-		push_string_member(state, "pointer", part->pointer, strlen(part->pointer));
-		push_string_member(state, "reason", part->reason, strlen(part->reason));
-		push_string_member(state, "right", right, strlen(right));
-		push_string_member(state, "scope", scope, strlen(scope));
-		push_string_member(state, "target", part->target, strlen(part->target));
+		push_if_given(state, "detail", problem->detail);
+		push_if_given(state, "pointer", problem->pointer);
+		push_if_given(state, "reason", problem->reason);
+		push_if_given(state, "right", problem->right);
+		push_if_given(state, "scope", problem->scope);
+		push_if_given(state, "target", problem->target);
 		pushJsonbValue(state, WJB_END_OBJECT, NULL);
 	}
+	pushJsonbValue(state, WJB_END_ARRAY, NULL);
 }
 
-/* What a person is to read: the message, and a DETAIL that points nowhere. */
+/* What a person is to read, in one line: the message, and a DETAIL that is not the list of problems. */
 static char *
-problem_detail(const ErrorData *error)
+problem_detail(const ErrorData *error, const Particulars *particulars)
 {
-	if (error->detail == NULL || pointed_sentence(error->detail, strcspn(error->detail, "\n")))
-		return error->message;
-	return psprintf("%s: %s", error->message, error->detail);
+	char	   *message = pstrdup(error->message);
+
+	if (particulars && particulars->in_detail && particulars->rest)
+		return without_controls(psprintf("%s: the first %d problems are told, %s", message, PROBLEMS_MAX, particulars->rest));
+	if (error->detail == NULL || (particulars && particulars->in_detail))
+		return without_controls(message);
+	return without_controls(psprintf("%s: %s", message, error->detail));
 }
 
 /* An error as a problem; instance is a URI reference for the occasion. */
@@ -153,22 +130,18 @@ Jsonb *
 problem_json(const ErrorData *error, const char *instance)
 {
 	JsonbParseState *state = NULL;
+	const Particulars *particulars = particulars_of(error);
 	const char *slug = problem_slug(error);
-	char	   *type = psprintf(PROBLEM_TYPE_BASE "%s", slug);
-	char	   *detail = problem_detail(error);
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_string_member(&state, "detail", detail, strlen(detail));
-	push_key(&state, "errors");
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	if (strcmp(slug, "missing-permission") == 0)
-		push_refused_parts(&state);
-	else
-		push_errors(&state, error->detail);
-	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
-	push_string_member(&state, "instance", instance, strlen(instance));
+	if (particulars && particulars->has_version)
+		push_number_member(&state, "current_version", particulars->current_version);
+	push_if_given(&state, "detail", problem_detail(error, particulars));
+	push_errors(&state, particulars);
+	push_if_given(&state, "hint", error->hint);
+	push_if_given(&state, "instance", instance);
 	push_number_member(&state, "status", problem_status(error));
-	push_string_member(&state, "title", problem_title(slug), strlen(problem_title(slug)));
-	push_string_member(&state, "type", type, strlen(type));
+	push_if_given(&state, "title", problem_title(slug));
+	push_if_given(&state, "type", psprintf(PROBLEM_TYPE_BASE "%s", slug));
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }

@@ -1,7 +1,8 @@
 /*
  * problem_json.h
  *		An error as RFC 9457 has it: {type, title, status, detail, instance,
- *		errors[] {pointer, detail}}.
+ *		hint, current_version, errors[] {pointer, detail}}.  Who catches the
+ *		error calls this before the next one is raised.
  */
 #ifndef ESGF_STAC_PROBLEM_JSON_H
 #define ESGF_STAC_PROBLEM_JSON_H

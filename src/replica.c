@@ -15,6 +15,7 @@
 #include "document.h"
 #include "errors.h"
 #include "key_table.h"
+#include "problems.h"
 #include "replica.h"
 
 /* The members of an asset that a promoted entry brings. */
@@ -44,6 +45,16 @@ typedef struct Successors
 	int			count;
 	JsonKey		nodes[2];
 } Successors;
+
+/* Where an asset stands in its document. */
+static char *
+asset_pointer(JsonKey key)
+{
+	Place		assets = MEMBER_PLACE(NULL, "assets");
+	Place		asset = {&assets, key.data, key.len, 0};
+
+	return place_pointer(&asset);
+}
 
 /* Is a value an object? */
 static bool
@@ -174,17 +185,22 @@ check_alternates_form(const Jsonb *alternates)
 		ereport(ERROR,
 				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
 				 errmsg("alternates must be an object of entries by asset key"),
-				 errdetail("/alternates: must be an object of entries by asset key")));
+				 errdetail_pointer("/alternates", "must be an object of entries by asset key")));
 	iterator = JsonbIteratorInit((JsonbContainer *) &alternates->root);
 	JsonbIteratorNext(&iterator, &key, true);
 	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
 	{
 		JsonbIteratorNext(&iterator, &value, true);
 		if (!is_object(&value))
+		{
+			Place		all = MEMBER_PLACE(NULL, "alternates");
+			Place		entry = {&all, key.val.string.val, key.val.string.len, 0};
+
 			ereport(ERROR,
 					(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
 					 errmsg("an entry of alternates must be an object"),
-					 errdetail("/alternates/%s: must be an object", clip(key.val.string.val, key.val.string.len))));
+					 errdetail_place(&entry, "must be an object")));
+		}
 	}
 }
 
@@ -226,7 +242,7 @@ add_entry(DocumentEdit *edit, JsonbContainer *assets, JsonKey key, JsonKey node,
 		ereport(ERROR,
 				(errproblem(PROBLEM_PATCH_DOES_NOT_APPLY), errtable_of("item"),
 				 errsentence("the item has no asset \"%.*s\"", key.len, key.data),
-				 errdetail("/assets/%s: does not exist", clip(key.data, key.len))));
+				 errdetail_pointer(asset_pointer(key), "does not exist")));
 	if (find_location(key, asset.object, node, &there))
 	{
 		if (same_location(&there, &wanted))
@@ -234,7 +250,7 @@ add_entry(DocumentEdit *edit, JsonbContainer *assets, JsonKey key, JsonKey node,
 		ereport(ERROR,
 				(errproblem(PROBLEM_REPLICA_ALREADY_EXISTS), errtable_of("item"),
 				 errsentence("node \"%.*s\" has another location of asset \"%.*s\"", node.len, node.data, key.len, key.data),
-				 errdetail("%s: is there, and differs", location_pointer(&there)),
+				 errdetail_pointer(location_pointer(&there), "is there, and differs"),
 				 errhint("Remove the replica first, or replace the location by a patch.")));
 	}
 	if (document_get(asset.object, &alternate, 1, &path[2]) && alternate.type == jbvNull)
@@ -344,7 +360,7 @@ refuse_last_replica(const Location *location)
 	ereport(ERROR,
 			(errproblem(PROBLEM_LAST_REPLICA), errtable_of("item"),
 			 errsentence("no other node than \"%.*s\" has every data file", location->node.len, location->node.data),
-			 errdetail("%s: is a primary location that no other node could take over", location_pointer(location)),
+			 errdetail_pointer(location_pointer(location), "is a primary location that no other node could take over"),
 			 errhint("Retract or delete the item, or let another node add its replica first.")));
 }
 
@@ -420,7 +436,8 @@ locations_to_remove(JsonbContainer *assets, JsonKey node)
 	if (locations == NIL)
 		ereport(ERROR,
 				(errproblem(PROBLEM_REPLICA_DOES_NOT_EXIST), errtable_of("item"),
-				 errsentence("node \"%.*s\" has no replica of the item", node.len, node.data)));
+				 errsentence("node \"%.*s\" has no replica of the item", node.len, node.data),
+				 errhint("Column nodes of esgf_stac.published_item says which nodes have one.")));
 	return locations;
 }
 
@@ -471,7 +488,7 @@ refuse_doubled(const Location *location)
 			(errproblem(PROBLEM_REPLICA_ALREADY_EXISTS), errtable_of("item"),
 			 errsentence("asset \"%.*s\" would have two locations at node \"%.*s\"",
 						 location->asset.len, location->asset.data, location->node.len, location->node.data),
-			 errdetail("%s: is at the node of the primary location", location_pointer(location))));
+			 errdetail_pointer(location_pointer(location), "is at the node of the primary location")));
 }
 
 /* The first data file that a node lacks. */
@@ -501,7 +518,7 @@ check_completeness(JsonbContainer *assets, const Holdings *holdings, JsonKey nod
 	ereport(ERROR,
 			(errproblem(PROBLEM_REPLICA_INCOMPLETE), errtable_of("item"),
 			 errsentence("node \"%.*s\" would have %u of %u data files", node.len, node.data, present, holdings->data_files),
-			 errdetail("/assets/%s: has no location at this node", clip(missing.data, missing.len)),
+			 errdetail_pointer(asset_pointer(missing), "has no location at this node"),
 			 errhint("Add or remove all files of a replica in one change.")));
 }
 
@@ -584,7 +601,7 @@ check_replica_content(const Jsonb *document, const Change *change)
 				ereport(ERROR,
 						(errproblem(PROBLEM_CONTENT_CHANGED), errtable_of("item"),
 						 errmsg("a replica has the content of its file"),
-						 errdetail("%s/%s: differs from the file's", location_pointer(&location->location), members[i].data),
+						 errdetail_pointer(psprintf("%s/%s", location_pointer(&location->location), members[i].data), "differs from the file's"),
 						 errhint("Check the copy at the data node.")));
 		}
 	}

@@ -11,6 +11,7 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -18,6 +19,9 @@
 #include "catalogue.h"
 #include "compat.h"
 #include "site.h"
+
+/* So many prefixes are told to who used another one. */
+#define PREFIXES_SHOWN 10
 
 typedef struct Site
 {
@@ -254,9 +258,9 @@ has_prefix(const char *href, int len, const char *prefix)
 	return !repeats_parameter(href, len, prefix, prefix_len);
 }
 
-/* May this node hold a file there? */
-SiteVerdict
-judge_site(const char *node, int node_len, const char *href, int href_len)
+/* Find a data node by its name, or NULL. */
+static Site *
+find_site(const char *node, int node_len)
 {
 	ListCell   *cell;
 
@@ -266,16 +270,43 @@ judge_site(const char *node, int node_len, const char *href, int href_len)
 	{
 		Site	   *site = lfirst(cell);
 
-		if ((int) strlen(site->node) != node_len || memcmp(site->node, node, node_len) != 0)
-			continue;
-		if (!site->active)
-			return SITE_INACTIVE;
-		for (int i = 0; i < site->prefix_count; i++)
-			if (has_prefix(href, href_len, site->prefixes[i]) && !is_deceptive(href, href_len))
-				return SITE_FINE;
-		return SITE_FOREIGN_HREF;
+		if ((int) strlen(site->node) == node_len && memcmp(site->node, node, node_len) == 0)
+			return site;
 	}
-	return SITE_UNKNOWN;
+	return NULL;
+}
+
+/* May this node hold a file there? */
+SiteVerdict
+judge_site(const char *node, int node_len, const char *href, int href_len)
+{
+	Site	   *site = find_site(node, node_len);
+
+	if (site == NULL)
+		return SITE_UNKNOWN;
+	if (!site->active)
+		return SITE_INACTIVE;
+	for (int i = 0; i < site->prefix_count; i++)
+		if (has_prefix(href, href_len, site->prefixes[i]) && !is_deceptive(href, href_len))
+			return SITE_FINE;
+	return SITE_FOREIGN_HREF;
+}
+
+/* The prefixes of a known node, for a person: the first few of them. */
+char *
+describe_prefixes(const char *node)
+{
+	Site	   *site = find_site(node, strlen(node));
+	StringInfoData words;
+
+	if (site == NULL || site->prefix_count == 0)
+		return "none";
+	initStringInfo(&words);
+	for (int i = 0; i < Min(site->prefix_count, PREFIXES_SHOWN); i++)
+		appendStringInfo(&words, "%s%s", i > 0 ? ", " : "", site->prefixes[i]);
+	if (site->prefix_count > PREFIXES_SHOWN)
+		appendStringInfo(&words, " and %d more", site->prefix_count - PREFIXES_SHOWN);
+	return words.data;
 }
 
 /* Is what stands between "scheme://" and the path a host, as hosts are written, perhaps with a port? */

@@ -13,5 +13,6 @@ typedef enum SiteVerdict
 } SiteVerdict;
 
 extern SiteVerdict judge_site(const char *node, int node_len, const char *href, int href_len);
+extern char *describe_prefixes(const char *node);
 
 #endif							/* ESGF_STAC_SITE_H */

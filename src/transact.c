@@ -25,6 +25,7 @@
 #include "item_request.h"
 #include "json_build.h"
 #include "outcome.h"
+#include "problems.h"
 #include "stac_format.h"
 #include "transact.h"
 
@@ -43,10 +44,12 @@ PG_FUNCTION_INFO_V1(esgf_transact);
 pg_noreturn static void
 bad_request(const char *member, const char *problem)
 {
+	Place		place = {NULL, member, strlen(member), 0};
+
 	ereport(ERROR,
-			(errproblem(PROBLEM_BAD_REQUEST),
+			(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
 			 errsentence("bad request: \"%s\" %s", member, problem),
-			 errdetail("/%s: %s", member, problem)));
+			 errdetail_place(&place, problem)));
 }
 
 /* A member that must be a string. */
@@ -197,8 +200,9 @@ read_request(const JsonbValue *source, ItemRequest *request)
 	memset(request, 0, sizeof(*request));
 	if (source->type != jbvBinary || !JsonContainerIsObject(source->val.binary.data))
 		ereport(ERROR,
-				(errproblem(PROBLEM_BAD_REQUEST),
-				 errmsg("a request must be an object")));
+				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
+				 errmsg("a request must be an object"),
+				 errhint("Give a request as {\"method\": ..., \"collection_id\": ..., \"item_id\": ...}.")));
 	iterator = JsonbIteratorInit(source->val.binary.data);
 	JsonbIteratorNext(&iterator, &key, true);
 	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
@@ -454,8 +458,9 @@ read_turns(const Jsonb *requests, int *count)
 	if (requests == NULL || !JB_ROOT_IS_ARRAY(requests) || JB_ROOT_IS_SCALAR(requests) ||
 		JB_ROOT_COUNT(requests) > MAX_REQUESTS)
 		ereport(ERROR,
-				(errproblem(PROBLEM_BAD_REQUEST),
-				 errmsg("requests must be an array of at most %d", MAX_REQUESTS)));
+				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
+				 errmsg("requests must be an array of at most %d", MAX_REQUESTS),
+				 errhint("Send a longer list in several calls.")));
 	*count = JB_ROOT_COUNT(requests);
 	outcomes = palloc(sizeof(Outcome *) * Max(1, *count));
 	for (int i = 0; i < *count; i++)
@@ -482,8 +487,9 @@ esgf_transact(PG_FUNCTION_ARGS)
 	outcomes = read_turns(PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), &count);
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
-				(errproblem(PROBLEM_BAD_REQUEST),
-				 errmsg("argument \"%s\" must not be null", "atomic")));
+				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
+				 errmsg("argument \"%s\" must not be null", "atomic"),
+				 errhint("True is all or nothing; false lets each request stand alone.")));
 	get_writable_catalogue();
 	require_identity();
 	made = lock_all(outcomes, count);

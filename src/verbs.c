@@ -30,7 +30,8 @@ required(FunctionCallInfo fcinfo, int number, const char *name)
 	if (PG_ARGISNULL(number))
 		ereport(ERROR,
 				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
-				 errmsg("argument \"%s\" must not be null", name)));
+				 errmsg("argument \"%s\" must not be null", name),
+				 errhint("Only if_match and reason may be left out.")));
 	return PG_GETARG_DATUM(number);
 }
 
@@ -43,7 +44,8 @@ node_argument(FunctionCallInfo fcinfo, int number)
 	if (VARSIZE_ANY_EXHDR(node) == 0)
 		ereport(ERROR,
 				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
-				 errmsg("argument \"%s\" must not be empty", "node")));
+				 errmsg("argument \"%s\" must not be empty", "node"),
+				 errhint("Give the data node's name, as alternate:name has it.")));
 	return node;
 }
 

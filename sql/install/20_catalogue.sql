@@ -417,7 +417,7 @@ DECLARE
 BEGIN
     IF to_regclass('esgf_stac.catalogue') IS NULL THEN
         RAISE EXCEPTION 'this database has no catalogue'
-            USING ERRCODE = 'PT503', CONSTRAINT = 'no-catalogue', SCHEMA = 'esgf_stac',
+            USING ERRCODE = 'PT503', CONSTRAINT = 'no-catalogue', SCHEMA = 'esgf_stac', TABLE = 'catalogue',
                   HINT = 'SELECT esgf_stac.create_catalogue() makes one.';
     END IF;
     SELECT c.version INTO laid_by FROM esgf_stac.catalogue c FOR UPDATE;
@@ -441,7 +441,7 @@ AS $$
 BEGIN
     IF to_regclass('esgf_stac.catalogue') IS NULL THEN
         RAISE EXCEPTION 'this database has no catalogue'
-            USING ERRCODE = 'PT503', CONSTRAINT = 'no-catalogue', SCHEMA = 'esgf_stac',
+            USING ERRCODE = 'PT503', CONSTRAINT = 'no-catalogue', SCHEMA = 'esgf_stac', TABLE = 'catalogue',
                   HINT = 'SELECT esgf_stac.create_catalogue() makes one.';
     END IF;
     -- Ids that this cluster has not given yet would hide their events from

@@ -44,7 +44,8 @@ BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     IF collection_id IS NULL THEN
         RAISE EXCEPTION 'argument "collection_id" must not be null'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection';
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection',
+                  HINT = 'SELECT id FROM esgf_stac.collection WHERE NOT deleted lists the collections.';
     END IF;
     SELECT c.version INTO version FROM esgf_stac.collection c WHERE c.id = collection_id AND NOT c.deleted FOR UPDATE;
     IF NOT FOUND THEN
@@ -68,7 +69,8 @@ BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     IF document IS NULL THEN
         RAISE EXCEPTION 'argument "document" must not be null'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection';
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection',
+                  HINT = 'Give it a STAC collection.';
     END IF;
     INSERT INTO esgf_stac.collection (id, document) VALUES (new_id, document) ON CONFLICT DO NOTHING;
     IF FOUND THEN
@@ -94,7 +96,8 @@ DECLARE
 BEGIN
     IF document IS NULL THEN
         RAISE EXCEPTION 'argument "document" must not be null'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection';
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection',
+                  HINT = 'Give it a STAC collection.';
     END IF;
     IF jsonb_typeof(document) = 'object' AND document ->> 'id' IS NULL THEN
         document := document || jsonb_build_object('id', collection_id);
@@ -113,7 +116,8 @@ DECLARE
 BEGIN
     IF patch IS NULL THEN
         RAISE EXCEPTION 'argument "patch" must not be null'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection';
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection',
+                  HINT = 'Give it a merge patch (an object) or a JSON patch (an array).';
     END IF;
     UPDATE esgf_stac.collection c SET document = esgf_stac_internal.apply_patch(c.document, patch) WHERE c.id = collection_id;
     RETURN esgf_stac_internal.collection_receipt(collection_id, before);

@@ -66,7 +66,8 @@ BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     IF collection_id IS NULL OR item_id IS NULL OR stored IS NULL THEN
         RAISE EXCEPTION 'arguments "collection_id", "item_id" and "stored" must not be null'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'item';
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'item',
+                  HINT = 'Leave stored out for the published document.';
     END IF;
     IF stored THEN
         SELECT i.collection_id, i.id, i.version, '"' || i.version || '"', i.updated, i.deleted, i.document

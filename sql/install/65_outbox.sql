@@ -14,7 +14,8 @@ BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     IF max_events IS NULL OR max_events NOT BETWEEN 1 AND 10000 THEN
         RAISE EXCEPTION 'max_events must be from 1 to 10000'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'outbox';
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'outbox',
+                  HINT = 'Read more in several calls: each goes on from the last cursor.';
     ELSIF $1 IS NOT NULL AND (place IS NULL OR place[1] <> cluster) THEN
         RAISE EXCEPTION 'this cursor was not made here: %', esgf_stac_internal.one_line($1)
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'outbox',
@@ -63,7 +64,8 @@ BEGIN
     PERFORM esgf_stac_internal.require_own_rights();
     IF keep IS NULL OR keep < interval '0' OR even_undelivered IS NULL THEN
         RAISE EXCEPTION 'keep must be an interval that is not negative'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'outbox';
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'outbox',
+                  HINT = 'For example interval ''90 days''; even_undelivered is true or false.';
     END IF;
     IF NOT even_undelivered THEN
         SELECT least(below, min(c.horizon)) INTO below FROM esgf_stac.consumer c;

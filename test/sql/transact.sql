@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- Many requests in one call: order, atomicity, conditions, idempotency keys, problems.
-SELECT plan(70);
+SELECT plan(74);
 
 CREATE FUNCTION pg_temp.post(id text, more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$
     SELECT jsonb_build_object('method', 'POST', 'collection_id', 'CMIP6', 'item', pg_temp.document(id)) || more $$;
@@ -73,13 +73,63 @@ SELECT is(problem, '{"type": "https://esgf.io/publication/errors/stac-validation
                      "detail": "document is not the STAC item that it must be", "instance": "/collections/CMIP6/items/p%20q.v1",
                      "errors": [{"pointer": "/type", "detail": "must be \"Feature\""}, {"pointer": "/links/0/href", "detail": "is missing"}]}'::jsonb, 'a problem with all that is wrong')
   FROM esgf_stac.transact(jsonb_build_array(pg_temp.post('p', jsonb_build_object('item', pg_temp.document('p q.v1', '{"type": "X", "links": [{"rel": "self"}]}')))), false);
-SELECT is(problem, '{"type": "https://esgf.io/publication/errors/version-conflict", "title": "Item has another version", "status": 412,
+SELECT is(problem, '{"type": "https://esgf.io/publication/errors/version-conflict", "title": "Item has another version", "status": 412, "current_version": 1,
+                     "hint": "Read it again, and decide whether your change still makes sense.",
                      "instance": "/collections/CMIP6/items/u.v3", "errors": []}'::jsonb, 'a problem that points nowhere')
   FROM (SELECT problem - 'detail' AS problem FROM esgf_stac.transact(jsonb_build_array(pg_temp.request('DELETE', 'u.v3', '{"if_match": 5}')), false)) o;
 SELECT matches(problem ->> 'detail', '^item "u.v3" has changed: The current version is 1, of ', 'says what a person is to know')
   FROM esgf_stac.transact(jsonb_build_array(pg_temp.request('DELETE', 'u.v3', '{"if_match": 5}')), false);
-SELECT is(problem - 'detail' - 'title', '{"type": "https://esgf.io/publication/errors/patch-does-not-apply", "status": 409, "instance": "/collections/CMIP6/items/u.v3", "errors": []}'::jsonb, 'a patch that does not apply')
+SELECT is(problem - 'detail' - 'title', '{"type": "https://esgf.io/publication/errors/patch-does-not-apply", "status": 409, "instance": "/collections/CMIP6/items/u.v3",
+                     "errors": [{"pointer": "/x", "detail": "there is nothing at this path"}]}'::jsonb, 'a patch that does not apply')
   FROM esgf_stac.transact(jsonb_build_array(pg_temp.request('PATCH', 'u.v3', '{"patch": [{"op": "remove", "path": "/x"}]}')), false);
+
+-- Nothing of a problem is read back out of a DETAIL: keys that look like one, in every refusal that points somewhere.
+CREATE FUNCTION pg_temp.errors(requests jsonb) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', o.status, o.problem ->> 'current_version', e ->> 'pointer', '|', e ->> 'detail', e ->> 'right', e ->> 'reason')
+      FROM esgf_stac.transact(requests, false) o LEFT JOIN LATERAL jsonb_array_elements(o.problem -> 'errors') e ON true ORDER BY ordinal, 1
+$$;
+SELECT lives_ok($$SELECT esgf_stac.create_item('CMIP6', pg_temp.document('keys.v1', '{"assets": {
+    "a/b": {"href": "https://a.org/1", "roles": ["data"], "alternate:name": "a.org", "file:size": 1}, "c~d: e": {"href": "https://a.org/2", "roles": ["data"], "alternate:name": "a.org"}}}'))$$, 'keys that need escapes');
+SELECT results_eq($$SELECT pg_temp.errors(jsonb_build_array(
+    pg_temp.request('ADD_REPLICA', 'keys.v1', '{"node": "b.org", "alternates": {"c~d: e": {"href": "https://b.org/2"}}}'),
+    pg_temp.request('ADD_REPLICA', 'keys.v1', '{"node": "b.org", "alternates": {"x/y\n/forged: by the caller": {"href": "https://b.org/2"}}}'),
+    pg_temp.request('ADD_REPLICA', 'keys.v1', '{"node": "b.org", "alternates": {"a/b": 1}}'),
+    pg_temp.request('ADD_REPLICA', 'keys.v1', '{"node": "a.org", "alternates": {"c~d: e": {"href": "https://a.org/3"}}}'),
+    pg_temp.request('REMOVE_REPLICA', 'keys.v1', '{"node": "a.org"}'),
+    pg_temp.request('CHECK', 'keys.v1', '{"a/b: c": 1}'),
+    pg_temp.request('PATCH', 'keys.v1', '{"patch": [{"op": "copy", "from": "/assets/a~1b/x: y", "path": "/properties/x"}]}'),
+    pg_temp.request('PATCH', 'keys.v1', jsonb_build_object('patch', jsonb_build_array(jsonb_build_object('op', 'remove', 'path', '/' || repeat('x', 198) || '~1z')))),
+    pg_temp.request('PATCH', 'keys.v1', '{"patch": {"assets": {"a/b": {"href": 1, "alternate": {"n: /": {}}}}}}'),
+    pg_temp.post('a: b.v1', '{"item": {"id": "a: b.v1", "type": "Feature", "stac_version": "1.1.0", "geometry": null, "assets": {}, "properties": {"datetime": "1850-01-01T00:00:00Z", "base_id": "c"}}}'),
+    pg_temp.request('POST', 'x', '{"if_match": 3, "item": {"id": "nobody.v1"}}') - 'item_id',
+    pg_temp.request('CHECK', 'keys.v1', '{"if_match": 0}')))$$,
+    ARRAY['409 /assets/a~1b | has no location at this node', E'409 /assets/x~1y\n~1forged: by the caller | does not exist', '400 /alternates/a~1b | must be an object',
+          '409 /assets/c~0d: e | is there, and differs', '409 /assets/a~1b | is a primary location that no other node could take over',
+          '400 /a~1b: c | is no member of a request', '409 /assets/a~1b/x: y | there is nothing at this path', '409 /' || repeat('x', 198) || '... | there is nothing at this path',
+          '400 /assets/a~1b/alternate/n: ~1/href | is missing', '400 /assets/a~1b/href | must be a string that is not empty', '400 /properties/base_id | must be "a: b"', '412 0 |', '412 1 |'], 'are told as they are');
+SELECT is((SELECT count(*) FROM esgf_stac.transact(jsonb_build_array(pg_temp.request('REMOVE_REPLICA', 'keys.v1', '{"node": "b.org"}')), false) WHERE problem ->> 'hint' <> '' AND problem ->> 'detail' !~ '[[:cntrl:]]'), 1::bigint, 'with a hint');
+
+-- The particulars of one refusal are not those of the next, which a trigger of the DBA makes.
+CREATE FUNCTION pg_temp.check() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM esgf_stac.transact('[{"method": "CHECK", "collection_id": "CMIP6", "item_id": "keys.v1", "if_match": 7}]', false);
+    BEGIN
+        PERFORM esgf_stac.patch_item('CMIP6', 'keys.v1', '[{"op": "remove", "path": "/x"}]');
+    EXCEPTION WHEN OTHERS THEN
+        IF NEW.document #>> '{properties,title}' = 'again' THEN
+            RAISE;
+        END IF;
+    END;
+    RAISE 'no' USING ERRCODE = 'PT409', CONSTRAINT = 'site-rule', DETAIL = '/properties/title: is mine';
+END
+$$;
+CREATE TRIGGER check_title AFTER UPDATE ON esgf_stac.item FOR EACH ROW WHEN (NEW.id = 'u.v3') EXECUTE FUNCTION pg_temp.check();
+SELECT results_eq($$SELECT problem - 'instance' - 'title' - 'type' FROM esgf_stac.transact(jsonb_build_array(pg_temp.request('PATCH', 'u.v3', '{"patch": {"properties": {"title": "own"}}}'),
+                                                                        pg_temp.request('PATCH', 'u.v3', '{"patch": {"properties": {"title": "again"}}}')), false)$$,
+    ARRAY['{"status": 409, "detail": "no: /properties/title: is mine", "errors": []}',
+          '{"status": 409, "detail": "JSON patch does not apply: there is nothing at this path: Operation 0: op \"remove\", path \"/x\".", "errors": [{"pointer": "/x", "detail": "there is nothing at this path"}]}']::jsonb[], 'nor of one that was thrown again');
+DROP TRIGGER check_title ON esgf_stac.item;
+
 SELECT results_eq($$SELECT status, version, changed, action, event_id, jsonb_array_length(problem -> 'errors') FROM esgf_stac.transact(jsonb_build_array(pg_temp.post('a.v1')), false)$$,
                   $$VALUES (409, NULL::bigint, NULL::boolean, NULL::text, NULL::uuid, 0)$$, 'a refused request has no receipt');
 
