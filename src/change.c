@@ -429,7 +429,7 @@ advance_content(Finger *finger)
 }
 
 /* Do two assets describe the same content? */
-static bool
+bool
 same_content(JsonbContainer *old, JsonbContainer *new)
 {
 	Finger		fa = {walk(old)};

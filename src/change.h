@@ -71,6 +71,7 @@ extern bool only_removes_replicas(const Change *change);
 extern void begin_locations(LocationWalk *locations, JsonKey asset, JsonbContainer *object);
 extern bool next_location(LocationWalk *locations, Location *location);
 extern bool find_location(JsonKey asset, JsonbContainer *object, JsonKey node, Location *location);
+extern bool same_content(JsonbContainer *old, JsonbContainer *new);
 extern bool same_location(const Location *a, const Location *b);
 extern bool is_data_file(JsonKey key, const JsonbContainer *asset);
 extern bool keys_equal(JsonKey a, JsonKey b);

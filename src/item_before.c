@@ -21,6 +21,7 @@
 #include "import.h"
 #include "item.h"
 #include "item_document.h"
+#include "stamps.h"
 
 /* A change of one item on its way through BEFORE ROW. */
 typedef struct ItemChange
@@ -99,14 +100,17 @@ identify(ItemChange *change)
 	parse_item_id(VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), &change->id);
 }
 
-/* Complete the document as far as it needs no table, and check it. */
+/* Complete the document as far as it needs no table, and check it; an old one is that of an item which comes back. */
 static void
-complete_document(ItemChange *change)
+complete_document(ItemChange *change, const Jsonb *old)
 {
+	bool		fine;
 	text	   *collection = DatumGetTextPP(change->collection_id);
 	Jsonb	   *document = fill_in_document(row_document(&change->new),
 											VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection));
 
+	if (old && same_but_for_stamps_and_flags(old, document))
+		document = settle_stamps(document, old, &fine);
 	check_item_document(document, change->collection_id, &change->id);
 	change->new.document = document;
 }
@@ -214,7 +218,7 @@ before_insert(ItemChange *change)
 
 	check_inserted_columns(row);
 	identify(change);
-	complete_document(change);
+	complete_document(change, NULL);
 	change->retracted = document_flag(row->document, "retracted") == FLAG_TRUE;
 	publish(change, document_flag(row->document, "latest"));
 
@@ -251,7 +255,7 @@ before_update_of_deleted(ItemChange *change)
 				 errhint("Call esgf_stac.restore_item() or create_item(), or set deleted to false in the same UPDATE.")));
 	}
 	same = same_column(row, &change->old, ITEM_DOCUMENT);
-	complete_document(change);
+	complete_document(change, row_document(&change->old));
 	change->retracted = document_flag(row->document, "retracted") == FLAG_TRUE;
 	publish(change, same ? FLAG_MISSING : document_flag(row->document, "latest"));
 	return true;
@@ -264,6 +268,7 @@ before_update_of_active(ItemChange *change)
 	ItemRow    *row = &change->new;
 	ItemRow    *old = &change->old;
 	text	   *collection = DatumGetTextPP(change->collection_id);
+	bool		stamps_fine = true;
 
 	row->document = same_column(row, old, ITEM_DOCUMENT) ? row_document(old) : row_document(row);
 	row->document = fill_in_document(row->document, VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection));
@@ -274,9 +279,13 @@ before_update_of_active(ItemChange *change)
 	}
 	decide_flags(change);
 	keep_retracted_assets(change);
+	if (row->document != old->document)
+		row->document = settle_stamps(row->document, row_document(old), &stamps_fine);
 	if (is_set(row, ITEM_DELETED))
 		change->latest = false;
 	row->document = set_document_flags(row->document, change->latest, change->retracted);
+	if (!stamps_fine)
+		check_item_document(row->document, change->collection_id, &change->id);
 	if (!is_set(row, ITEM_DELETED) && same_but_for_stamps(row_document(old), row->document))
 		return false;
 	check_retracted(change);

@@ -112,6 +112,8 @@ check_providers(const JsonNode *node, const Place *place, ProblemList *problems)
 static const Member alternate_members[] = {
 	MEMBER("href", REQUIRED, check_text),
 	MEMBER("title", OPTIONAL, check_string),
+	MEMBER("created", OPTIONAL, check_time),
+	MEMBER("updated", OPTIONAL, check_time),
 	MEMBER("description", OPTIONAL, check_string),
 	MEMBER("alternate:name", OPTIONAL, check_text),
 };
@@ -136,6 +138,8 @@ static const Member asset_members[] = {
 	MEMBER("type", OPTIONAL, check_string),
 	MEMBER("roles", OPTIONAL, check_strings),
 	MEMBER("title", OPTIONAL, check_string),
+	MEMBER("created", OPTIONAL, check_time),
+	MEMBER("updated", OPTIONAL, check_time),
 	MEMBER("alternate", OPTIONAL, check_alternates),
 	MEMBER("description", OPTIONAL, check_string),
 	MEMBER("alternate:name", OPTIONAL, check_text),
