@@ -34,15 +34,21 @@ field_true(PGresult *result, int column)
 	return PQgetvalue(result, 0, column)[0] == 't';
 }
 
-/* Connect for queries, in which nobody's function stands in for one of the server's */
+/*
+ * Connect for queries, in which nobody's function stands in for one of the
+ * server's. Their commits wait for no standby, which may be our own stream: what
+ * a standby lacks of them it lacks of the row in consumer as well, and is
+ * repeated.
+ */
 ExitStatus
 catalogue_connect(Relay *relay, PGconn **connection)
 {
 	Buffer		problem = {0};
 
-	*connection = database_connect(relay->options.dbname, false, &problem);
+	*connection = database_connect(relay->options.dbname, false, "a connection to the database", &problem);
 	if (*connection == NULL ||
-		!database_do(*connection, &problem, "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)"))
+		!database_do(*connection, &problem, "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),"
+					 " pg_catalog.set_config('synchronous_commit', 'local', false)"))
 		return database_lost(&problem);
 	return STATUS_RUNNING;
 }

@@ -19,12 +19,6 @@
 /* The longest time that a batch may grow though no more comes at once. */
 #define LONGEST_GATHER_MS 200
 
-/* What a sink that waits may take before it is down, and a stop is obeyed. */
-#define PATIENCE_MS 5000
-
-/* That it is down is logged that often. */
-#define TELL_MS 30000
-
 static void
 tell_sink_down(Relay *relay, const char *problem)
 {
@@ -38,7 +32,10 @@ sink_down(Relay *relay, Buffer *problem)
 {
 	bool		gone = relay->sink != NULL && relay->sink->gone;
 
-	tell_sink_down(relay, problem->data);
+	if (stop_due())
+		log_line(LOG_NOTE, "stopped while the sink had not answered: %s", problem->data);
+	else
+		tell_sink_down(relay, problem->data);
 	buffer_free(problem);
 	sink_close(relay);
 	if (gone)
@@ -64,30 +61,27 @@ sink_open(Relay *relay)
 }
 
 /*
- * A sink that has been waiting for its server since then calls this several
- * times a second, with a problem if it knows of one: without, the server is
- * merely slow. False: the sink is to give up, and fail.
+ * A sink that waits for its server calls this several times a second, with a
+ * problem if it knows of one: without, the server is merely slow. False: the
+ * sink is to give up, and fail.
  */
 bool
-sink_waits(Sink *sink, int64_t since, const char *problem)
+sink_waits(Sink *sink, Wait *wait, const char *problem)
 {
 	Relay	   *relay = sink->relay;
-	int64_t		now = monotonic_ms();
 
-	/* A stream that is lost is noticed when it is read again. */
-	if (stream_report(relay) != STATUS_RUNNING)
-		relay->streaming = false;
-	relay->heard_at = now;		/* nor does its silence mean anything */
-	stream_read_ahead(relay);
-	metrics_tick(relay);
-	if (now < since + PATIENCE_MS)
-		return true;
-	if (problem != NULL && !relay->options.no_loop && now >= relay->sink_down_told_at + TELL_MS)
+	wait_attend();
+	if (wait_tell_due(wait))
 	{
-		tell_sink_down(relay, problem);
-		relay->sink_down_told_at = now;
+		relay->sink_is_down = problem != NULL;
+		if (problem != NULL && relay->options.no_loop)
+			return false;
+		if (problem != NULL)
+			tell_sink_down(relay, problem);
+		else
+			log_line(LOG_WARNING, "waiting for the sink to answer, for %d s now", wait_seconds(wait));
 	}
-	return !stop_requested && (problem == NULL || !relay->options.no_loop);
+	return !stop_due() && !(stop_requested && relay->sink_is_down);
 }
 
 void
@@ -97,7 +91,7 @@ sink_close(Relay *relay)
 		relay->sink->kind->close(relay->sink);
 	relay->sink = NULL;
 	relay->unflushed = false;
-	relay->sink_down_told_at = 0;
+	relay->sink_is_down = false;
 }
 
 static bool
@@ -186,23 +180,23 @@ judge_batch(Relay *relay)
 	return status;
 }
 
-/* Wait before the next attempt, twice as long each time, or as the sink asks */
+/*
+ * Wait before the next attempt, twice as long each time, or as the sink asks.
+ * Where the session has ended meanwhile, the events come again in the next.
+ */
 static ExitStatus
 pause_before_retry(Relay *relay, int attempts)
 {
-	int64_t		wait = FIRST_PAUSE_MS << (attempts < 7 ? attempts : 7);
+	int64_t		pause = FIRST_PAUSE_MS << (attempts < 7 ? attempts : 7);
 	int64_t		asked = relay->sink->pause < LONGEST_PAUSE_MS ? relay->sink->pause : LONGEST_PAUSE_MS;
-	int64_t		deadline = monotonic_ms() + asked + wait / 2 + random() % (wait / 2);
-	ExitStatus	status = STATUS_RUNNING;
+	Wait		wait = wait_begin("the time at which the sink wants the next attempt");
+	int64_t		deadline = wait.since + asked + pause / 2 + random() % (pause / 2);
 
-	while (status == STATUS_RUNNING && monotonic_ms() < deadline)
-	{
-		if (stop_requested)
-			return STATUS_STOPPED;
-		wait_readable(-1, 50);
-		status = stream_report(relay);
-	}
-	return status;
+	while (!stop_requested && monotonic_ms() < deadline && PQstatus(relay->sql) == CONNECTION_OK)
+		wait_on(&wait, -1, 0, deadline - monotonic_ms());
+	if (stop_requested)
+		return STATUS_STOPPED;
+	return PQstatus(relay->sql) == CONNECTION_OK ? STATUS_RUNNING : STATUS_DATABASE;
 }
 
 /*
@@ -243,9 +237,9 @@ batch_deliver(Relay *relay)
 			return status;
 		if (!write_batch(relay, &problem))
 			return sink_down(relay, &problem);
-		if (relay->sink_down_told_at != 0)
+		if (relay->sink_is_down)
 			log_line(LOG_NOTE, "sink is up again");
-		relay->sink_down_told_at = 0;
+		relay->sink_is_down = false;
 		status = judge_batch(relay);
 	}
 	relay->batch_bytes = 0;

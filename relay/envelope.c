@@ -62,7 +62,7 @@ static ExitStatus
 ask(Relay *relay, const char *events, PGresult **answer)
 {
 	Buffer		problem = {0};
-	ExitStatus	status = STATUS_RUNNING;
+	Wait		wait = wait_begin("a commit to be seen by queries");
 
 	for (;;)
 	{
@@ -75,10 +75,7 @@ ask(Relay *relay, const char *events, PGresult **answer)
 		*answer = NULL;
 		if (stop_requested)
 			return STATUS_STOPPED;
-		wait_readable(-1, PAUSE_MS);
-		status = stream_report(relay);
-		if (status != STATUS_RUNNING)
-			return status;
+		wait_on(&wait, -1, 0, PAUSE_MS);
 	}
 }
 

@@ -25,7 +25,7 @@ history_connect(Relay *relay)
 	uint64_t	system_before = relay->system_identifier;
 	PGresult   *result;
 
-	relay->replication = database_connect(relay->options.dbname, true, &problem);
+	relay->replication = database_connect(relay->options.dbname, true, "a connection for the stream", &problem);
 	if (relay->replication == NULL)
 		return database_lost(&problem);
 	result = database_query(relay->replication, &problem, "IDENTIFY_SYSTEM", 0, NULL);

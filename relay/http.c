@@ -8,8 +8,6 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "database.h"
-
 #define CONNECT_SECONDS 10L
 #define DEFAULT_SECONDS 60L
 
@@ -179,7 +177,7 @@ tell_problem(const HttpClient *client, CURLcode code, Buffer *problem)
 static CURLcode
 perform(HttpClient *client)
 {
-	int64_t		since = monotonic_ms();
+	Wait		wait = wait_begin("the sink");
 	int			running = 1;
 	int			queued;
 	bool		wanted = true;
@@ -190,7 +188,7 @@ perform(HttpClient *client)
 	while (wanted && curl_multi_perform(client->multi, &running) == CURLM_OK && running > 0)
 	{
 		curl_multi_poll(client->multi, NULL, 0, WAIT_MS, NULL);
-		wanted = sink_waits(client->sink, since, NULL);
+		wanted = sink_waits(client->sink, &wait, NULL);
 	}
 	message = curl_multi_info_read(client->multi, &queued);
 	if (message != NULL)

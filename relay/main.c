@@ -15,24 +15,6 @@
 #define FIRST_WAIT_MS 200
 #define LONGEST_WAIT_MS 30000
 
-static void
-request_stop(int signal_number)
-{
-	(void) signal_number;
-	stop_requested = true;
-}
-
-/* The second signal of a kind ends the program at once: nothing is lost by it */
-static void
-set_signals(void)
-{
-	struct sigaction stop = {.sa_handler = request_stop,.sa_flags = SA_RESETHAND};
-
-	sigaction(SIGTERM, &stop, NULL);
-	sigaction(SIGINT, &stop, NULL);
-	signal(SIGPIPE, SIG_IGN);
-}
-
 /* Lose all connections; the sink stays open unless it failed */
 static void
 end_session(Relay *relay)
@@ -81,22 +63,22 @@ run_session(Relay *relay)
 
 /* Wait before the next session; many relays must not come all at once */
 static void
-back_off(int64_t *wait)
+back_off(int64_t *pause)
 {
-	int64_t		jittered = *wait / 2 + random() % (*wait / 2 + 1);
-	int64_t		deadline = monotonic_ms() + jittered;
+	int64_t		jittered = *pause / 2 + random() % (*pause / 2 + 1);
+	Wait		wait = wait_begin(NULL);
 
 	log_line(LOG_NOTE, "trying again in %d ms", (int) jittered);
-	while (!stop_requested && monotonic_ms() < deadline)
-		wait_readable(-1, deadline - monotonic_ms() < 100 ? deadline - monotonic_ms() : 100);
-	*wait = *wait * 2 < LONGEST_WAIT_MS ? *wait * 2 : LONGEST_WAIT_MS;
+	while (!stop_requested && monotonic_ms() < wait.since + jittered)
+		wait_on(&wait, -1, 0, wait.since + jittered - monotonic_ms());
+	*pause = *pause * 2 < LONGEST_WAIT_MS ? *pause * 2 : LONGEST_WAIT_MS;
 }
 
 /* Run sessions until there is nothing to try again */
 static ExitStatus
 run(Relay *relay)
 {
-	int64_t		wait = FIRST_WAIT_MS;
+	int64_t		pause = FIRST_WAIT_MS;
 
 	while (!stop_requested)
 	{
@@ -107,12 +89,12 @@ run(Relay *relay)
 		status = run_session(relay);
 
 		if (relay->durable > durable)
-			wait = FIRST_WAIT_MS;
+			pause = FIRST_WAIT_MS;
 		if (stop_requested && status != STATUS_INTERNAL)
 			return STATUS_STOPPED;
 		if (relay->options.no_loop || (status != STATUS_DATABASE && status != STATUS_SINK))
 			return status;
-		back_off(&wait);
+		back_off(&pause);
 	}
 	return STATUS_STOPPED;
 }
@@ -127,7 +109,8 @@ main(int argc, char **argv)
 		return (int) status;
 	log_start(relay.options.stream, relay.options.verbose);
 	srandom((unsigned int) time(NULL) ^ (unsigned int) getpid());
-	set_signals();
+	wait_set_signals();
+	wait_keep(&relay);
 
 	/* event.c reads dates of this form, whatever the database prefers. */
 	setenv("PGDATESTYLE", "ISO", 1);

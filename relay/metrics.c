@@ -51,7 +51,7 @@ add_metrics(FILE *file, const Relay *relay)
 	const Metrics *metrics = &relay->metrics;
 
 	add_metric(file, relay, "up", "gauge", "1 while the relay streams, 0 while it tries again, waits for a sink that is down, or is stopped.",
-			   relay->streaming && relay->sink_down_told_at == 0);
+			   relay->streaming && !relay->sink_is_down);
 	add_metric(file, relay, "sessions_total", "counter", "Sessions begun.", (double) metrics->sessions);
 	add_metric(file, relay, "events_total", "counter", "Events that the sink took.", (double) metrics->events);
 	add_metric(file, relay, "bytes_total", "counter", "Bytes of their documents.", (double) metrics->bytes);

@@ -82,8 +82,7 @@ typedef struct Relay
 	size_t		batch_bytes;
 	int64_t		gather_until;	/* until then a batch may still grow */
 	bool		unflushed;		/* the sink has events that no flush covers */
-	int64_t		sink_down_told_at;	/* when it was logged that the sink waits
-									 * for its server; 0: it does not */
+	bool		sink_is_down;	/* the sink waits for its server, and knows why */
 
 	Decoder		decoder;
 	bool		streaming;
@@ -157,7 +156,6 @@ extern void metrics_write(const Relay *relay);
 /* stream.c */
 extern ExitStatus stream_start(Relay *relay);
 extern ExitStatus stream_run(Relay *relay);
-extern ExitStatus stream_report(Relay *relay);
-extern void stream_read_ahead(Relay *relay);
+extern void stream_attend(Relay *relay);
 
 #endif							/* RELAY_RELAY_H */

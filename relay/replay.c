@@ -50,6 +50,8 @@ send_rows(Relay *relay, PGconn *reader, int64_t *count)
 	{
 		status = send_row(relay, row);
 		(*count)++;
+		if (status == STATUS_RUNNING && stop_requested)
+			status = STATUS_STOPPED;
 	}
 	if (problem.length > 0)
 		return database_lost(&problem);
@@ -128,6 +130,8 @@ send_page(Relay *relay, PGconn *reader, int64_t *count)
 		keep_key(&consumer->seeded_item, row, COLUMN_AGGREGATEID);
 		(*count)++;
 		status = send_row(relay, row);
+		if (status == STATUS_RUNNING && stop_requested)
+			status = STATUS_STOPPED;
 	}
 	if (problem.length > 0)
 		return database_lost(&problem);
@@ -196,6 +200,7 @@ wait_for_writers(Relay *relay)
 	PGresult   *result = database_query(relay->sql, &problem, "SELECT pg_snapshot_xmax(pg_current_snapshot())", 0, NULL);
 	char		youngest[32];
 	const char *parameters[] = {youngest};
+	Wait		wait = wait_begin("transactions that may have written events before the stream begins");
 	bool		ended = false;
 
 	if (result == NULL)
@@ -212,7 +217,7 @@ wait_for_writers(Relay *relay)
 		ended = PQgetvalue(result, 0, 0)[0] == 't';
 		PQclear(result);
 		if (!ended)
-			wait_readable(-1, 20);
+			wait_on(&wait, -1, 0, 20);
 	}
 	return STATUS_RUNNING;
 }

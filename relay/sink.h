@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include "format.h"
+#include "wait.h"
 
 typedef struct SinkKind SinkKind;
 
@@ -114,6 +115,6 @@ extern void sink_help(void);
 extern void sink_list(void);
 
 /* delivery.c */
-extern bool sink_waits(Sink *sink, int64_t since, const char *problem);
+extern bool sink_waits(Sink *sink, Wait *wait, const char *problem);
 
 #endif							/* RELAY_SINK_H */

@@ -25,7 +25,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "database.h"
 #include "log.h"
 #include "template.h"
 
@@ -502,12 +501,12 @@ send_message(KafkaSink *sink, Message *message, const Event *event)
 static bool
 await_answers(KafkaSink *sink, Buffer *problem)
 {
-	int64_t		since = monotonic_ms();
+	Wait		wait = wait_begin("the brokers");
 
 	while (sink->unanswered > 0)
 	{
-		rd_kafka_flush(sink->producer, monotonic_ms() < since + LONG_WAIT_MS ? SLICE_MS : LONG_SLICE_MS);
-		if (sink->unanswered > 0 && !sink_waits(&sink->sink, since, sink->trouble.length > 0 ? sink->trouble.data : NULL))
+		rd_kafka_flush(sink->producer, monotonic_ms() < wait.since + LONG_WAIT_MS ? SLICE_MS : LONG_SLICE_MS);
+		if (sink->unanswered > 0 && !sink_waits(&sink->sink, &wait, sink->trouble.length > 0 ? sink->trouble.data : NULL))
 		{
 			tell_trouble(sink, problem);
 			return false;

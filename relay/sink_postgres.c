@@ -101,13 +101,14 @@ quote_table(PGconn *connection, Buffer *quoted, const char *schema_table, const 
 static bool
 prepare(PostgresSink *sink, const char *name, const char *query, int parameter_count, Buffer *problem)
 {
-	PGresult   *result = PQprepare(sink->connection, name, query, parameter_count, NULL);
-	bool		good = PQresultStatus(result) == PGRES_COMMAND_OK;
+	PGresult   *result = NULL;
 
-	if (!good)
-		buffer_text(problem, PQresultErrorMessage(result));
+	if (PQsendPrepare(sink->connection, name, query, parameter_count, NULL))
+		result = database_result(sink->connection, query, problem);
+	else
+		buffer_text(problem, PQerrorMessage(sink->connection));
 	PQclear(result);
-	return good;
+	return result != NULL;
 }
 
 /* Make the tables if they are missing, and prepare the statements */
@@ -170,7 +171,7 @@ postgres_open(const SinkSettings *settings, const char *source, Buffer *problem)
 	sink->source = copy_string(source);
 	if (!split_target(settings->target, &conninfo, &table))
 		abort();				/* postgres_check() has seen it */
-	sink->connection = database_connect(conninfo, false, problem);
+	sink->connection = database_connect(conninfo, false, "a connection to the sink", problem);
 	free(conninfo);
 	if (sink->connection == NULL || !prepare_tables(sink, table, problem))
 	{
@@ -204,14 +205,19 @@ send_mark(PostgresSink *sink, const Event *event)
 	return PQsendQueryPrepared(sink->connection, "mark", 2, values, NULL, NULL, 0);
 }
 
-/* Read the answer to one command of the pipeline; NULL if the connection is lost */
+/* Read the answer to one command of the pipeline; NULL if there will be none */
 static PGresult *
-read_answer(PostgresSink *sink)
+read_answer(PostgresSink *sink, Buffer *problem)
 {
-	PGresult   *result = PQgetResult(sink->connection);
+	static const char what[] = "a batch";
+	PGresult   *result;
+
+	if (!database_await(sink->connection, what, problem))
+		return NULL;
+	result = PQgetResult(sink->connection);
 
 	/* A NULL closes each command's results. */
-	if (result != NULL && PQresultStatus(result) != PGRES_PIPELINE_SYNC)
+	if (result != NULL && PQresultStatus(result) != PGRES_PIPELINE_SYNC && database_await(sink->connection, what, problem))
 		PQclear(PQgetResult(sink->connection));
 	return result;
 }
@@ -251,7 +257,8 @@ typedef enum Answer
 static Answer
 judge_answer(PostgresSink *sink, Event *event, Buffer *problem)
 {
-	PGresult   *result = read_answer(sink);
+	Buffer		trouble = {0};
+	PGresult   *result = read_answer(sink, &trouble);
 	ExecStatusType status = PQresultStatus(result);
 	Answer		answer = ANSWER_GOOD;
 	bool		down = true;
@@ -261,12 +268,14 @@ judge_answer(PostgresSink *sink, Event *event, Buffer *problem)
 		Outcome		outcome = judge_error(result, &down);
 
 		buffer_clear(problem);
-		buffer_text(problem, result != NULL ? PQresultErrorMessage(result) : PQerrorMessage(sink->connection));
+		buffer_text(problem, result != NULL ? PQresultErrorMessage(result) :
+					trouble.length > 0 ? trouble.data : PQerrorMessage(sink->connection));
 		answer = down || event == NULL ? ANSWER_DOWN : ANSWER_ROW_FAILED;
 		if (answer == ANSWER_ROW_FAILED)
 			event_refuse(event, outcome, problem->data);
 	}
 	PQclear(result);
+	buffer_free(&trouble);
 	return answer;
 }
 
@@ -337,12 +346,17 @@ postgres_newest(Sink *opened, Buffer *event)
 {
 	PostgresSink *sink = (PostgresSink *) opened;
 	const char *values[] = {sink->source};
-	PGresult   *result = PQexecPrepared(sink->connection, "newest", 1, values, NULL, NULL, 0);
-	bool		found = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1;
+	Buffer		problem = {0};
+	PGresult   *result = NULL;
+	bool		found;
 
+	if (PQsendQueryPrepared(sink->connection, "newest", 1, values, NULL, NULL, 0))
+		result = database_result(sink->connection, "the newest event", &problem);
+	found = result != NULL && PQntuples(result) == 1;
 	if (found)
 		buffer_text(event, PQgetvalue(result, 0, 0));
 	PQclear(result);
+	buffer_free(&problem);
 	return found;
 }
 

@@ -90,7 +90,7 @@ read_slot(Relay *relay, Slot *slot)
 static ExitStatus
 find_slot(Relay *relay, Slot *slot)
 {
-	int64_t		deadline = monotonic_ms() + PATIENCE_MS;
+	Wait		wait = wait_begin(NULL);
 
 	for (;;)
 	{
@@ -105,7 +105,7 @@ find_slot(Relay *relay, Slot *slot)
 		}
 		if (!slot->active)
 			return STATUS_RUNNING;
-		if (monotonic_ms() > deadline || stop_requested)
+		if (monotonic_ms() > wait.since + PATIENCE_MS || stop_requested)
 		{
 			/*
 			 * It may be our own, of a connection that the server still
@@ -114,7 +114,7 @@ find_slot(Relay *relay, Slot *slot)
 			log_problem("slot-in-use", "slot %s is in use: a stream has one reader", relay->options.slot);
 			return relay->options.no_loop ? STATUS_SLOT : STATUS_DATABASE;
 		}
-		wait_readable(-1, 100);
+		wait_on(&wait, -1, 0, 100);
 	}
 }
 
@@ -159,16 +159,20 @@ slot_prepare(Relay *relay)
 	return consumer_begin(relay);
 }
 
-/* Learn how much WAL the server keeps for us; no error if it cannot be told */
+/* Learn how much WAL the server keeps for us; no error if it cannot be told now */
 void
 slot_held(Relay *relay)
 {
 	Buffer		problem = {0};
 	const char *parameters[] = {relay->options.slot};
-	PGresult   *result = database_query(relay->sql, &problem,
-										"SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint FROM pg_replication_slots"
-										" WHERE slot_name = $1 AND restart_lsn IS NOT NULL", 1, parameters);
+	PGresult   *result;
 
+	/* Something else may be under way there. */
+	if (PQtransactionStatus(relay->sql) != PQTRANS_IDLE)
+		return;
+	result = database_query(relay->sql, &problem,
+							"SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint FROM pg_replication_slots"
+							" WHERE slot_name = $1 AND restart_lsn IS NOT NULL", 1, parameters);
 	if (result != NULL && PQntuples(result) == 1)
 		relay->metrics.held = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
 	PQclear(result);

@@ -25,8 +25,9 @@
 /* While the sink keeps us waiting, so much is read of what comes next. */
 #define READ_AHEAD_BYTES (4 * 1024 * 1024)
 
-/* After CopyDone the server may still send what it had begun. */
+/* After CopyDone the server may still send what it had begun; less when a stop was asked for. */
 #define FAREWELL_MS 5000
+#define FAREWELL_STOP_MS 400
 
 /* The seconds from the Unix to the PostgreSQL epoch. */
 #define EPOCH_DISTANCE 946684800
@@ -61,33 +62,77 @@ send_status(Relay *relay, bool answer)
 	write_number(packet + 17, relay->durable, 8);
 	write_number(packet + 25, (uint64_t) (now.tv_sec - EPOCH_DISTANCE) * 1000000 + (uint64_t) now.tv_nsec / 1000, 8);
 	packet[33] = answer;
-	if (PQputCopyData(relay->replication, packet, sizeof(packet)) <= 0 || PQflush(relay->replication) != 0)
+
+	/* One that does not go out at once goes with the next. */
+	if (PQputCopyData(relay->replication, packet, sizeof(packet)) < 0 || PQflush(relay->replication) < 0)
 		return stream_lost(relay, "could not send a status packet: ");
 	relay->reported = relay->durable;
 	relay->reported_at = monotonic_ms();
 	return STATUS_RUNNING;
 }
 
-/* Tell the server that we live, while the sink keeps us waiting */
-ExitStatus
-stream_report(Relay *relay)
+/* Tell the server that we live */
+static ExitStatus
+report(Relay *relay)
 {
-	if (!relay->streaming || monotonic_ms() < relay->reported_at + relay->options.status_interval * 1000)
+	if (monotonic_ms() < relay->reported_at + relay->options.status_interval * 1000)
 		return STATUS_RUNNING;
 	return send_status(relay, false);
 }
 
-/* While the sink keeps us waiting, let the server go on sending */
-void
-stream_read_ahead(Relay *relay)
+/* Let the server go on sending */
+static void
+read_ahead(Relay *relay)
 {
 	int			available;
 
-	if (!relay->streaming || relay->ahead >= READ_AHEAD_BYTES ||
+	if (relay->ahead >= READ_AHEAD_BYTES ||
 		ioctl(PQsocket(relay->replication), FIONREAD, &available) != 0 || available == 0)
 		return;
 	relay->ahead += (size_t) available;
 	PQconsumeInput(relay->replication); /* a failure is noticed later */
+}
+
+/*
+ * Is the connection for queries lost? A server that stops ends those first, and
+ * then waits until we have confirmed everything.
+ */
+static bool
+queries_lost(Relay *relay)
+{
+	struct pollfd one = {PQsocket(relay->sql), POLLIN, 0};
+
+	/* Whoever asks something sees for himself. */
+	if (PQtransactionStatus(relay->sql) == PQTRANS_ACTIVE)
+		return false;
+	if (poll(&one, 1, 0) > 0 && database_receive(relay->sql))
+		PQisBusy(relay->sql);	/* has it say why */
+	return PQstatus(relay->sql) == CONNECTION_BAD;
+}
+
+static void
+end_streaming(Relay *relay)
+{
+	PQfinish(relay->replication);
+	relay->replication = NULL;
+	relay->streaming = false;
+}
+
+/*
+ * Whatever keeps us waiting, keep the stream alive. Without the database we
+ * could confirm nothing: let its server stop.
+ */
+void
+stream_attend(Relay *relay)
+{
+	if (!relay->streaming)
+		return;
+	read_ahead(relay);
+	if (queries_lost(relay))
+		log_line(LOG_ERROR, "database: the connection is lost");
+	else if (report(relay) == STATUS_RUNNING)
+		return;
+	end_streaming(relay);
 }
 
 /*
@@ -102,8 +147,10 @@ settle(Reading *reading)
 
 	if (status == STATUS_RUNNING)
 		status = consumer_advance(relay);
+	if (status == STATUS_RUNNING && !relay->streaming)
+		status = STATUS_DATABASE;
 	if (status == STATUS_RUNNING)
-		status = relay->durable > relay->reported ? send_status(relay, false) : stream_report(relay);
+		status = relay->durable > relay->reported ? send_status(relay, false) : report(relay);
 	if (status == STATUS_RUNNING && !relay->in_transaction && !relay->ending)
 		status = redrive(relay);
 	metrics_tick(relay);
@@ -220,12 +267,15 @@ use_the_quiet(Reading *reading)
 
 	if (status == STATUS_RUNNING && settle_due(reading))
 		status = settle(reading);
+	if (status == STATUS_RUNNING && !relay->streaming)
+		status = STATUS_DATABASE;
 	if (status != STATUS_RUNNING)
 		return status;
 
-	if (monotonic_ms() >= relay->heard_at + SILENCE_MS + interval)
-		return stream_lost(relay, "the server has fallen silent");
-	if (monotonic_ms() >= relay->heard_at + interval && monotonic_ms() >= reading->asked_at + interval)
+	if (reading->asked_at > relay->heard_at)
+		return monotonic_ms() < reading->asked_at + SILENCE_MS ? STATUS_RUNNING :
+			stream_lost(relay, "the server has fallen silent");
+	if (monotonic_ms() >= relay->heard_at + interval)
 	{
 		reading->asked_at = monotonic_ms();
 		status = send_status(relay, true);
@@ -233,26 +283,38 @@ use_the_quiet(Reading *reading)
 	return status;
 }
 
+/*
+ * Wait for the server until a time; true if it has sent something. (What TLS
+ * holds back comes by the next round.)
+ */
+static bool
+server_sends(Relay *relay, int64_t until)
+{
+	Wait		wait = wait_begin(NULL);
+	bool		sends = false;
+
+	do
+		sends = wait_on(&wait, PQsocket(relay->replication), POLLIN, until - monotonic_ms());
+	while (!sends && relay->streaming && !stop_requested && monotonic_ms() < until);
+	if (sends)
+		relay->heard_at = monotonic_ms();
+	return sends;
+}
+
 /* Wait for the server; while more is on its way the batch goes on growing */
 static ExitStatus
 wait_for_server(Reading *reading)
 {
-	const Relay *relay = reading->relay;
-	int			file = PQsocket(relay->replication);
-	int64_t		growing = relay->batch_count > 0 ? relay->gather_until - monotonic_ms() : 0;
+	Relay	   *relay = reading->relay;
 	ExitStatus	status = STATUS_RUNNING;
 
-	if (!wait_readable(file, growing))
+	if (!server_sends(relay, relay->batch_count > 0 ? relay->gather_until : 0) && relay->streaming)
 	{
 		status = use_the_quiet(reading);
-		if (status != STATUS_RUNNING ||
-			!wait_readable(file, reading->settled_at + SETTLE_INTERVAL_MS - monotonic_ms()))
-			return status;
+		if (status == STATUS_RUNNING)
+			server_sends(relay, reading->settled_at + SETTLE_INTERVAL_MS);
 	}
-	if (!PQconsumeInput(reading->relay->replication))
-		return stream_lost(reading->relay, "");
-	reading->relay->heard_at = monotonic_ms();
-	return STATUS_RUNNING;
+	return status;
 }
 
 /* Take what the server has sent, or wait for more */
@@ -261,14 +323,23 @@ take_message(Reading *reading)
 {
 	Relay	   *relay = reading->relay;
 	char	   *bytes;
-	int			length = PQgetCopyData(relay->replication, &bytes, 1);
+	int			length;
 	ExitStatus	status = STATUS_RUNNING;
 
+	if (!relay->streaming)
+		return STATUS_DATABASE;
+	length = PQgetCopyData(relay->replication, &bytes, 1);
 	if (length == 0)
 	{
+		/* What has come must be looked at before more is waited for. */
 		relay->ahead = 0;
-		return wait_for_server(reading);
+		if (!database_receive(relay->replication))
+			return stream_lost(relay, "");
+		length = PQgetCopyData(relay->replication, &bytes, 1);
 	}
+	if (length == 0)
+		return wait_for_server(reading);
+	relay->heard_at = monotonic_ms();
 	if (length == -1)
 		return server_ended(relay);
 	if (length < 0)
@@ -324,21 +395,22 @@ stream_start(Relay *relay)
 static void
 stream_finish(Relay *relay)
 {
-	int64_t		deadline = monotonic_ms() + FAREWELL_MS;
+	int64_t		deadline = monotonic_ms() + (stop_requested ? FAREWELL_STOP_MS : FAREWELL_MS);
+	Wait		wait = wait_begin(NULL);
 	char	   *bytes;
 	int			length = 0;
 
-	if (PQputCopyEnd(relay->replication, NULL) <= 0 || PQflush(relay->replication) != 0)
+	/* From now on nobody may send a status packet. */
+	relay->streaming = false;
+	if (PQputCopyEnd(relay->replication, NULL) <= 0)
 		return;
-	while (length >= 0 && monotonic_ms() < deadline)
+	while (length >= 0 && monotonic_ms() < deadline && PQflush(relay->replication) >= 0 && database_receive(relay->replication))
 	{
 		length = PQgetCopyData(relay->replication, &bytes, 1);
 		if (length > 0)
 			PQfreemem(bytes);
-		else if (length == 0 &&
-				 wait_readable(PQsocket(relay->replication), deadline - monotonic_ms()) &&
-				 !PQconsumeInput(relay->replication))
-			return;
+		else if (length == 0)
+			wait_on(&wait, PQsocket(relay->replication), POLLIN, deadline - monotonic_ms());
 	}
 }
 
@@ -351,7 +423,7 @@ stream_run(Relay *relay)
 
 	while (status == STATUS_RUNNING && !reading.ended)
 	{
-		if (stop_requested && !relay->in_transaction)
+		if (stop_requested && (!relay->in_transaction || stop_due()))
 			break;
 		status = take_message(&reading);
 	}
@@ -362,7 +434,10 @@ stream_run(Relay *relay)
 
 	/* What came before the connection was lost need not come again. */
 	if (status == STATUS_DATABASE)
+	{
+		end_streaming(relay);
 		batch_settle(relay);
+	}
 	if (status != STATUS_RUNNING)
 		return status;
 	stream_finish(relay);
