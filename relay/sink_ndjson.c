@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -115,6 +116,24 @@ ndjson_open(const SinkSettings *settings, const char *source, Buffer *problem)
 	return &sink->sink;
 }
 
+/* Wait until a pipe has room, which its reader makes; false and a problem if that takes too long for a stop */
+static bool
+await_room(NdjsonSink *sink, Buffer *problem)
+{
+	Wait		wait = wait_begin("the reader of what the sink writes");
+
+	while (!wait_on(&wait, sink->file, POLLOUT, 1000))
+	{
+		if (stop_due())
+		{
+			buffer_printf(problem, "the reader of \"%s\" stands still", sink->name);
+			return false;
+		}
+	}
+	wait_end(&wait);
+	return true;
+}
+
 /* Hand the lines to the system */
 static bool
 write_lines(NdjsonSink *sink, Buffer *problem)
@@ -123,7 +142,15 @@ write_lines(NdjsonSink *sink, Buffer *problem)
 
 	while (done < sink->lines.length)
 	{
-		ssize_t		count = write(sink->file, sink->lines.data + done, sink->lines.length - done);
+		size_t		rest = sink->lines.length - done;
+		ssize_t		count;
+
+		/* A pipe that has room takes so much without blocking. */
+		if (!sink->regular && !await_room(sink, problem))
+			return false;
+		if (!sink->regular && rest > PIPE_BUF)
+			rest = PIPE_BUF;
+		count = write(sink->file, sink->lines.data + done, rest);
 
 		if (count < 0 && errno == EINTR)
 			continue;
