@@ -4,15 +4,18 @@
  *		see patch.h.
  *
  * Tolerated beyond the RFCs, because clients in use do it: the operations
- * wrapped in an object; each `remove p` followed by `add p null`, which means
- * remove; an alternate added to an asset that has none yet.
+ * wrapped in an object; a `remove p` doubled by an `add p null` behind it, or
+ * further on, which means remove; an alternate added to an asset that has none
+ * yet.
  */
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "miscadmin.h"
 
 #include "document.h"
 #include "errors.h"
+#include "item_id.h"
 #include "json_pointer.h"
 #include "patch.h"
 #include "problems.h"
@@ -117,48 +120,104 @@ patch_touches_flags(Jsonb *patch)
 	return false;
 }
 
-/* Is an operation the `add p null` that some clients send after `remove p`? */
-static bool
-is_doubled_remove(const JsonbValue *removed, const JsonbValue *operation)
+/* What an operation does to the value at its path, as far as a doubled remove is concerned. */
+typedef enum Effect
+{
+	EFFECT_REMOVES,
+	EFFECT_NULLS,				/* `add p null` */
+	EFFECT_WRITES,
+	EFFECT_NONE
+} Effect;
+
+typedef struct PathEffect
+{
+	JsonbValue	path;			/* points into the patch */
+	uint32		index;			/* of the operation */
+	Effect		effect;
+} PathEffect;
+
+/* Find out what an operation of proper form does at its path. */
+static Effect
+operation_effect(const JsonbValue *operation)
 {
 	JsonbValue	op;
-	JsonbValue	path;
 	JsonbValue	value;
 
-	return removed->type == jbvString &&
-		operation_string(operation, "op", &op) && is_string(&op, "add") &&
-		operation_string(operation, "path", &path) && values_equal(&path, removed) &&
-		document_get(operation->val.binary.data, &value, JSON_PATH(JSON_KEY("value"))) && value.type == jbvNull;
+	operation_string(operation, "op", &op);
+	if (is_string(&op, "remove"))
+		return EFFECT_REMOVES;
+	if (is_string(&op, "test"))
+		return EFFECT_NONE;
+	if (is_string(&op, "add") &&
+		document_get(operation->val.binary.data, &value, JSON_PATH(JSON_KEY("value"))) && value.type == jbvNull)
+		return EFFECT_NULLS;
+	return EFFECT_WRITES;
+}
+
+/* Order effects by their paths, and at each path as the operations are. */
+static int
+compare_effects(const void *a, const void *b, void *arg)
+{
+	const PathEffect *ea = a;
+	const PathEffect *eb = b;
+	int			result = compare_bytes(ea->path.val.string.val, ea->path.val.string.len,
+									   eb->path.val.string.val, eb->path.val.string.len);
+
+	return result ? result : ea->index < eb->index ? -1 : 1;
+}
+
+/* Note which operations only double a remove: `add p null` after a `remove p`, with no write at p between. Are there any? */
+static bool
+find_doubled_removes(PathEffect *effects, uint32 count, bool *doubled)
+{
+	bool		found = false;
+	bool		removed = false;
+
+	qsort_interruptible(effects, count, sizeof(PathEffect), compare_effects, NULL);
+	for (uint32 i = 0; i < count; i++)
+	{
+		if (i > 0 && !values_equal(&effects[i].path, &effects[i - 1].path))
+			removed = false;
+		if (effects[i].effect == EFFECT_NULLS && removed)
+			doubled[effects[i].index] = found = true;
+		if (effects[i].effect != EFFECT_NONE)
+			removed = effects[i].effect == EFFECT_REMOVES;
+	}
+	return found;
 }
 
 /* The operations without those that only double a remove; often the same array. */
 static Jsonb *
 without_doubled_removes(Jsonb *operations)
 {
+	uint32		count = JB_ROOT_COUNT(operations);
+	PathEffect *effects = palloc_extended(sizeof(PathEffect) * Max(1, count), MCXT_ALLOC_HUGE);
+	bool	   *doubled = palloc0(Max(1, count));
 	JsonbParseState *state = NULL;
 	JsonbIterator *iterator = JsonbIteratorInit(&operations->root);
 	JsonbValue	operation;
-	JsonbValue	op;
-	JsonbValue	removed = {.type = jbvNull};
-	bool		found = false;
+	uint32		i = 0;
 
 	JsonbIteratorNext(&iterator, &operation, true);
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	while (JsonbIteratorNext(&iterator, &operation, true) == WJB_ELEM)
+	for (; JsonbIteratorNext(&iterator, &operation, true) == WJB_ELEM; i++)
 	{
-		if (is_doubled_remove(&removed, &operation))
-		{
-			removed.type = jbvNull;
-			found = true;
-			continue;
-		}
-		if (!operation_string(&operation, "op", &op) || !is_string(&op, "remove") ||
-			!operation_string(&operation, "path", &removed))
-			removed.type = jbvNull;
-		pushJsonbValue(&state, WJB_ELEM, &operation);
+		CHECK_FOR_INTERRUPTS();
+		operation_string(&operation, "path", &effects[i].path);
+		effects[i].index = i;
+		effects[i].effect = operation_effect(&operation);
 	}
-	if (!found)
+	if (!find_doubled_removes(effects, count, doubled))
 		return operations;
+
+	iterator = JsonbIteratorInit(&operations->root);
+	JsonbIteratorNext(&iterator, &operation, true);
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	for (i = 0; JsonbIteratorNext(&iterator, &operation, true) == WJB_ELEM; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!doubled[i])
+			pushJsonbValue(&state, WJB_ELEM, &operation);
+	}
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
 }
 

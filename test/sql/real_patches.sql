@@ -4,7 +4,7 @@
 \i :catalogue
 -- Patches of the shapes that clients in use send: those that are odd but meant well do what they mean, the others are refused.
 -- (test/t/041_real_patches.pl tries the captured ones where they are at hand.)
-SELECT plan(45);
+SELECT plan(51);
 
 -- Two files at one node, and an aggregation of them at another.
 CREATE FUNCTION pg_temp.assets(more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$
@@ -56,6 +56,16 @@ SELECT is(pg_temp.answer(pg_temp.assets(), pg_temp.replica('2026-08-01T00:00:00.
           {"op": "remove", "path": "/assets/f2.nc/alternate/b.org"}, {"op": "add", "path": "/assets/f2.nc/alternate/b.org", "value": null}]'), '3 replica_removed', 'each remove doubled by an add of null');
 SELECT is(pg_temp.at('{assets}'), pg_temp.assets(), 'no null is stored');
 SELECT is(pg_temp.answer(pg_temp.assets(), '[{"op": "remove", "path": "/bbox"}, {"op": "add", "path": "/bbox", "value": null}]'), 'patch-does-not-apply', 'a doubled remove of what is not there');
+SELECT is(pg_temp.answer(pg_temp.assets(), pg_temp.replica('2026-08-01T00:00:00.000000Z'), '{"operations": [{"op": "remove", "path": "/assets/f1.nc/alternate/b.org"}, {"op": "remove", "path": "/assets/f2.nc/alternate/b.org"},
+          {"op": "add", "path": "/assets/f1.nc/alternate/b.org", "value": null}, {"op": "add", "path": "/assets/f2.nc/alternate/b.org", "value": null}]}'), '3 replica_removed', 'all the nulls at the end');
+SELECT is(pg_temp.at('{assets}'), pg_temp.assets(), 'no null is stored');
+\set some '[{"op": "add", "path": "/properties/a", "value": 1}, {"op": "add", "path": "/properties/b", "value": 2}, {"op": "add", "path": "/properties/c", "value": 3}, {"op": "add", "path": "/properties/d", "value": null}]'
+SELECT is(pg_temp.answer(pg_temp.assets(), :'some', '[{"op": "remove", "path": "/properties/a"}, {"op": "add", "path": "/properties/a", "value": null}, {"op": "remove", "path": "/properties/b"}, {"op": "replace", "path": "/properties/c", "value": 4},
+          {"op": "remove", "path": "/properties/d"}, {"op": "test", "path": "/properties/c", "value": 4}, {"op": "add", "path": "/properties/d", "value": null}, {"op": "add", "path": "/properties/b", "value": null}]'), '3 updated', 'one form within the other');
+SELECT is((SELECT document -> 'properties' ?| '{a,b,d}' FROM pg_temp.item()), false, 'removes all three');
+SELECT is(pg_temp.answer(pg_temp.assets(), :'some', '[{"op": "remove", "path": "/properties/a"}, {"op": "add", "path": "/properties/a", "value": 5}, {"op": "add", "path": "/properties/a", "value": null}, {"op": "add", "path": "/properties/e", "value": null},
+          {"op": "remove", "path": "/properties/b"}, {"op": "add", "path": "/properties/b", "value": null}, {"op": "add", "path": "/properties/b", "value": null}, {"op": "add", "path": "/properties/c", "value": null}, {"op": "remove", "path": "/properties/c"}]'), '3 updated', 'nulls that double no remove');
+SELECT is((SELECT jsonb_object_agg(p.key, p.value) FROM pg_temp.item(), jsonb_each(document -> 'properties') p WHERE length(p.key) = 1), '{"a": null, "b": null, "d": null, "e": null}', 'stay what they are');
 SELECT is(pg_temp.answer(pg_temp.assets(), '{"operations": [{"op": "add", "path": "/assets/f1.nc", "value": {"alternate": {"b.org": {"href": "https://b.org/f1.nc", "alternate:name": "b.org"}}}}]}'), 'stac-validation', 'an asset in place of its alternate');
 SELECT is(pg_temp.at('{assets}'), pg_temp.assets(), 'keeps its href');
 
