@@ -17,6 +17,10 @@ CREATE FUNCTION esgf_stac_internal.apply_patch(document jsonb, patch jsonb) RETU
     AS 'MODULE_PATHNAME', 'esgf_apply_patch' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION esgf_stac_internal.apply_patch(jsonb, jsonb) IS 'what a patch of either form makes of a document';
 
+CREATE FUNCTION esgf_stac_internal.change_collection(collection_id text, document jsonb, deleted boolean, request jsonb) RETURNS void
+    AS 'MODULE_PATHNAME', 'esgf_change_collection' LANGUAGE C STRICT;
+COMMENT ON FUNCTION esgf_stac_internal.change_collection(text, jsonb, boolean, jsonb) IS 'write a collection''s new state; its event holds the request';
+
 CREATE FUNCTION esgf_stac_internal.collection_receipt(collection_id text, before bigint) RETURNS esgf_stac.receipt
     LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
@@ -119,7 +123,7 @@ BEGIN
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection',
                   HINT = 'Give it a merge patch (an object) or a JSON patch (an array).';
     END IF;
-    UPDATE esgf_stac.collection c SET document = esgf_stac_internal.apply_patch(c.document, patch) WHERE c.id = collection_id;
+    PERFORM esgf_stac_internal.change_collection(c.id, esgf_stac_internal.apply_patch(c.document, patch), false, patch) FROM esgf_stac.collection c WHERE c.id = collection_id;
     RETURN esgf_stac_internal.collection_receipt(collection_id, before);
 END
 $$;
@@ -131,7 +135,7 @@ AS $$
 DECLARE
     before CONSTANT bigint := esgf_stac_internal.lock_collection(collection_id);
 BEGIN
-    UPDATE esgf_stac.collection c SET deleted = true WHERE c.id = collection_id;
+    PERFORM esgf_stac_internal.change_collection(c.id, c.document, true, '{"method": "DELETE"}') FROM esgf_stac.collection c WHERE c.id = collection_id;
     RETURN esgf_stac_internal.collection_receipt(collection_id, before);
 END
 $$;
@@ -179,6 +183,7 @@ REVOKE ALL ON FUNCTION
     esgf_stac_internal.require_catalogue(),
     esgf_stac_internal.one_line(text),
     esgf_stac_internal.apply_patch(jsonb, jsonb),
+    esgf_stac_internal.change_collection(text, jsonb, boolean, jsonb),
     esgf_stac_internal.collection_receipt(text, bigint),
     esgf_stac_internal.lock_collection(text),
     esgf_stac.create_collection(jsonb),
@@ -193,6 +198,7 @@ GRANT EXECUTE ON FUNCTION
 TO esgf_stac_reader, esgf_stac_relay;
 GRANT EXECUTE ON FUNCTION
     esgf_stac_internal.apply_patch(jsonb, jsonb),
+    esgf_stac_internal.change_collection(text, jsonb, boolean, jsonb),
     esgf_stac_internal.collection_receipt(text, bigint),
     esgf_stac_internal.lock_collection(text),
     esgf_stac.create_collection(jsonb),

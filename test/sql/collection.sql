@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- Collections: versions, events, settings.
-SELECT plan(48);
+SELECT plan(50);
 
 SELECT row_eq($$SELECT type, aggregatetype, aggregateid, version, payload FROM pg_temp.last_event('CMIP6')$$,
               ROW ('collection.published'::text, 'collection'::text, 'CMIP6'::text, 1::bigint, pg_temp.collection_document('CMIP6')), 'a collection is published');
@@ -16,6 +16,7 @@ SELECT row_eq($$SELECT version, changed, action, event_id FROM esgf_stac.patch_c
 SELECT row_eq($$SELECT version, changed FROM esgf_stac.replace_collection('CMIP6', pg_temp.collection_document('CMIP6') - 'id')$$, ROW (4::bigint, true), 'a replacement, its id filled in');
 SELECT is((SELECT document FROM esgf_stac.collection), pg_temp.collection_document('CMIP6'), 'is what was sent');
 SELECT is((SELECT request FROM pg_temp.last_event('CMIP6')), NULL, 'and says it all');
+SELECT is((SELECT array_agg(request ORDER BY seq) FROM esgf_stac.outbox), ARRAY[NULL, '{"title": "t"}', '[{"op": "replace", "path": "/title", "value": "u"}]', NULL]::jsonb[], 'an event holds the patch as it was sent');
 SELECT is((SELECT array_agg(version ORDER BY seq) FROM esgf_stac.outbox), ARRAY[1, 2, 3, 4]::bigint[], 'a version is an event');
 
 -- Settings.
@@ -54,6 +55,7 @@ SELECT pg_temp.refused($$UPDATE esgf_stac.collection SET deleted = true$$, 'PT40
 SELECT lives_ok($$SELECT esgf_stac.delete_item('CMIP6', 'a.v1', 1), esgf_stac.delete_item('CMIP6', 'b.v1', 1)$$, 'without them');
 SELECT row_eq($$SELECT version, changed, action FROM esgf_stac.delete_collection('CMIP6')$$, ROW (5::bigint, true, 'deleted'::text), 'it goes');
 SELECT is((SELECT payload FROM pg_temp.last_event('CMIP6')), NULL, 'its event says no document');
+SELECT is((SELECT request FROM pg_temp.last_event('CMIP6')), '{"method": "DELETE"}', 'but what was asked');
 SELECT pg_temp.refused($$SELECT esgf_stac.create_item('CMIP6', pg_temp.document('c.v1'))$$, 'PT404', 'collection-does-not-exist', 'nothing is published into it');
 SELECT pg_temp.refused($$SELECT esgf_stac.restore_item('CMIP6', 'a.v1', 2)$$, 'PT404', 'collection-does-not-exist', 'nor restored');
 SELECT pg_temp.refused($$SELECT esgf_stac.delete_collection('CMIP6')$$, 'PT404', 'collection-does-not-exist', 'it is not there');

@@ -72,7 +72,7 @@ foreach (@public)
 }
 
 # What roles may execute because functions that run as their callers need it.
-my $internal = join ' ', sort qw(apply_patch collection_receipt event_is_known event_metadata lock_collection past_version publication_problem
+my $internal = join ' ', sort qw(apply_patch change_collection collection_receipt event_is_known event_metadata lock_collection past_version publication_problem
   redrive_round redrive_states require_catalogue stream_items one_line);
 is($node->safe_psql('postgres', q{
 	SELECT string_agg(DISTINCT p.proname, ' ' ORDER BY p.proname)
