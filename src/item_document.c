@@ -20,6 +20,7 @@
 #include "item_document.h"
 #include "jsonb_writer.h"
 #include "key_table.h"
+#include "stac_format.h"
 #include "stac_item.h"
 
 /* A string as a JSON value; it is not copied. */
@@ -174,12 +175,12 @@ document_time(const Jsonb *document, const char *name, TimestampTz otherwise)
 {
 	JsonKey		path[2] = {JSON_KEY("properties"), {name, strlen(name)}};
 	JsonbValue	value;
+	TimestampTz time;
 
-	if (!document_get(&document->root, &value, 2, path) || value.type != jbvString)
+	if (!document_get(&document->root, &value, 2, path) || value.type != jbvString ||
+		!parse_time(value.val.string.val, value.val.string.len, &time))
 		return otherwise;
-	return DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
-												   CStringGetDatum(pnstrdup(value.val.string.val, value.val.string.len)),
-												   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	return time;
 }
 
 /* Write properties.created and properties.updated, or only what is missing of them. */

@@ -8,7 +8,12 @@
 #include "postgres.h"
 
 #include "mb/pg_wchar.h"
+#include "utils/datetime.h"
+
 #include "stac_format.h"
+
+/* The server knows no offset from UTC beyond 15:59, nor does any place on earth. */
+#define OFFSET_MAX_HOURS 15
 
 typedef struct Reader
 {
@@ -142,18 +147,36 @@ read_offset(Reader *reader, int *offset)
 	sign = *reader->next == '-' ? -1 : 1;
 	if (!read_char(reader, "+-") || !read_digits(reader, 2, &hours) ||
 		!read_char(reader, ":") || !read_digits(reader, 2, &minutes) ||
-		hours > 23 || minutes > 59)
+		hours > OFFSET_MAX_HOURS || minutes > 59)
 		return false;
 	*offset = sign * (hours * 60 + minutes);
 	return true;
 }
 
+/* Read the fraction of a second that may follow it, in microseconds, the rest cut off. */
+static bool
+read_fraction(Reader *reader, int *microseconds)
+{
+	int			digits = 0;
+
+	*microseconds = 0;
+	if (!read_char(reader, "."))
+		return true;
+	for (; !at_end(reader) && is_digit(*reader->next); reader->next++)
+		if (digits++ < 6)
+			*microseconds = *microseconds * 10 + (*reader->next - '0');
+	for (int i = digits; i < 6; i++)
+		*microseconds *= 10;
+	return digits > 0;
+}
+
 /*
- * A date-time of RFC 3339, in UTC of the years 1 to 9999, without leap second:
- * what every reader of the stream can hold.
+ * Read a date-time of RFC 3339, in UTC of the years 1 to 9999, without leap
+ * second: what every reader of the stream can hold. "time", unless NULL, gets
+ * it.
  */
 bool
-is_time(const char *text, int length)
+parse_time(const char *text, int length, TimestampTz *time)
 {
 	Reader		reader = {text, text + length};
 	int			year;
@@ -162,6 +185,7 @@ is_time(const char *text, int length)
 	int			hour;
 	int			minute;
 	int			second;
+	int			microsecond;
 	int			offset;
 	int			utc;
 
@@ -172,17 +196,20 @@ is_time(const char *text, int length)
 		!read_digits(&reader, 2, &minute) || !read_char(&reader, ":") ||
 		!read_digits(&reader, 2, &second))
 		return false;
-	if (read_char(&reader, ".") && skip_digits(&reader) == 0)
-		return false;
-	if (!read_offset(&reader, &offset) || !at_end(&reader))
+	if (!read_fraction(&reader, &microsecond) || !read_offset(&reader, &offset) || !at_end(&reader))
 		return false;
 	if (year < 1 || month < 1 || month > 12 || day < 1 || day > days_of_month(year, month) ||
 		hour > 23 || minute > 59 || second > 59)
 		return false;
 
 	utc = hour * 60 + minute - offset;	/* in minutes of that day */
-	return !(year == 1 && month == 1 && day == 1 && utc < 0) &&
-		!(year == 9999 && month == 12 && day == 31 && utc >= 24 * 60);
+	if ((year == 1 && month == 1 && day == 1 && utc < 0) ||
+		(year == 9999 && month == 12 && day == 31 && utc >= 24 * 60))
+		return false;
+	if (time)
+		*time = (date2j(year, month, day) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY +
+			utc * USECS_PER_MINUTE + second * USECS_PER_SEC + microsecond;
+	return true;
 }
 
 /* A label of a host name that makes readers take the name for an IPv4 address. */

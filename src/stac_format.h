@@ -8,11 +8,15 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
+
 /* Two ids and a "|" between them are an OpenSearch _id: at most 512 bytes. */
 #define ID_MAX_LENGTH 255
 
+#define is_time(text, length) parse_time((text), (length), NULL)
+
 extern const char *id_problem(const char *id, int length);
-extern bool is_time(const char *text, int length);
+extern bool parse_time(const char *text, int length, TimestampTz *time);
 extern bool is_web_url(const char *text, int length);
 extern bool is_stac_version(const char *text, int length);
 
