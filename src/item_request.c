@@ -517,6 +517,7 @@ void
 perform_item_request(ItemRequest *request, Receipt *receipt)
 {
 	CollectionSettings settings;
+	RequestUnderWay outer = request_under_way;
 
 	if (request->method == METHOD_POST || (request->method == METHOD_UPSERT && request->item_id == NULL))
 	{
@@ -544,7 +545,7 @@ perform_item_request(ItemRequest *request, Receipt *receipt)
 	}
 	PG_FINALLY();
 	{
-		memset(&request_under_way, 0, sizeof(request_under_way));
+		request_under_way = outer;
 	}
 	PG_END_TRY();
 	SPI_finish();

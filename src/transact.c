@@ -2,9 +2,7 @@
  * transact.c
  *		transact(): many requests in one call.
  *
- * Turn: a request of the array and what became of it. An idempotency key is a
- * request_id: the same request under the same key is answered as it was the
- * first time.
+ * Turn: a request of the array and what became of it.
  */
 #include "postgres.h"
 
@@ -26,6 +24,7 @@
 #include "json_build.h"
 #include "outcome.h"
 #include "problems.h"
+#include "request_key.h"
 #include "stac_format.h"
 #include "transact.h"
 
@@ -36,6 +35,7 @@ typedef struct Turn
 	Outcome		outcome;
 	JsonbValue	source;
 	ItemRequest request;
+	RequestKey *key;			/* NULL: it has none */
 } Turn;
 
 PG_FUNCTION_INFO_V1(esgf_transact);
@@ -85,11 +85,11 @@ version_member(const char *name, const JsonbValue *value)
 static TimestampTz
 time_member(const char *name, const JsonbValue *value)
 {
-	if (value->type != jbvString || !is_time(value->val.string.val, value->val.string.len))
+	TimestampTz time;
+
+	if (value->type != jbvString || !parse_time(value->val.string.val, value->val.string.len, &time))
 		bad_request(name, "must be an RFC 3339 time");
-	return DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
-												   CStringGetDatum(pnstrdup(value->val.string.val, value->val.string.len)),
-												   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	return time;
 }
 
 /* The members of a request of which the method decides. */
@@ -171,21 +171,21 @@ check_request(ItemRequest *request, const Bodies *bodies)
 
 	if (request->collection_id == NULL)
 		bad_request("collection_id", "is missing");
-	if (request->request_id && VARSIZE_ANY_EXHDR(request->request_id) == 0)
-		bad_request("request_id", "must not be empty");
+	if (request->request_id && request_id_problem(request->request_id))
+		bad_request("request_id", request_id_problem(request->request_id));
 	check_presence("item", item != NULL, method == METHOD_POST || method == METHOD_PUT || method == METHOD_UPSERT);
 	check_presence("patch", bodies->patch != NULL, method == METHOD_PATCH);
 	check_presence("node", request->node != NULL, method == METHOD_ADD_REPLICA || method == METHOD_REMOVE_REPLICA);
 	check_presence("alternates", bodies->alternates != NULL, method == METHOD_ADD_REPLICA);
 	request->body = item ? item : bodies->patch ? bodies->patch : bodies->alternates;
 	own_id = item ? document_id(item) : NULL;
-	if (request->item_id == NULL)
+	if (request->item_id == NULL && (method == METHOD_POST || method == METHOD_UPSERT))
 		request->item_id = own_id;
+	else if (request->item_id == NULL)
+		bad_request("item_id", "is missing");
 	else if (own_id && (VARSIZE_ANY_EXHDR(own_id) != VARSIZE_ANY_EXHDR(request->item_id) ||
 						memcmp(VARDATA_ANY(own_id), VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(own_id)) != 0))
 		bad_request("item_id", "differs from the item's id");
-	if (request->item_id == NULL && request->method != METHOD_POST && request->method != METHOD_UPSERT)
-		bad_request("item_id", "is missing");
 }
 
 /* Read a request, or refuse it for its form. */
@@ -293,6 +293,37 @@ lock_all(Outcome **outcomes, int count)
 	return lock_items_of_requests(requests);
 }
 
+/* Enter the idempotency keys of all requests that have a proper one. */
+static void
+enter_all_keys(Outcome **outcomes, int count)
+{
+	List	   *keys = NIL;
+
+	for (int i = 0; i < count; i++)
+	{
+		Turn	   *turn = (Turn *) outcomes[i];
+		text	   *request_id;
+
+		if (turn->source.type != jbvBinary || !JsonContainerIsObject(turn->source.val.binary.data))
+			continue;
+		request_id = peek_at_string(turn->source.val.binary.data, JSON_PATH(JSON_KEY("request_id")));
+		if (request_id == NULL || request_id_problem(request_id))
+			continue;
+		turn->key = make_request_key(request_id, &turn->source);
+		keys = lappend(keys, turn->key);
+	}
+	enter_keys(keys);
+}
+
+/* Forget the keys of the requests that were refused. */
+static void
+forget_refused_keys(Outcome **outcomes, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (outcomes[i]->problem && ((Turn *) outcomes[i])->key)
+			forget_unanswered_key(((Turn *) outcomes[i])->key);
+}
+
 /* What a turn came to, as it is remembered under its idempotency key. */
 static Jsonb *
 outcome_json(const Turn *turn)
@@ -351,89 +382,24 @@ recall_outcome(Turn *turn, const Jsonb *outcome)
 	turn->request.item_id = cstring_to_text(remembered_string(outcome, "item_id"));
 }
 
-/* The statement's parameters that name a turn's idempotency key, and its content. */
-static void
-key_parameters(const Turn *turn, Datum *values)
-{
-	Jsonb	   *source = JsonbValueToJsonb((JsonbValue *) &turn->source);
-
-	values[0] = PointerGetDatum(current_client());
-	values[1] = PointerGetDatum(turn->request.request_id);
-	values[2] = PointerGetDatum(cstring_to_text(JsonbToCString(NULL, &source->root, VARSIZE(source))));
-}
-
-/*
- * Enter a turn's idempotency key before it does anything, so that of two calls
- * one waits for the other. False: it was there, and the turn is answered.
- */
-static bool
-enter_key(Turn *turn)
-{
-	static Statement enter = {
-		"INSERT INTO esgf_stac.request (client, request_id, digest) VALUES ($1, $2, pg_catalog.sha256($3))"
-		" ON CONFLICT (client, request_id) DO NOTHING",
-		3, {TEXTOID, TEXTOID, BYTEAOID}
-	};
-	static Statement look = {
-		"SELECT outcome FROM esgf_stac.request WHERE client OPERATOR(pg_catalog.=) $1"
-		" AND request_id OPERATOR(pg_catalog.=) $2 AND digest OPERATOR(pg_catalog.=) pg_catalog.sha256($3)",
-		3, {TEXTOID, TEXTOID, BYTEAOID}
-	};
-	MemoryContext caller = CurrentMemoryContext;
-	Datum		values[3];
-	bool		entered;
-	bool		isnull;
-	Datum		outcome;
-
-	key_parameters(turn, values);
-	SPI_connect();
-	entered = run_statement_as_owner(&enter, values, NULL) == 1;
-	if (!entered)
-	{
-		if (run_statement_as_owner(&look, values, NULL) == 0)
-			ereport(ERROR,
-					(errproblem(PROBLEM_REQUEST_ID_REUSED), errtable_of("request"),
-					 errsentence("request_id \"%s\" belongs to another request", text_to_cstring(turn->request.request_id)),
-					 errhint("An idempotency key goes with one body: give each new request a new one.")));
-		outcome = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-		MemoryContextSwitchTo(caller);
-		recall_outcome(turn, DatumGetJsonbP(outcome));
-	}
-	SPI_finish();
-	return entered;
-}
-
-/* Remember a turn's outcome under its key. */
-static void
-remember_outcome(const Turn *turn)
-{
-	static Statement statement = {
-		"UPDATE esgf_stac.request SET outcome = $3 WHERE client OPERATOR(pg_catalog.=) $1"
-		" AND request_id OPERATOR(pg_catalog.=) $2",
-		3, {TEXTOID, TEXTOID, JSONBOID}
-	};
-	Datum		values[3] = {PointerGetDatum(current_client()), PointerGetDatum(turn->request.request_id),
-	JsonbPGetDatum(outcome_json(turn))};
-
-	SPI_connect();
-	run_statement_as_owner(&statement, values, NULL);
-	SPI_finish();
-}
-
 /* Take one turn; a refusal is an error. */
 static void
 take_turn(Outcome *outcome)
 {
 	Turn	   *turn = (Turn *) outcome;
+	Jsonb	   *remembered;
 
 	CHECK_FOR_INTERRUPTS();
 	read_request(&turn->source, &turn->request);
-	if (turn->request.request_id == NULL || enter_key(turn))
+	remembered = turn->key ? remembered_outcome(turn->key) : NULL;
+	if (remembered)
+		recall_outcome(turn, remembered);
+	else
 	{
 		perform_item_request(&turn->request, &outcome->receipt);
 		outcome->status = outcome->receipt.created ? 201 : 200;
-		if (turn->request.request_id)
-			remember_outcome(turn);
+		if (turn->key)
+			remember_outcome(turn->key, outcome_json(turn));
 	}
 	outcome->item_id = turn->request.item_id;
 }
@@ -492,12 +458,16 @@ esgf_transact(PG_FUNCTION_ARGS)
 				 errhint("True is all or nothing; false lets each request stand alone.")));
 	get_writable_catalogue();
 	require_identity();
+	enter_all_keys(outcomes, count);
 	made = lock_all(outcomes, count);
 	if (PG_GETARG_BOOL(1))
 		for (int i = 0; i < count; i++)
 			take_turn(outcomes[i]);
 	else
+	{
 		perform_apart(outcomes, count, take_turn);
+		forget_refused_keys(outcomes, count);
+	}
 	forget_empty_datasets(made);
 	return return_outcomes(fcinfo, outcomes, count);
 }

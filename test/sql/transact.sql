@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- Many requests in one call: order, atomicity, conditions, idempotency keys, problems.
-SELECT plan(74);
+SELECT plan(85);
 
 CREATE FUNCTION pg_temp.post(id text, more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$
     SELECT jsonb_build_object('method', 'POST', 'collection_id', 'CMIP6', 'item', pg_temp.document(id)) || more $$;
@@ -154,8 +154,13 @@ SELECT is((SELECT concat_ws(' ', o.status, substr(o.problem ->> 'type', 36), nul
     (13, '{"method": "DELETE", "collection_id": "CMIP6", "item_id": "u.v3", "if_match": -1}', '400 bad-request /if_match'),
     (14, '{"method": "DELETE", "collection_id": "CMIP6", "item_id": "u.v3", "if_match": 1e30}', '400 bad-request /if_match'),
     (15, '{"method": "DELETE", "collection_id": "CMIP6", "item_id": "u.v3", "if_unmodified_since": "yesterday"}', '400 bad-request /if_unmodified_since'),
+    (15, '{"method": "DELETE", "collection_id": "CMIP6", "item_id": "u.v3", "if_unmodified_since": "2020-01-01T00:00:00+16:00"}', '400 bad-request /if_unmodified_since'),
+    (15, '{"method": "DELETE", "collection_id": "CMIP6", "item_id": "u.v3", "if_unmodified_since": "0001-01-01T00:00:00.' || repeat('9', 500) || 'Z"}', '412 version-conflict'),
+    (15, '{"method": "DELETE", "collection_id": "CMIP6", "item_id": "u.v3", "if_unmodified_since": "0001-01-01t00:00:00-15:59"}', '412 version-conflict'),
+    (15, '{"method": "DELETE", "collection_id": "CMIP6", "item_id": "u.v3", "if_unmodified_since": "2016-12-31T23:59:60Z"}', '400 bad-request /if_unmodified_since'),
     (16, '{"method": "DELETE", "collection_id": "CMIP6", "item_id": "u.v3", "reason": 1}', '400 bad-request /reason'),
     (17, '{"method": "DELETE", "collection_id": "CMIP6", "item_id": "u.v3", "request_id": ""}', '400 bad-request /request_id'),
+    (17, '{"method": "DELETE", "collection_id": "CMIP6", "item_id": "u.v3", "request_id": "' || repeat('x', 6000) || '"}', '400 bad-request /request_id'),
     (18, '{"method": "DELETE", "collection_id": "CMIP6", "item_id": "u.v3", "patch": {}}', '400 bad-request /patch'),
     (19, '{"method": "DELETE", "collection_id": "CMIP6", "item_id": "u.v3", "item": {}}', '400 bad-request /item'),
     (20, '{"method": "PATCH", "collection_id": "CMIP6", "item_id": "u.v3"}', '400 bad-request /patch'),
@@ -164,6 +169,10 @@ SELECT is((SELECT concat_ws(' ', o.status, substr(o.problem ->> 'type', 36), nul
     (23, '{"method": "PUT", "collection_id": "CMIP6", "item_id": "u.v3", "item": []}', '400 stac-validation'),
     (24, '{"method": "POST", "collection_id": "CMIP6", "item": 7}', '400 stac-validation'),
     (25, '{"method": "PATCH", "collection_id": "CMIP6", "item_id": "u.v3", "patch": "x"}', '400 bad-patch'),
+    (25, '{"method": "PUT", "collection_id": "CMIP6", "item": {"id": "u.v3"}}', '400 bad-request /item_id'),
+    (25, '{"method": "PATCH", "collection_id": "CMIP6", "patch": {}}', '400 bad-request /item_id'),
+    (25, '{"method": "CHECK", "collection_id": "CMIP6"}', '400 bad-request /item_id'),
+    (25, '{"method": "ADD_REPLICA", "collection_id": "CMIP6", "node": "b.org", "alternates": {}}', '400 bad-request /item_id'),
     (26, '{"method": "PATCH", "collection_id": "CMIP6", "item_id": "nobody", "patch": [{"op": "add"}]}', '400 bad-patch')
   ) AS t(n, request, expected) ORDER BY n;
 SELECT is((SELECT version FROM esgf_stac.item WHERE id = 'u.v3'), 1::bigint, 'none of them did anything');
@@ -184,6 +193,10 @@ SELECT is((SELECT count(*) FROM esgf_stac.outbox WHERE aggregateid = 'k.v1'), 2:
 SELECT is(pg_temp.outcomes(false, pg_temp.post('k.v2', '{"request_id": "k1"}'), pg_temp.post('k.v2', '{"request_id": "k4"}'), pg_temp.post('k.v2', '{"request_id": "k5"}'), pg_temp.request('DELETE', 'k.v2'), pg_temp.post('k.v2', '{"request_id": "k5"}')),
           '409 k.v2 request-id-reused, 201 k.v2 1 published, 409 k.v2 item-already-exists, 200 k.v2 2 deleted, 201 k.v2 3 restored', 'another body is refused; refusals are not remembered');
 SELECT is((SELECT count(*) FROM esgf_stac.request), 5::bigint, 'five keys are');
+SELECT is(pg_temp.outcomes(false, pg_temp.request('CHECK', 'zz.v1', '{"request_id": "k6"}'), pg_temp.request('CHECK', 'zz.v1', '{"if_match": 0, "request_id": "k6"}'), pg_temp.request('CHECK', 'zz.v1', '{"if_match": 0, "request_id": "k6"}'),
+                           pg_temp.request('CHECK', 'zz.v2', '{"if_match": 0, "request_id": "k6"}'), '{"request_id": "k7"}', '7'),
+          '404 zz.v1 item-does-not-exist, 200 zz.v1, 200 zz.v1, 409 zz.v2 request-id-reused, 400 bad-request, 400 bad-request', 'one key several times in a call');
+SELECT is((SELECT string_agg(request_id, ' ' ORDER BY request_id) FROM esgf_stac.request), 'k1 k2 k3 k4 k5 k6', 'is one key, and none for what was refused');
 
 -- What is no answer to one request ends the call, and is caught by whoever wants to.
 CREATE FUNCTION pg_temp.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'a trigger of the DBA'; END $$;
