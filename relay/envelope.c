@@ -8,9 +8,6 @@
 
 #include <inttypes.h>
 
-/* The pause before asking again for what is not visible yet. */
-#define PAUSE_MS 10
-
 /* Is that an event of an item that we have not asked for? */
 static bool
 wanted(const Event *event)
@@ -28,55 +25,54 @@ list_events(const Relay *relay, Buffer *list)
 			continue;
 		buffer_text(list, list->length == 0 ? "[" : ",");
 		event_head(list, &relay->batch[i]);
-		buffer_printf(list, ",\"xid\":%" PRIu64 "}", relay->batch[i].xid);
+		buffer_text(list, "}");
 	}
 	if (list->length > 0)
 		buffer_text(list, "]");
 	return list->length > 0;
 }
 
-/* Ask once; a signal to stop ends the query, but the events are still to be delivered */
-static PGresult *
-ask_once(Relay *relay, const char *events, Buffer *problem)
+/*
+ * Wait until queries see the transactions of these events: the stream may tell
+ * of them before.
+ */
+static ExitStatus
+wait_for_events(Relay *relay)
 {
-	const char *parameters[] = {relay->options.stream, events};
-	bool		was_stopping = stop_requested;
-	PGresult   *result;
+	Buffer		xids = {0};
+	uint64_t	last = 0;
+	ExitStatus	status;
 
-	result = database_query(relay->sql, problem,
-							"SELECT metadata, introduction FROM esgf_stac_internal.event_metadata($1, $2)", 2, parameters);
-	if (result == NULL && stop_requested && !was_stopping)
+	buffer_text(&xids, "{");
+	for (int i = 0; i < relay->batch_count; i++)
 	{
-		buffer_clear(problem);
-		return ask_once(relay, events, problem);
+		if (!wanted(&relay->batch[i]) || relay->batch[i].xid == 0 || relay->batch[i].xid == last)
+			continue;
+		buffer_printf(&xids, "%s%" PRIu64, last != 0 ? "," : "", relay->batch[i].xid);
+		last = relay->batch[i].xid;
 	}
-	return result;
+	buffer_text(&xids, "}");
+	status = wait_until_visible(relay, xids.data);
+	buffer_free(&xids);
+	return status;
 }
 
-/*
- * Ask until there is an answer: the WAL, and so the stream, tells of a commit a
- * moment before queries see it, or long before where the commit waits for a
- * standby.
- */
+/* Ask; a signal to stop ends the query, but the events are still to be delivered */
 static ExitStatus
 ask(Relay *relay, const char *events, PGresult **answer)
 {
 	Buffer		problem = {0};
-	Wait		wait = wait_begin("a commit to be seen by queries");
+	const char *parameters[] = {relay->options.stream, events};
+	bool		was_stopping = stop_requested;
 
-	for (;;)
-	{
-		*answer = ask_once(relay, events, &problem);
-		if (*answer == NULL)
-			return database_lost(&problem);
-		if (PQntuples(*answer) > 0)
-			return STATUS_RUNNING;
-		PQclear(*answer);
-		*answer = NULL;
-		if (stop_requested)
-			return STATUS_STOPPED;
-		wait_on(&wait, -1, 0, PAUSE_MS);
-	}
+	*answer = database_query(relay->sql, &problem,
+							 "SELECT metadata, introduction FROM esgf_stac_internal.event_metadata($1, $2)", 2, parameters);
+	if (*answer != NULL)
+		return STATUS_RUNNING;
+	if (!stop_requested || was_stopping)
+		return database_lost(&problem);
+	buffer_free(&problem);
+	return ask(relay, events, answer);
 }
 
 /* Copy a field of an answer, NULL for null */
@@ -96,6 +92,8 @@ envelope_prepare(Relay *relay)
 	int			row = 0;
 
 	if (list_events(relay, &list))
+		status = wait_for_events(relay);
+	if (status == STATUS_RUNNING && list.length > 0)
 		status = ask(relay, list.data, &answer);
 	buffer_free(&list);
 	for (int i = 0; answer != NULL && i < relay->batch_count; i++)

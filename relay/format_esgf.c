@@ -98,6 +98,8 @@ begin_line(Buffer *line, const Event *event, const char *metadata, const char *m
 	buffer_printf(line, "{\"metadata\":%s,\"data\":{\"type\":\"STAC\",\"payload\":{\"method\":\"%s\",\"collection_id\":",
 				  metadata, method);
 	append_string(line, event->collection_id);
+	buffer_text(line, ",\"item_id\":");
+	append_string(line, event->item_id);
 }
 
 static void
@@ -113,8 +115,6 @@ static void
 patch_line(Buffer *line, const Event *event)
 {
 	begin_line(line, event, event->metadata, "PATCH");
-	buffer_text(line, ",\"item_id\":");
-	append_string(line, event->item_id);
 	buffer_text(line, ",\"patch\":[");
 	if (event->document != NULL)
 		append_operations(line, event->document);

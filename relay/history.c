@@ -89,33 +89,47 @@ check_position(Relay *relay, int timeline, uint64_t position, const char *witnes
 	return STATUS_SLOT;
 }
 
-/* Does the database know the newest event that the sink holds? */
+/* Is that event in the history that queries see? */
+static ExitStatus
+event_is_known(Relay *relay, const char *event, bool *known)
+{
+	Buffer		problem = {0};
+	PGresult   *result = database_query(relay->sql, &problem, "SELECT esgf_stac_internal.event_is_known($1::jsonb)", 1, &event);
+
+	if (result == NULL)
+		return database_lost(&problem);
+	*known = PQgetvalue(result, 0, 0)[0] == 't';
+	PQclear(result);
+	return STATUS_RUNNING;
+}
+
+/*
+ * Does the database know the newest event that the sink holds? Queries may not
+ * see its commit yet, although it was delivered.
+ */
 static ExitStatus
 check_sink(Relay *relay)
 {
-	Buffer		problem = {0};
 	Buffer		event = {0};
-	const char *parameters[1];
-	PGresult   *result;
-	bool		known;
+	bool		known = true;
+	ExitStatus	status = STATUS_RUNNING;
 
 	if (relay->sink == NULL || relay->sink->kind->newest == NULL ||
 		!relay->sink->kind->newest(relay->sink, &event))
 		return STATUS_RUNNING;
-	parameters[0] = event.data;
-	result = database_query(relay->sql, &problem, "SELECT esgf_stac_internal.event_is_known($1::jsonb)", 1, parameters);
-	if (result == NULL)
+	status = event_is_known(relay, event.data, &known);
+	if (status == STATUS_RUNNING && !known)
+		status = wait_for_commits(relay);
+	if (status == STATUS_RUNNING && !known)
+		status = event_is_known(relay, event.data, &known);
+	if (status == STATUS_RUNNING && !known)
 	{
-		buffer_free(&event);
-		return database_lost(&problem);
-	}
-	known = PQgetvalue(result, 0, 0)[0] == 't';
-	PQclear(result);
-	if (!known)
 		log_problem("history-diverged", "the sink holds an event that never was in this database, %s; the index must be made anew",
 					event.data);
+		status = STATUS_SLOT;
+	}
 	buffer_free(&event);
-	return known ? STATUS_RUNNING : STATUS_SLOT;
+	return status;
 }
 
 /* Stop rather than mix two truths */

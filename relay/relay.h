@@ -56,12 +56,16 @@ typedef struct Metrics
 	int64_t		shown_bytes;
 } Metrics;
 
-/* Items whose current state is to be sent, once the stream has passed a position. */
+/*
+ * Items whose current state is to be sent, once the stream has passed a
+ * position and queries see what had been committed before it.
+ */
 typedef struct Redrive
 {
 	uint64_t	position;		/* 0: none */
-	char	   *asked_until;
-	char	   *keys;			/* as the database gave them */
+	char	   *pending;		/* those commits */
+	PGresult   *items;			/* with their versions then */
+	bool	   *overtaken;		/* the stream brought a later version since */
 } Redrive;
 
 typedef struct Relay
@@ -138,8 +142,15 @@ extern bool consumer_behind(const Relay *relay);
 
 /* dead_letter.c */
 extern ExitStatus dead_letter_add(Relay *relay, const Event *event);
+extern void redrive_note(Relay *relay, const Event *event);
 extern ExitStatus redrive(Relay *relay);
 extern void redrive_forget(Relay *relay);
+
+/* visibility.c */
+extern ExitStatus commits_pending(Relay *relay, char **xids);
+extern ExitStatus commits_visible(Relay *relay, const char *xids, bool *visible);
+extern ExitStatus wait_until_visible(Relay *relay, const char *xids);
+extern ExitStatus wait_for_commits(Relay *relay);
 
 /* slot.c */
 extern ExitStatus slot_prepare(Relay *relay);

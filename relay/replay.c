@@ -188,40 +188,6 @@ replay_query(Relay *relay, const char *query, int count, const char *const *para
 	return status;
 }
 
-/*
- * Wait until every transaction has ended that may have. One whose commit stands
- * in the WAL before the slot's position, which will not deliver it, is visible
- * to queries only a moment later.
- */
-static ExitStatus
-wait_for_writers(Relay *relay)
-{
-	Buffer		problem = {0};
-	PGresult   *result = database_query(relay->sql, &problem, "SELECT pg_snapshot_xmax(pg_current_snapshot())", 0, NULL);
-	char		youngest[32];
-	const char *parameters[] = {youngest};
-	Wait		wait = wait_begin("transactions that may have written events before the stream begins");
-	bool		ended = false;
-
-	if (result == NULL)
-		return database_lost(&problem);
-	snprintf(youngest, sizeof(youngest), "%s", PQgetvalue(result, 0, 0));
-	PQclear(result);
-	while (!ended)
-	{
-		if (stop_requested)
-			return STATUS_STOPPED;
-		result = database_query(relay->sql, &problem, "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::xid8", 1, parameters);
-		if (result == NULL)
-			return database_lost(&problem);
-		ended = PQgetvalue(result, 0, 0)[0] == 't';
-		PQclear(result);
-		if (!ended)
-			wait_on(&wait, -1, 0, 20);
-	}
-	return STATUS_RUNNING;
-}
-
 /* Send what must come before the stream */
 ExitStatus
 replay(Relay *relay)
@@ -243,7 +209,8 @@ replay(Relay *relay)
 	if (status != STATUS_RUNNING || !(missing || snapshot))
 		return status;
 
-	status = wait_for_writers(relay);
+	/* What was committed before the slot's position will not come by the stream. */
+	status = wait_for_commits(relay);
 	if (status != STATUS_RUNNING)
 		return status;
 	status = catalogue_connect(relay, &reader);

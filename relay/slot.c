@@ -148,6 +148,8 @@ slot_prepare(Relay *relay)
 		}
 		status = create_slot(relay);
 		if (status == STATUS_RUNNING)
+			status = wait_for_commits(relay);
+		if (status == STATUS_RUNNING)
 			status = read_slot(relay, &slot);
 		if (status != STATUS_RUNNING)
 			return status;

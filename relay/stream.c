@@ -223,6 +223,7 @@ take_data(Reading *reading, char *bytes, size_t length)
 		case MESSAGE_EVENT:
 			message.event.memory = bytes;
 			message.event.release = PQfreemem;
+			redrive_note(relay, &message.event);
 			return batch_add(relay, &message.event);
 		case MESSAGE_COMMIT:
 			relay->in_transaction = false;

@@ -105,12 +105,19 @@ COMMENT ON FUNCTION esgf_stac_internal.event_is_known(jsonb) IS 'was that event 
 REVOKE ALL ON FUNCTION esgf_stac_internal.event_is_known(jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION esgf_stac_internal.event_is_known(jsonb) TO esgf_stac_relay;
 
+-- The transactions whose commits stand in the WAL, so that a stream may have told
+-- of them, and that queries do not see yet.
+CREATE FUNCTION esgf_stac_internal.pending_commits() RETURNS xid8[]
+    AS 'MODULE_PATHNAME', 'esgf_pending_commits' LANGUAGE C;
+COMMENT ON FUNCTION esgf_stac_internal.pending_commits() IS 'transactions whose commits stand in the WAL and that queries do not see yet';
+REVOKE ALL ON FUNCTION esgf_stac_internal.pending_commits() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac_internal.pending_commits() TO esgf_stac_relay;
+
 -- What the federation's envelope says of events beside their documents: for each
 -- of them, in their order, who made the change, on which request, with what
 -- software. Where the outbox does not tell that there are stand-ins, the same at
 -- every call. The introduction is for a POST that must come first, where a
 -- consumer may not have the item: it is seeded, or comes into a filtered stream.
--- No rows at all while one of the events is not yet visible to queries.
 CREATE FUNCTION esgf_stac_internal.event_metadata(stream text, events jsonb) RETURNS TABLE (metadata jsonb, introduction jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
@@ -119,10 +126,6 @@ DECLARE
     filtered boolean;
 BEGIN
     SELECT s.filter IS NOT NULL INTO STRICT filtered FROM esgf_stac.stream s WHERE s.name = event_metadata.stream;
-    IF EXISTS (SELECT FROM jsonb_array_elements(events) e
-                WHERE NOT pg_visible_in_snapshot((e ->> 'xid')::xid8, pg_current_snapshot())) THEN
-        RETURN;
-    END IF;
     RETURN QUERY
         SELECT m.metadata,
                CASE WHEN e.id IS NULL OR (filtered AND e.version > 1 AND NOT EXISTS (
@@ -186,28 +189,28 @@ COMMENT ON FUNCTION esgf_stac.redrive(text, text) IS 'has the running relay of a
 REVOKE ALL ON FUNCTION esgf_stac.redrive(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION esgf_stac.redrive(text, text) TO esgf_stac_admin;
 
--- The items whose redrive was asked for, with their versions now, and where
--- the WAL ended after those were read. At most 1000; the rest comes after.
-CREATE FUNCTION esgf_stac_internal.redrive_round(stream text, OUT asked_until timestamptz, OUT keys jsonb, OUT "position" pg_lsn)
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+-- The items whose redrive was asked for, at most 1000 or so, with their versions
+-- now and until when it was asked; in the order of bytes. The rest comes after.
+CREATE FUNCTION esgf_stac_internal.redrive_round(stream text)
+    RETURNS TABLE (collection_id text, item_id text, version bigint, asked timestamptz)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 BEGIN
-    WITH asked AS (
-        SELECT d.collection_id, d.item_id, d.redrive_at
-          FROM esgf_stac.dead_letter d
-         WHERE d.stream = redrive_round.stream AND d.settled_at IS NULL AND d.redrive_at IS NOT NULL
-         ORDER BY d.redrive_at
-         FETCH FIRST 1000 ROWS WITH TIES
-    ), item AS (
-        SELECT DISTINCT a.collection_id, a.item_id, coalesce(i.version, c.version) AS version
-          FROM asked a
-          LEFT JOIN esgf_stac.item i ON i.collection_id = a.collection_id AND i.id = a.item_id
-          LEFT JOIN esgf_stac.collection c ON a.item_id IS NULL AND c.id = a.collection_id
-    )
-    SELECT (SELECT max(redrive_at) FROM asked),
-           (SELECT jsonb_agg(jsonb_build_array(item.collection_id, item.item_id, item.version)) FROM item)
-      INTO asked_until, keys;
-    position := pg_current_wal_insert_lsn();
+    RETURN QUERY
+        WITH asked AS (
+            SELECT d.collection_id, d.item_id, d.redrive_at
+              FROM esgf_stac.dead_letter d
+             WHERE d.stream = redrive_round.stream AND d.settled_at IS NULL AND d.redrive_at IS NOT NULL
+             ORDER BY d.redrive_at
+             FETCH FIRST 1000 ROWS WITH TIES
+        ), letter AS (
+            SELECT a.collection_id, a.item_id, max(a.redrive_at) AS redrive_at FROM asked a GROUP BY a.collection_id, a.item_id
+        )
+        SELECT l.collection_id, l.item_id, coalesce(i.version, c.version), l.redrive_at
+          FROM letter l
+          LEFT JOIN esgf_stac.item i ON i.collection_id = l.collection_id AND i.id = l.item_id
+          LEFT JOIN esgf_stac.collection c ON l.item_id IS NULL AND c.id = l.collection_id
+         ORDER BY l.collection_id COLLATE "C", l.item_id COLLATE "C" NULLS FIRST;
 END
 $$;
 COMMENT ON FUNCTION esgf_stac_internal.redrive_round(text) IS 'the items whose redrive was asked for, at most 1000, with their versions now';
@@ -240,3 +243,30 @@ $$;
 COMMENT ON FUNCTION esgf_stac_internal.redrive_states(text, jsonb) IS 'the current states of those items that still have the version given';
 REVOKE ALL ON FUNCTION esgf_stac_internal.redrive_states(text, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION esgf_stac_internal.redrive_states(text, jsonb) TO esgf_stac_relay;
+
+-- Settles what redrive_states() has answered of those items; without a version,
+-- the stream has brought a later one. What changed meanwhile stays for the next
+-- round, as do letters whose redrive was asked for later.
+CREATE FUNCTION esgf_stac_internal.settle_letters(stream text, keys jsonb) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    settled bigint;
+BEGIN
+    UPDATE esgf_stac.dead_letter d SET settled_at = now()
+      FROM jsonb_array_elements(keys) k
+     WHERE d.stream = settle_letters.stream AND d.settled_at IS NULL
+       AND d.collection_id = k ->> 0 AND coalesce(d.item_id, '') = coalesce(k ->> 1, '')
+       AND d.redrive_at <= (k ->> 3)::timestamptz
+       AND (k ->> 2 IS NULL
+            OR EXISTS (SELECT FROM esgf_stac.item i
+                        WHERE i.collection_id = k ->> 0 AND i.id = k ->> 1 AND i.version = (k ->> 2)::bigint)
+            OR EXISTS (SELECT FROM esgf_stac.collection c
+                        WHERE k ->> 1 IS NULL AND c.id = k ->> 0 AND c.version = (k ->> 2)::bigint));
+    GET DIAGNOSTICS settled = ROW_COUNT;
+    RETURN settled;
+END
+$$;
+COMMENT ON FUNCTION esgf_stac_internal.settle_letters(text, jsonb) IS 'settles the dead letters of items whose states were sent';
+REVOKE ALL ON FUNCTION esgf_stac_internal.settle_letters(text, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac_internal.settle_letters(text, jsonb) TO esgf_stac_relay;

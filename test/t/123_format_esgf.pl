@@ -150,7 +150,10 @@ sub alternates
 	return q('{"pr.nc": {"href": "https://b.org/pr.nc"}, "tas.nc": {"href": "https://b.org/tas.nc"}}');
 }
 
-query('CREATE ROLE gateway IN ROLE esgf_stac_gateway, esgf_stac_admin');
+query(q{CREATE ROLE gateway IN ROLE esgf_stac_gateway;
+	INSERT INTO esgf_stac.site (node, href_prefixes) VALUES ('a.org', '{https://a.org/}'), ('b.org', '{https://b.org/}');
+	SELECT esgf_stac.grant_access('group:x', role, scope, '*')
+	  FROM unnest('{CREATE,UPDATE,DELETE,REPLICATE,RETRACT}'::text[]) role, unnest('{project,node}'::text[]) scope});
 new_stream($node, 'all');
 new_stream($node, 'few', q{, NULL, '$.properties.keep == true'});
 
@@ -207,7 +210,7 @@ is(feed('all', @all), '', 'a consumer has no complaint');
 is(query(q{
 	WITH expected AS (
 		SELECT row_number() OVER (ORDER BY o.seq) AS n, CASE
-			WHEN o.version = 1 THEN format('{"method":"POST","collection_id":"%s","item":%s}', o.aggregatetype, o.payload)
+			WHEN o.version = 1 THEN format('{"method":"POST","collection_id":"%s","item_id":"%s","item":%s}', o.aggregatetype, o.aggregateid, o.payload)
 			ELSE format('{"method":"PATCH","collection_id":"%s","item_id":"%s","patch":[%s]}', o.aggregatetype, o.aggregateid, CASE
 				WHEN o.payload IS NULL THEN '{"op":"add","path":"/properties/latest","value":false},'
 					|| '{"op":"add","path":"/properties/retracted","value":true},{"op":"add","path":"/assets","value":{}}'
@@ -326,10 +329,10 @@ query(q{ALTER SYSTEM SET synchronous_standby_names = 'nobody'});
 $node->reload;
 $relay = start_relay($node, $log, '--stream', 'all', '--sink', "ndjson:$dir/waiting", @esgf);
 my $waiting = open_session($node);
-$waiting->{in} = q{BEGIN; SET LOCAL ROLE gateway; SELECT esgf_stac.set_identity('{"sub": "eve", "publisher": {"package": "curl"}}');
+$waiting->{in} = q{BEGIN; SET LOCAL ROLE gateway; SELECT esgf_stac.set_identity('{"sub": "eve", "principals": ["group:x"], "publisher": {"package": "curl"}}');
 	SELECT esgf_stac.patch_item('CMIP6', 'a.v2', '{"properties": {"n": 8.80}}'); COMMIT;} . "\n";
 $waiting->{psql}->pump_nb;
-ok($node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%event_metadata($1%' AND pid <> pg_backend_pid())
+ok($node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%pg_visible_in_snapshot(x%' AND pid <> pg_backend_pid())
 	AND EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep')}), 'the relay asks for a commit that waits');
 ok(!-s "$dir/waiting", 'and waits too');
 query(q{ALTER SYSTEM RESET synchronous_standby_names});
@@ -344,7 +347,7 @@ is_deeply([ $eve->{auth}{requester_data}, $eve->{publisher} ],
 # A signal to stop does not keep the transaction in hand from being asked for.
 # Put to sleep until the outbox is locked, the relay waits at that question and not
 # when it starts, as it did on PostgreSQL 17.
-my $asking = q{FROM pg_stat_activity WHERE query LIKE '%event_metadata($1%' AND pid <> pg_backend_pid() AND wait_event_type = 'Lock'};
+my $asking = q{FROM pg_stat_activity WHERE query LIKE '%pg_visible_in_snapshot(x%' AND pid <> pg_backend_pid() AND wait_event_type = 'Lock'};
 $relay = start_relay($node, $log, '--stream', 'all', '--sink', "ndjson:$dir/stopped", @esgf);
 $node->poll_query_until('postgres', q{SELECT active FROM pg_replication_slots WHERE slot_name = 'esgf_stac_all'});
 $relay->signal('STOP');
