@@ -153,7 +153,7 @@ read_offset(Reader *reader, int *offset)
 	return true;
 }
 
-/* Read the fraction of a second that may follow it, in microseconds, the rest cut off. */
+/* Read the fraction of a second that may follow it, rounded to microseconds, but not up to the next second. */
 static bool
 read_fraction(Reader *reader, int *microseconds)
 {
@@ -162,9 +162,13 @@ read_fraction(Reader *reader, int *microseconds)
 	*microseconds = 0;
 	if (!read_char(reader, "."))
 		return true;
-	for (; !at_end(reader) && is_digit(*reader->next); reader->next++)
-		if (digits++ < 6)
+	for (; !at_end(reader) && is_digit(*reader->next); reader->next++, digits++)
+	{
+		if (digits < 6)
 			*microseconds = *microseconds * 10 + (*reader->next - '0');
+		else if (digits == 6 && *reader->next >= '5' && *microseconds < 999999)
+			++*microseconds;
+	}
 	for (int i = digits; i < 6; i++)
 		*microseconds *= 10;
 	return digits > 0;

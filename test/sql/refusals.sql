@@ -377,14 +377,18 @@ CREATE FUNCTION pg_temp.refusal_of(query text) RETURNS text LANGUAGE plpgsql AS 
 DECLARE
     state text;
     slug text;
+    schema_name text;
+    table_name text;
     message text;
+    detail text;
+    hint text;
 BEGIN
     EXECUTE CASE WHEN query ~ '^[a-z]' THEN 'SELECT ' || query ELSE query END;
     RETURN 'nothing';
 EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, slug = CONSTRAINT_NAME, message = MESSAGE_TEXT;
-    RETURN concat_ws(' ', state, nullif(slug, ''), CASE WHEN message = '' THEN 'without a message'
-        WHEN state LIKE 'PT%' AND (message ~ '[[:cntrl:]]' OR length(message) > 500) THEN 'with a message that is no line' END);
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, slug = CONSTRAINT_NAME, schema_name = SCHEMA_NAME, table_name = TABLE_NAME,
+                            message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    RETURN concat_ws(' ', state, nullif(slug, ''), pg_temp.flaws(query, state, slug, schema_name, table_name, message, detail, hint));
 END
 $$;
 

@@ -1,0 +1,66 @@
+# Every refusal in the sources has what a caller needs: SQLSTATE, slug, schema,
+# table, and DETAIL or HINT; each HINT names functions that there are. What the
+# tests in test/sql meet is held to the same by pg_temp.flaws().
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# The calls of a function in a text of C, each with all its arguments.
+sub calls
+{
+	my ($name, $text) = @_;
+	my $nested;
+	$nested = qr/\((?:[^()"']++|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)'|(??{ $nested }))*+\)/;
+	my @found;
+	push @found, [ substr($text, 0, $-[0]) =~ tr/\n// + 1, $1 ] while $text =~ /\b$name\s*($nested)/g;
+	return @found;
+}
+
+my %functions = map { $_ => 1 } map { slurp_file($_) =~ /CREATE FUNCTION (?:esgf_stac\.|esgf_stac_internal\.)(\w+)\(/g } glob "sql/install/*.sql";
+my ($said, $found, $raised) = (0, 0, 0);
+
+# See that words of ours name functions that there are.
+sub check_words
+{
+	my ($place, $words) = @_;
+	is(join(' ', grep { !$functions{$_} } $words =~ /\b([a-z]\w+)\((?!s\))/g), '', "$place: names functions that there are") if $words =~ /\w\(/;
+}
+
+# Of C: errproblem() sets SQLSTATE, slug and schema.
+for my $path (glob "src/*.c")
+{
+	my $name = $path =~ s{.*/}{}r;
+	my $text = slurp_file($path) =~ s{/\*.*?\*/}{$& =~ tr/\n//cdr}gesr;
+	$said += () = $text =~ /\berrproblem\(PROBLEM_/g;
+	for (calls('ereport', $text))
+	{
+		my ($line, $call) = @$_;
+		next unless $call =~ /^\(ERROR/ && $call =~ /\berrproblem\(/;
+		$found++;
+		# A JSON pointer alone is of no table.
+		like($call, qr/\berrtable_of\(/, "$name, line $line: its table") unless $name eq 'json_pointer.c';
+		like($call, qr/\b(errhint\w*|errdetail\w*)\(/, "$name, line $line: DETAIL or HINT");
+		check_words("$name, line $line", join ' ', map { $_->[1] =~ /"(?:[^"\\]|\\.)*"/g } map { calls($_, $call) } qw(errmsg errhint));
+	}
+}
+
+# Of SQL.
+for my $path (glob "sql/install/*.sql")
+{
+	my $name = $path =~ s{.*/}{}r;
+	my $text = slurp_file($path);
+	while ($text =~ /\bRAISE EXCEPTION\b(.*?);\s*\n/gs)
+	{
+		my ($call, $line) = ($1, substr($text, 0, $-[0]) =~ tr/\n// + 1);
+		next unless $call =~ /ERRCODE = 'PT/;
+		$raised++;
+		like($call, qr/\b$_ =/, "$name, line $line: $_") for qw(CONSTRAINT SCHEMA TABLE);
+		like($call, qr/\b(DETAIL|HINT) =/, "$name, line $line: DETAIL or HINT");
+		check_words("$name, line $line", $1) if $call =~ /\bHINT = ((?:'(?:[^']|'')*')(?:\s*\|\|\s*'(?:[^']|'')*')*)/;
+	}
+}
+is($found, $said, "all $said of C were found");
+cmp_ok($raised, '>', 20, "$raised of SQL");
+
+done_testing();
