@@ -11,7 +11,6 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "mb/pg_wchar.h"
-#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/formatting.h"
 #include "utils/hsearch.h"
@@ -165,8 +164,8 @@ get_collection_settings(const char *id, int len, CollectionSettings *settings)
 }
 
 /*
- * Keep a collection from being deleted while an item of it appears. Once a
- * subtransaction is enough: a statement that loads thousands asks each time.
+ * Keep a collection from being deleted while an item of it appears. It is asked
+ * for each item: the statement that brings many may delete it meanwhile.
  */
 void
 lock_collection(const char *id, int len)
@@ -175,23 +174,12 @@ lock_collection(const char *id, int len)
 		"SELECT FROM esgf_stac.collection WHERE id OPERATOR(pg_catalog.=) $1 AND NOT deleted FOR SHARE",
 		1, {TEXTOID}
 	};
-	static LocalTransactionId locked_lxid;
-	static SubTransactionId locked_subxid;
-	static char locked_id[ID_MAX_LENGTH + 1];
-	Datum		value;
+	Datum		value = PointerGetDatum(cstring_to_text_with_len(id, len));
 
-	if (locked_lxid == backend_local_xid() && locked_subxid == GetCurrentSubTransactionId() &&
-		strlen(locked_id) == (size_t) len && memcmp(locked_id, id, len) == 0)
-		return;
 	SPI_connect();
-	value = PointerGetDatum(cstring_to_text_with_len(id, len));
 	if (run_statement_as_owner(&statement, &value, NULL) != 1)
 		collection_missing(id, len);
 	SPI_finish();
-	locked_lxid = backend_local_xid();
-	locked_subxid = GetCurrentSubTransactionId();
-	memcpy(locked_id, id, len);
-	locked_id[len] = '\0';
 }
 
 /* The default path of the institution: /properties/<lower(id)>:institution_id. */
@@ -291,6 +279,8 @@ check_empty(const char *id)
 	Datum		value = CStringGetTextDatum(id);
 	int			count;
 
+	/* What the statement itself has done so far counts. */
+	CommandCounterIncrement();
 	SPI_connect();
 	count = read_latest_as_owner(&statement, &value, NULL);
 	SPI_finish();
@@ -334,8 +324,6 @@ esgf_collection_before_row(PG_FUNCTION_ARGS)
 	if (old && same_collection(new, old, desc))
 		return PointerGetDatum(new);
 	check_document(id, DatumGetJsonbP(column(new, COLLECTION_DOCUMENT, desc)));
-	if (DatumGetBool(column(new, COLLECTION_DELETED, desc)))
-		check_empty(id);
 
 	values[0] = Int64GetDatum(old ? DatumGetInt64(column(old, COLLECTION_VERSION, desc)) + 1 : 1);
 	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
@@ -376,10 +364,14 @@ esgf_collection_after_row(PG_FUNCTION_ARGS)
 
 	event.aggregatetype = CStringGetTextDatum("collection");
 	event.aggregateid = column(new, COLLECTION_ID, desc);
+	check_turn(new, "collection", event.aggregateid);
 	event.occurred_at = DatumGetTimestampTz(column(new, COLLECTION_UPDATED, desc));
 	event.request = PointerGetDatum(request_under_way.as_submitted);
 	if (DatumGetBool(column(new, COLLECTION_DELETED, desc)))
+	{
+		check_empty(TextDatumGetCString(event.aggregateid));
 		event.type = "collection.deleted";
+	}
 	else
 	{
 		event.type = old && !DatumGetBool(column(old, COLLECTION_DELETED, desc)) ?
@@ -404,7 +396,7 @@ esgf_change_collection(PG_FUNCTION_ARGS)
 	Datum		values[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
 	RequestUnderWay outer = request_under_way;
 
-	request_under_way = (RequestUnderWay) {PG_GETARG_JSONB_P(3), NULL};
+	request_under_way = (RequestUnderWay) {.as_submitted = PG_GETARG_JSONB_P(3)};
 	SPI_connect();
 	PG_TRY();
 	{

@@ -12,18 +12,9 @@
 #error "esgf_stac is made for PostgreSQL 15 to 18"
 #endif
 
-#include "storage/proc.h"
-
 /* Since 16 the macros of variable-length values have a header of their own. */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
-#endif
-
-/* The number of this backend's transaction, of use until it ends. */
-#if PG_VERSION_NUM >= 170000
-#define backend_local_xid() (MyProc->vxid.lxid)
-#else
-#define backend_local_xid() (MyProc->lxid)
 #endif
 
 /* 18 says before the declaration that a function does not return. */

@@ -1,73 +1,118 @@
 /*
  * dataset.c
- *		Locks datasets, finds out which version is the newest, and demotes the
- *		one that is superseded: see dataset.h.
+ *		Locks datasets, finds out which version is the newest, demotes the ones
+ *		that are superseded, and sees that all versions of a dataset are one
+ *		institution's: see dataset.h.
  *
- * A demotion is a change of its own, with its own version and event. It waits
- * for the end of the statement that published its successor, so that the
- * events of each item keep their order.
+ * A row of an item is judged against the others when its statement ends, by
+ * what the table then holds, whatever the order in which its rows came: the
+ * statement notes which datasets it touches, and settles them. A demotion is a
+ * change of its own, with its own version and event.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "catalogue.h"
+#include "compat.h"
 #include "dataset.h"
+#include "document.h"
+#include "errors.h"
+#include "item.h"
+#include "problems.h"
 
-/* An item that another one of its dataset has just replaced as latest. */
-typedef struct Demotion
+#define INSTITUTION_SHOWN 200
+
+/*
+ * A version as the index item_dataset has it: whether it is latest (0), another
+ * candidate (1), or neither (2), and its number, -1 where its id has none.
+ */
+#define STANDING(item) \
+	"(CASE WHEN " item ".latest THEN 0 WHEN " item ".deleted OR " item ".retracted THEN 2 ELSE 1 END)"
+#define NUMBER(item) "coalesce(" item ".dataset_version::pg_catalog.numeric, -1)"
+
+/*
+ * The versions of the dataset that $1 and $2 name. The collation is that of the
+ * index; item_pkey, which begins with the collection too, would read all of it.
+ */
+#define OF_DATASET(item) \
+	item ".collection_id COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) $1 AND " item ".base_id OPERATOR(pg_catalog.=) $2"
+
+/* Its row. */
+#define IS_DATASET(dataset) \
+	dataset ".collection_id OPERATOR(pg_catalog.=) $1 AND " dataset ".base_id OPERATOR(pg_catalog.=) $2"
+
+/* A dataset of which a statement has changed a version, in a way that concerns the others. */
+typedef struct TouchedDataset
 {
 	SubTransactionId subxid;
 	Datum		collection_id;
-	Datum		id;
-} Demotion;
+	Datum		base_id;
+	bool		has_candidate;	/* the version is a candidate now and was none, or was not latest */
+	Jsonb	   *institution;	/* institution_of() the version, if all are to say so; or NULL */
+	const char *institution_path;
+} TouchedDataset;
 
-static List *pending = NIL;
-static bool is_superseding = false;
+/* In the order in which they were touched, in a memory context of their own. */
+static List *touched = NIL;
+static MemoryContext touched_context = NULL;
 
-/* A demotion whose cause was rolled back must not happen. */
+/* The dataset whose versions are being demoted. */
+static const TouchedDataset *superseded = NULL;
+
+/* What a statement touched and then undid need not be settled. */
 static void
-forget_demotions(SubXactEvent event, SubTransactionId subxid, SubTransactionId parent, void *arg)
+forget_touched(SubXactEvent event, SubTransactionId subxid, SubTransactionId parent, void *arg)
 {
-	ListCell   *cell;
+	int			kept = 0;
 
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		foreach(cell, pending)
-		{
-			if (((Demotion *) lfirst(cell))->subxid >= subxid)
-				pending = foreach_delete_current(pending, cell);
-		}
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	while (kept < list_length(touched) && ((TouchedDataset *) list_nth(touched, kept))->subxid < subxid)
+		kept++;
+	touched = list_truncate(touched, kept);
 }
 
-/* With the transaction ends the memory of what was pending. */
+/* With the transaction ends the memory of what it touched. */
 static void
-forget_all_demotions(XactEvent event, void *arg)
+forget_all_touched(XactEvent event, void *arg)
 {
-	pending = NIL;
-	is_superseding = false;
+	touched = NIL;
+	touched_context = NULL;
+	superseded = NULL;
 }
 
-/* Remember an item to demote when the statement ends. */
-static void
-demote_later(Datum collection_id, Datum id)
+/* Note a dataset, to settle it when the statement ends. */
+void
+touch_dataset(Datum collection_id, Datum base_id, bool has_candidate, const Jsonb *institution, const char *path)
 {
 	static bool registered = false;
-	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-	Demotion   *demotion = palloc(sizeof(Demotion));
+	MemoryContext old;
+	TouchedDataset *dataset;
 
 	if (!registered)
 	{
-		RegisterXactCallback(forget_all_demotions, NULL);
-		RegisterSubXactCallback(forget_demotions, NULL);
+		RegisterXactCallback(forget_all_touched, NULL);
+		RegisterSubXactCallback(forget_touched, NULL);
 		registered = true;
 	}
-	demotion->subxid = GetCurrentSubTransactionId();
-	demotion->collection_id = PointerGetDatum(PG_DETOAST_DATUM_COPY(collection_id));
-	demotion->id = PointerGetDatum(PG_DETOAST_DATUM_COPY(id));
-	pending = lappend(pending, demotion);
+	if (touched_context == NULL)
+		touched_context = AllocSetContextCreate(TopTransactionContext, "esgf_stac touched datasets",
+												ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(touched_context);
+	dataset = palloc(sizeof(TouchedDataset));
+	dataset->subxid = GetCurrentSubTransactionId();
+	dataset->collection_id = PointerGetDatum(PG_DETOAST_DATUM_COPY(collection_id));
+	dataset->base_id = PointerGetDatum(PG_DETOAST_DATUM_COPY(base_id));
+	dataset->has_candidate = has_candidate;
+	dataset->institution = institution ? (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(institution)) : NULL;
+	dataset->institution_path = institution ? pstrdup(path) : NULL;
+	touched = lappend(touched, dataset);
 	MemoryContextSwitchTo(old);
 }
 
@@ -83,8 +128,7 @@ bool
 lock_dataset(Datum collection_id, const ParsedId *id)
 {
 	static Statement statement = {
-		"SELECT FROM esgf_stac.dataset WHERE collection_id OPERATOR(pg_catalog.=) $1"
-		" AND base_id OPERATOR(pg_catalog.=) $2 FOR UPDATE",
+		"SELECT FROM esgf_stac.dataset AS d WHERE " IS_DATASET("d") " FOR UPDATE",
 		2, {TEXTOID, TEXTOID}
 	};
 	Datum		values[2] = {collection_id, base_id_datum(id)};
@@ -98,30 +142,25 @@ lock_dataset(Datum collection_id, const ParsedId *id)
 
 /*
  * Lock the dataset of an item that appears, making it where there is none.
- * Answers whether the dataset holds the item for its latest already, as a new
- * one does of its first item if that may be latest.
  *
  * The row is written even if it stays as it is, so that whoever waited for it
- * with an old snapshot is told (40001) instead of deciding by what was.
+ * with an old snapshot is told (40001) instead of deciding by what was; once is
+ * enough for that, and a statement may bring thousands of versions.
  */
-bool
-enter_dataset(Datum collection_id, const ParsedId *id, bool may_be_latest)
+void
+enter_dataset(Datum collection_id, const ParsedId *id)
 {
 	static Statement statement = {
-		"INSERT INTO esgf_stac.dataset AS d (collection_id, base_id, latest_id) VALUES ($1, $2, $3)"
+		"INSERT INTO esgf_stac.dataset AS d (collection_id, base_id) VALUES ($1, $2)"
 		" ON CONFLICT (collection_id, base_id) DO UPDATE SET latest_id = d.latest_id"
-		" RETURNING coalesce(latest_id OPERATOR(pg_catalog.=) $3, false)",
-		3, {TEXTOID, TEXTOID, TEXTOID}
+		" WHERE d.xmin OPERATOR(pg_catalog.<>) $3",
+		3, {TEXTOID, TEXTOID, XIDOID}
 	};
-	Datum		values[3] = {collection_id, base_id_datum(id), PointerGetDatum(cstring_to_text_with_len(id->id, id->len))};
-	bool		isnull;
-	bool		is_latest;
+	Datum		values[3] = {collection_id, base_id_datum(id), TransactionIdGetDatum(GetCurrentTransactionIdIfAny())};
 
 	SPI_connect();
-	run_statement_as_owner(&statement, values, may_be_latest ? NULL : "  n");
-	is_latest = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	run_statement_as_owner(&statement, values, NULL);
 	SPI_finish();
-	return is_latest;
 }
 
 /* Remove a dataset that the caller has locked if it has no items. */
@@ -129,9 +168,8 @@ void
 forget_dataset_if_empty(Datum collection_id, const ParsedId *id)
 {
 	static Statement statement = {
-		"DELETE FROM esgf_stac.dataset AS d WHERE d.collection_id OPERATOR(pg_catalog.=) $1"
-		" AND d.base_id OPERATOR(pg_catalog.=) $2 AND NOT EXISTS (SELECT FROM esgf_stac.item AS i"
-		" WHERE i.collection_id OPERATOR(pg_catalog.=) $1 AND i.base_id OPERATOR(pg_catalog.=) $2)",
+		"DELETE FROM esgf_stac.dataset AS d WHERE " IS_DATASET("d")
+		" AND NOT EXISTS (SELECT FROM esgf_stac.item AS i WHERE " OF_DATASET("i") ")",
 		2, {TEXTOID, TEXTOID}
 	};
 	Datum		values[2] = {collection_id, base_id_datum(id)};
@@ -150,193 +188,245 @@ forget_dataset_if_empty(Datum collection_id, const ParsedId *id)
 	SPI_finish();
 }
 
+/* Another version, so standing, that is as new as the one of id $3 and number $4, or newer. */
+#define IN_ITS_WAY(item, standing) \
+	OF_DATASET(item) " AND " STANDING(item) " OPERATOR(pg_catalog.=) " standing \
+	" AND " NUMBER(item) " OPERATOR(pg_catalog.>=) coalesce($4::pg_catalog.numeric, -1)" \
+	" AND " item ".id OPERATOR(pg_catalog.<>) $3"
+
 /*
- * Is another version of the locked dataset newer, active and unretracted?
- * With or_same, that an item of this very id is so counts as well.
+ * May an item of the dataset, which has been entered, be latest? Not beside
+ * another candidate that is newer, or as new: versions are compared as numbers.
+ * With keep_own, an item that is there and active is to stay what it is.
  */
 bool
-has_newer_version(Datum collection_id, const ParsedId *id, bool or_same)
+may_be_latest(Datum collection_id, const ParsedId *id, bool keep_own)
 {
 	static Statement statement = {
-		"SELECT dataset_version, id OPERATOR(pg_catalog.=) $3 FROM esgf_stac.item"
-		" WHERE collection_id OPERATOR(pg_catalog.=) $1 AND base_id OPERATOR(pg_catalog.=) $2"
-		" AND NOT deleted AND NOT retracted",
-		3, {TEXTOID, TEXTOID, TEXTOID}
+		"SELECT coalesce((SELECT i.latest FROM esgf_stac.item AS i WHERE i.collection_id OPERATOR(pg_catalog.=) $1"
+		" AND i.id OPERATOR(pg_catalog.=) $3 AND NOT i.deleted AND $5),"
+		" NOT EXISTS (SELECT FROM esgf_stac.item AS n WHERE " IN_ITS_WAY("n", "0") ")"
+		" AND NOT EXISTS (SELECT FROM esgf_stac.item AS n WHERE " IN_ITS_WAY("n", "1") "))",
+		5, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID}
 	};
-	Datum		values[3] = {collection_id, base_id_datum(id), PointerGetDatum(cstring_to_text_with_len(id->id, id->len))};
-	int			count;
-	bool		newer = false;
+	Datum		values[5] = {collection_id, base_id_datum(id), PointerGetDatum(cstring_to_text_with_len(id->id, id->len))};
+	bool		isnull;
+	bool		result;
 
+	if (id->version)
+		values[3] = PointerGetDatum(cstring_to_text_with_len(id->version, id->version_len));
+	values[4] = BoolGetDatum(keep_own);
 	SPI_connect();
-	count = run_statement_as_owner(&statement, values, NULL);
-	for (int i = 0; i < count && !newer; i++)
-	{
-		HeapTuple	row = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		char	   *version = SPI_getvalue(row, desc, 1);
-		bool		isnull;
-
-		if (DatumGetBool(SPI_getbinval(row, desc, 2, &isnull)))
-			newer = or_same;
-		else
-			newer = compare_dataset_versions(version, version ? strlen(version) : 0, id->version, id->version_len) > 0;
-	}
+	run_statement_as_owner(&statement, values, id->version ? NULL : "   n ");
+	result = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
-	return newer;
+	return result;
 }
 
-/* The document of the newest version beside an item, deleted ones too; NULL if there is none. */
+/*
+ * What a document says of its institution, as {path: institution}; one that
+ * says nothing says null. The path is part of it, since it may be configured.
+ */
 Jsonb *
-newest_other_version(Datum collection_id, Datum base_id, Datum id)
+institution_of(const Jsonb *document, const char *path)
 {
-	static Statement statement = {
-		"SELECT document FROM esgf_stac.item"
-		" WHERE collection_id OPERATOR(pg_catalog.=) $1 AND base_id OPERATOR(pg_catalog.=) $2"
-		" AND id OPERATOR(pg_catalog.<>) $3"
-		" ORDER BY pg_catalog.length(pg_catalog.ltrim(dataset_version, '0')) DESC NULLS LAST,"
-		" pg_catalog.ltrim(dataset_version, '0') DESC LIMIT 1",
-		3, {TEXTOID, TEXTOID, TEXTOID}
-	};
-	Datum		values[3] = {collection_id, base_id, id};
-	Jsonb	   *document = NULL;
+	JsonbParseState *state = NULL;
+	JsonbValue	key;
+	JsonbValue	value;
 
-	SPI_connect();
-	if (run_statement_as_owner(&statement, values, NULL) == 1)
-	{
-		bool		isnull;
-		Jsonb	   *found = DatumGetJsonbP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	key.type = jbvString;
+	key.val.string.val = (char *) path;
+	key.val.string.len = strlen(path);
+	if (!json_pointer_get(document, path, strlen(path), &value))
+		value.type = jbvNull;
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	pushJsonbValue(&state, WJB_KEY, &key);
+	pushJsonbValue(&state, WJB_VALUE, &value);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
 
-		document = SPI_palloc(VARSIZE(found));
-		memcpy(document, found, VARSIZE(found));
-	}
-	SPI_finish();
-	return document;
+/* Do two documents say the same of their institution? */
+bool
+same_institution(const Jsonb *a, const Jsonb *b, const char *path)
+{
+	return documents_equal(institution_of(a, path), institution_of(b, path));
+}
+
+/* What a version says of its institution, for people. */
+static char *
+describe_institution(Jsonb *institution)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&institution->root);
+	JsonbValue	value;
+	StringInfoData text;
+
+	JsonbIteratorNext(&iterator, &value, true);
+	JsonbIteratorNext(&iterator, &value, true);
+	JsonbIteratorNext(&iterator, &value, true);
+	if (value.type == jbvNull)
+		return "absent";
+	initStringInfo(&text);
+	JsonbToCString(&text, &JsonbValueToJsonb(&value)->root, -1);
+	if (text.len > INSTITUTION_SHOWN)
+		strcpy(text.data + pg_mbcliplen(text.data, text.len, INSTITUTION_SHOWN), "...");
+	return text.data;
 }
 
 /*
- * Write down that an item became latest, and demote the one that was. Its
- * dataset has been entered. Answers whether this stood there already, which
- * means that the dataset was made for this item.
+ * See that all versions of a dataset, deleted ones too, say the same of their
+ * institution. What they are known to say stands in the dataset's row: they are
+ * read only where that is unknown, or another.
  */
-bool
-record_latest(Datum collection_id, Datum base_id, Datum id)
+static void
+check_institution(const TouchedDataset *dataset)
 {
-	static Statement get = {
-		"SELECT latest_id, latest_id OPERATOR(pg_catalog.=) $3 FROM esgf_stac.dataset"
-		" WHERE collection_id OPERATOR(pg_catalog.=) $1 AND base_id OPERATOR(pg_catalog.=) $2",
-		3, {TEXTOID, TEXTOID, TEXTOID}
+	static Statement statement = {
+		"SELECT i.id, i.document FROM esgf_stac.item AS i WHERE " OF_DATASET("i")
+		" AND NOT coalesce((SELECT d.institution OPERATOR(pg_catalog.=) $3"
+		" FROM esgf_stac.dataset AS d WHERE " IS_DATASET("d") "), false)"
+		" AND pg_catalog.jsonb_build_object($4, esgf_stac.jsonb_pointer(i.document, $4)) OPERATOR(pg_catalog.<>) $3 LIMIT 1",
+		4, {TEXTOID, TEXTOID, JSONBOID, TEXTOID}
 	};
-	static Statement set = {
-		"UPDATE esgf_stac.dataset SET latest_id = $3"
-		" WHERE collection_id OPERATOR(pg_catalog.=) $1 AND base_id OPERATOR(pg_catalog.=) $2",
-		3, {TEXTOID, TEXTOID, TEXTOID}
-	};
-	Datum		values[3] = {collection_id, base_id, id};
-	Datum		before;
+	Datum		values[4] = {dataset->collection_id, dataset->base_id, JsonbPGetDatum(dataset->institution),
+	CStringGetTextDatum(dataset->institution_path)};
+	HeapTuple	row;
+	TupleDesc	desc;
+	Jsonb	   *other;
 	bool		isnull;
-	bool		recorded;
 
-	SPI_connect();
-	if (run_statement_as_owner(&get, values, NULL) != 1)
-		elog(ERROR, "dataset \"%s\" has not been entered", TextDatumGetCString(base_id));
-	before = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	recorded = !isnull && DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
-	if (!recorded)
-	{
-		if (!isnull)
-			demote_later(collection_id, before);
-		run_statement_as_owner(&set, values, NULL);
-	}
-	SPI_finish();
-	return recorded;
-}
-
-/* Write down that an item ceased to be latest. */
-void
-forget_latest(Datum collection_id, Datum base_id, Datum id)
-{
-	static Statement statement = {
-		"UPDATE esgf_stac.dataset SET latest_id = NULL WHERE collection_id OPERATOR(pg_catalog.=) $1"
-		" AND base_id OPERATOR(pg_catalog.=) $2 AND latest_id OPERATOR(pg_catalog.=) $3",
-		3, {TEXTOID, TEXTOID, TEXTOID}
-	};
-	Datum		values[3] = {collection_id, base_id, id};
-
-	SPI_connect();
-	run_statement_as_owner(&statement, values, NULL);
-	SPI_finish();
-}
-
-/* An item appears that is not to be latest: then no older version is latest any more. */
-void
-end_older_latest(Datum collection_id, Datum base_id, Datum id)
-{
-	static Statement statement = {
-		"SELECT latest_id FROM esgf_stac.dataset WHERE collection_id OPERATOR(pg_catalog.=) $1"
-		" AND base_id OPERATOR(pg_catalog.=) $2",
-		2, {TEXTOID, TEXTOID}
-	};
-	Datum		values[2] = {collection_id, base_id};
-	text	   *item = DatumGetTextPP(id);
-	text	   *latest;
-	ParsedId	own;
-	ParsedId	other;
-	bool		isnull;
-	Datum		latest_id;
-
-	SPI_connect();
-	run_statement_as_owner(&statement, values, NULL);
-	latest_id = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	if (!isnull)
-	{
-		latest = DatumGetTextPP(latest_id);
-		parse_item_id(VARDATA_ANY(item), VARSIZE_ANY_EXHDR(item), &own);
-		parse_item_id(VARDATA_ANY(latest), VARSIZE_ANY_EXHDR(latest), &other);
-		if (compare_dataset_versions(other.version, other.version_len, own.version, own.version_len) < 0)
-		{
-			forget_latest(collection_id, base_id, latest_id);
-			demote_later(collection_id, latest_id);
-		}
-	}
-	SPI_finish();
-}
-
-/* Is the change under way a demotion? */
-bool
-superseding(void)
-{
-	return is_superseding;
-}
-
-/* Demote what the statement that ends here has superseded. */
-void
-supersede_pending(void)
-{
-	static Statement statement = {
-		"UPDATE esgf_stac.item SET reason = NULL WHERE collection_id OPERATOR(pg_catalog.=) $1"
-		" AND id OPERATOR(pg_catalog.=) $2 AND latest",
-		2, {TEXTOID, TEXTOID}
-	};
-
-	if (is_superseding || pending == NIL)
+	if (run_statement_as_owner(&statement, values, NULL) == 0)
 		return;
-	SPI_connect();
-	while (pending != NIL)
-	{
-		Demotion   *demotion = linitial(pending);
-		Datum		values[2] = {demotion->collection_id, demotion->id};
+	row = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	other = institution_of(DatumGetJsonbP(SPI_getbinval(row, desc, 2, &isnull)), dataset->institution_path);
+	ereport(ERROR,
+			(errproblem(PROBLEM_INSTITUTION_DIFFERS), errtable_of("item"),
+			 errmsg("dataset \"%s\" belongs to another institution", TextDatumGetCString(dataset->base_id)),
+			 errdetail_pointer(dataset->institution_path,
+							   psprintf("must be %s as in \"%s\", not %s", describe_institution(other),
+										SPI_getvalue(row, desc, 1), describe_institution(dataset->institution))),
+			 errhint("Publish it under an id of its own; to move a dataset, change all its versions in one UPDATE.")));
+}
 
-		pending = list_delete_first(pending);
-		is_superseding = true;
-		PG_TRY();
-		{
-			run_statement_as_owner(&statement, values, NULL);
-		}
-		PG_FINALLY();
-		{
-			is_superseding = false;
-		}
-		PG_END_TRY();
+/* Demote the versions of a dataset that are latest beside a newer candidate. */
+static void
+supersede(const TouchedDataset *dataset)
+{
+	static Statement statement = {
+		"UPDATE esgf_stac.item AS i SET reason = NULL"
+		" WHERE " OF_DATASET("i") " AND " STANDING("i") " OPERATOR(pg_catalog.=) 0"
+		" AND (i.id OPERATOR(pg_catalog.<>) (SELECT n.id FROM esgf_stac.item AS n WHERE " OF_DATASET("n")
+		" AND " STANDING("n") " OPERATOR(pg_catalog.=) 0 ORDER BY " NUMBER("n") " DESC LIMIT 1)"
+		" OR " NUMBER("i") " OPERATOR(pg_catalog.<) (SELECT " NUMBER("n") " FROM esgf_stac.item AS n WHERE " OF_DATASET("n")
+		" AND " STANDING("n") " OPERATOR(pg_catalog.=) 1 ORDER BY " NUMBER("n") " DESC LIMIT 1))",
+		2, {TEXTOID, TEXTOID}
+	};
+	Datum		values[2] = {dataset->collection_id, dataset->base_id};
+	const TouchedDataset *outer = superseded;
+
+	superseded = dataset;
+	PG_TRY();
+	{
+		run_statement_as_owner(&statement, values, NULL);
 	}
+	PG_FINALLY();
+	{
+		superseded = outer;
+	}
+	PG_END_TRY();
+}
+
+/* Write down which version of a dataset is latest now, and whose they all are. */
+static void
+record_dataset(const TouchedDataset *dataset)
+{
+	static Statement statement = {
+		"UPDATE esgf_stac.dataset AS d SET latest_id = l.id, institution = coalesce($3, d.institution)"
+		" FROM (SELECT (SELECT i.id FROM esgf_stac.item AS i WHERE " OF_DATASET("i")
+		" AND " STANDING("i") " OPERATOR(pg_catalog.=) 0)) AS l (id)"
+		" WHERE " IS_DATASET("d")
+		" AND NOT (coalesce(d.latest_id OPERATOR(pg_catalog.=) l.id, d.latest_id IS NULL AND l.id IS NULL)"
+		" AND coalesce(d.institution OPERATOR(pg_catalog.=) $3, $3 IS NULL))",
+		3, {TEXTOID, TEXTOID, JSONBOID}
+	};
+	Datum		values[3] = {dataset->collection_id, dataset->base_id, JsonbPGetDatum(dataset->institution)};
+
+	run_statement_as_owner(&statement, values, dataset->institution ? NULL : "  n");
+}
+
+/* Order datasets as all lock them; what is said of one stands together. */
+static int
+compare_touched(const ListCell *a, const ListCell *b)
+{
+	const TouchedDataset *da = lfirst(a);
+	const TouchedDataset *db = lfirst(b);
+	int			result = compare_bytes(VARDATA_ANY(DatumGetPointer(da->collection_id)), VARSIZE_ANY_EXHDR(DatumGetPointer(da->collection_id)),
+									   VARDATA_ANY(DatumGetPointer(db->collection_id)), VARSIZE_ANY_EXHDR(DatumGetPointer(db->collection_id)));
+
+	return result ? result :
+		compare_bytes(VARDATA_ANY(DatumGetPointer(da->base_id)), VARSIZE_ANY_EXHDR(DatumGetPointer(da->base_id)),
+					  VARDATA_ANY(DatumGetPointer(db->base_id)), VARSIZE_ANY_EXHDR(DatumGetPointer(db->base_id)));
+}
+
+/* Settle one dataset: from the first to the last of what was noted of it. */
+static void
+settle_dataset(List *list, int first, int last)
+{
+	TouchedDataset *dataset = list_nth(list, first);
+
+	SPI_connect();
+	for (int i = first; i <= last; i++)
+	{
+		TouchedDataset *other = list_nth(list, i);
+
+		dataset->has_candidate |= other->has_candidate;
+		if (other->institution == NULL ||
+			(i > first && dataset->institution && documents_equal(dataset->institution, other->institution)))
+			continue;
+		dataset->institution = other->institution;
+		dataset->institution_path = other->institution_path;
+		check_institution(dataset);
+	}
+	if (dataset->has_candidate)
+		supersede(dataset);
+	record_dataset(dataset);
 	SPI_finish();
+}
+
+/* Settle the datasets that the statement which ends here has touched. */
+void
+settle_datasets(void)
+{
+	while (touched != NIL)
+	{
+		List	   *list = touched;
+		MemoryContext context = touched_context;
+		int			first = 0;
+
+		touched = NIL;
+		touched_context = NULL;
+		list_sort(list, compare_touched);
+		for (int i = 1; i <= list_length(list); i++)
+		{
+			if (i < list_length(list) && compare_touched(list_nth_cell(list, i), list_nth_cell(list, first)) == 0)
+				continue;
+			CHECK_FOR_INTERRUPTS();
+			settle_dataset(list, first, i - 1);
+			first = i;
+		}
+		MemoryContextDelete(context);
+	}
+}
+
+/* Is the update that a trigger of item sees the demotion of a version? */
+bool
+is_supersession(const TriggerData *trigdata, Datum collection_id, Datum base_id)
+{
+	TouchedDataset row = {.collection_id = collection_id,.base_id = base_id};
+	ListCell	a = {.ptr_value = &row};
+	ListCell	b = {.ptr_value = (void *) superseded};
+
+	return superseded && TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) &&
+		!updates_column(trigdata, ITEM_DOCUMENT) && !updates_column(trigdata, ITEM_DELETED) &&
+		compare_touched(&a, &b) == 0;
 }

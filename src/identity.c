@@ -363,6 +363,26 @@ current_identity(void)
 	return given_identity() ? given_identity() : role_identity();
 }
 
+/* Who that is: subject and issuer, as an item keeps them. */
+Jsonb *
+current_author(void)
+{
+	static const char *const members[] = {"iss", "sub"};
+	Jsonb	   *identity = current_identity();
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < (int) lengthof(members); i++)
+	{
+		JsonKey		key = {members[i], strlen(members[i])};
+		JsonbValue	value;
+
+		if (document_get(&identity->root, &value, 1, &key) && value.type == jbvString)
+			push_string_member(&state, members[i], value.val.string.val, value.val.string.len);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
 /* A string that a gateway gave beside the identity itself, or NULL. */
 text *
 identity_text(const char *member)

@@ -27,6 +27,7 @@ extern const Principals *current_principals(void);
 extern void check_identity(const Jsonb *identity, bool by_gateway);
 extern Principals *principals_of(const Jsonb *identity);
 extern Jsonb *current_identity(void);
+extern Jsonb *current_author(void);
 extern text *identity_text(const char *member);
 extern text *current_client(void);
 extern void set_transaction_identity(Jsonb *identity);

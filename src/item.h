@@ -4,8 +4,8 @@
  *
  * Whoever writes to the table, by a verb or by hand, passes its triggers:
  * BEFORE ROW (item_before.c) checks and completes its own row and touches no
- * other; AFTER ROW (item_after.c) judges the change, keeps the dataset's latest
- * and writes the event; AFTER STATEMENT demotes what was superseded.
+ * other; AFTER ROW (item_after.c) judges the change and writes the event; AFTER
+ * STATEMENT settles which version of a dataset is latest (dataset.c).
  */
 #ifndef ESGF_STAC_ITEM_H
 #define ESGF_STAC_ITEM_H
@@ -13,6 +13,8 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/sysattr.h"
+#include "commands/trigger.h"
 #include "utils/jsonb.h"
 
 /* Columns of the table, in their order. */
@@ -30,8 +32,12 @@ typedef enum ItemColumn
 	ITEM_REASON,
 	ITEM_DOCUMENT,
 	ITEM_CREATED,
-	ITEM_UPDATED
+	ITEM_UPDATED,
+	ITEM_CREATED_BY,
+	ITEM_UPDATED_BY
 } ItemColumn;
+
+#define LAST_ITEM_COLUMN ITEM_UPDATED_BY
 
 /* A row as its columns, and what they say. */
 typedef struct ItemRow
@@ -64,8 +70,16 @@ is_set(const ItemRow *row, ItemColumn number)
 	return !row->nulls[number - 1] && DatumGetBool(row->values[number - 1]);
 }
 
+/* Does the statement of an update set a column? MERGE: does any of its actions? */
+static inline bool
+updates_column(const TriggerData *trigdata, ItemColumn number)
+{
+	return bms_is_member(number - FirstLowInvalidHeapAttributeNumber, trigdata->tg_updatedcols);
+}
+
 extern void open_row(ItemRow *row, HeapTuple tuple, TupleDesc desc);
 extern Jsonb *row_document(ItemRow *row);
 extern bool same_column(const ItemRow *a, const ItemRow *b, ItemColumn number);
+extern bool same_document(ItemRow *a, ItemRow *b);
 
 #endif							/* ESGF_STAC_ITEM_H */

@@ -1,8 +1,8 @@
 /*
  * item_after.c
  *		AFTER ROW of the item table: what happened is found by comparing the
- *		documents, judged, and written to the outbox. AFTER STATEMENT: what was
- *		superseded is demoted.
+ *		documents, judged, and written to the outbox. AFTER STATEMENT: the
+ *		datasets that were touched are settled.
  */
 #include "postgres.h"
 
@@ -30,46 +30,13 @@
 PG_FUNCTION_INFO_V1(esgf_item_after_row);
 PG_FUNCTION_INFO_V1(esgf_item_after_statement);
 
-/* The institutions that an item names, or NULL. */
-static Jsonb *
-institution_of(Jsonb *document, const char *path)
-{
-	JsonbValue	value;
-
-	return json_pointer_get(document, path, strlen(path), &value) ? JsonbValueToJsonb(&value) : NULL;
-}
-
-/* Refuse a new version of a dataset that is another institution's. */
-static void
-check_institution(ItemRow *row, const CollectionSettings *settings)
-{
-	Jsonb	   *other = newest_other_version(column(row, ITEM_COLLECTION_ID), column(row, ITEM_BASE_ID), column(row, ITEM_ID));
-	Jsonb	   *ours;
-	Jsonb	   *theirs;
-
-	if (other == NULL)
-		return;
-	ours = institution_of(row_document(row), settings->institution_path);
-	theirs = institution_of(other, settings->institution_path);
-	if (ours == NULL ? theirs == NULL : theirs != NULL && documents_equal(ours, theirs))
-		return;
-	ereport(ERROR,
-			(errproblem(PROBLEM_INSTITUTION_DIFFERS), errtable_of("item"),
-			 errmsg("dataset \"%s\" belongs to another institution", TextDatumGetCString(column(row, ITEM_BASE_ID))),
-			 errdetail_pointer(settings->institution_path,
-							   psprintf("must be %s as in the versions before, not %s",
-										theirs ? JsonbToCString(NULL, &theirs->root, VARSIZE(theirs)) : "absent",
-										ours ? JsonbToCString(NULL, &ours->root, VARSIZE(ours)) : "absent")),
-			 errhint("Publish it under an id of its own.")));
-}
-
 /* Refuse other content under one version of a dataset. */
 static void
 check_content(ItemRow *old, ItemRow *new)
 {
 	ProblemList problems = {0};
 
-	if (same_column(old, new, ITEM_DOCUMENT) || is_administrator())
+	if (is_administrator() || same_document(old, new))
 		return;
 	find_changed_content(row_document(old), row_document(new), &problems);
 	if (problems.count > 0)
@@ -143,7 +110,7 @@ describe_change(ItemRow *old, ItemRow *new, const CollectionSettings *settings, 
 	judged->deleted = old && !is_set(old, ITEM_DELETED) && is_set(new, ITEM_DELETED);
 	if (judged->appears)
 		compare_documents(NULL, judged->new, change);
-	else if (!judged->restored && !same_column(old, new, ITEM_DOCUMENT))
+	else if (!judged->restored && !same_document(old, new))
 		compare_documents(judged->old, judged->new, change);
 	if (judged->appears || judged->restored)
 		return;
@@ -152,23 +119,28 @@ describe_change(ItemRow *old, ItemRow *new, const CollectionSettings *settings, 
 		is_set(old, ITEM_LATEST) != is_set(new, ITEM_LATEST);
 }
 
-/* Keep the dataset's latest. Answers whether the dataset was made for this item, and had no other. */
+/* Is a version one that could be latest? */
 static bool
-keep_latest(ItemRow *old, ItemRow *new)
+is_candidate(const ItemRow *row)
 {
-	bool		was_latest = old != NULL && is_set(old, ITEM_LATEST);
-	Datum		collection_id = column(new, ITEM_COLLECTION_ID);
-	Datum		base_id = column(new, ITEM_BASE_ID);
-	Datum		id = column(new, ITEM_ID);
-	bool		appears = !is_set(new, ITEM_DELETED) && (old == NULL || is_set(old, ITEM_DELETED));
+	return !is_set(row, ITEM_DELETED) && !is_set(row, ITEM_RETRACTED);
+}
 
-	if (is_set(new, ITEM_LATEST) && !was_latest)
-		return record_latest(collection_id, base_id, id);
-	if (was_latest && !is_set(new, ITEM_LATEST))
-		forget_latest(collection_id, base_id, id);
-	else if (appears && !is_set(new, ITEM_RETRACTED))
-		end_older_latest(collection_id, base_id, id);
-	return false;
+/* Note what the end of the statement must settle between the versions of the dataset. */
+static void
+note_dataset(ItemRow *old, ItemRow *new, const CollectionSettings *settings)
+{
+	const char *path = settings->institution_path;
+	bool		was_candidate = old && is_candidate(old);
+	bool		was_latest = old && is_set(old, ITEM_LATEST);
+	bool		has_candidate = is_candidate(new) && (!was_candidate || (is_set(new, ITEM_LATEST) && !was_latest));
+	Jsonb	   *institution = NULL;
+
+	if (old == NULL || (has_candidate && !was_candidate) ||
+		!same_institution(row_document(old), row_document(new), path))
+		institution = institution_of(row_document(new), path);
+	if (has_candidate || institution || was_latest != is_set(new, ITEM_LATEST))
+		touch_dataset(column(new, ITEM_COLLECTION_ID), column(new, ITEM_BASE_ID), has_candidate, institution, path);
 }
 
 /* The rules of a change that are judged after its rights. */
@@ -191,7 +163,7 @@ active_document(ItemRow *row)
 
 /* Tell everybody else. The payload is handed on as stored, unless it is hidden. */
 static void
-write_item_event(ItemRow *old, ItemRow *new, const char *type)
+write_item_event(ItemRow *old, ItemRow *new, const char *type, bool superseded)
 {
 	Event		event = {0};
 	pg_uuid_t	id;
@@ -202,7 +174,7 @@ write_item_event(ItemRow *old, ItemRow *new, const char *type)
 	event.version = DatumGetInt64(column(new, ITEM_VERSION));
 	event.occurred_at = DatumGetTimestampTz(column(new, ITEM_UPDATED));
 	event.reason = new->nulls[ITEM_REASON - 1] ? (Datum) 0 : column(new, ITEM_REASON);
-	if (!superseding())
+	if (!superseded)
 		event.request = PointerGetDatum(request_under_way.as_submitted);
 	if (is_set(new, ITEM_RETRACTED) && !is_set(new, ITEM_DELETED))
 		event.payload = JsonbPGetDatum(published_document(row_document(new)));
@@ -213,11 +185,11 @@ write_item_event(ItemRow *old, ItemRow *new, const char *type)
 					  &event.streams, &event.left_streams);
 	write_event(&event, &id);
 
-	if (!superseding())
+	if (!superseded)
 		record_receipt(event.version, event.type + strlen("item."), &id);
 }
 
-/* AFTER ROW: judge the change, keep the dataset's latest and write the event. */
+/* AFTER ROW: judge the change, note the dataset and write the event. */
 Datum
 esgf_item_after_row(PG_FUNCTION_ARGS)
 {
@@ -231,6 +203,7 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 	JudgedChange judged;
 	Change		change;
 	const char *type;
+	bool		superseded;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
@@ -249,28 +222,29 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 	else
 		open_row(&new, trigdata->tg_trigtuple, desc);
 
+	check_turn(old ? trigdata->tg_newtuple : trigdata->tg_trigtuple, "item", column(&new, ITEM_ID));
 	collection = DatumGetTextPP(column(&new, ITEM_COLLECTION_ID));
 	get_collection_settings(VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection), &settings);
-	if (superseding())
+	superseded = is_supersession(trigdata, column(&new, ITEM_COLLECTION_ID), column(&new, ITEM_BASE_ID));
+	if (superseded)
 		type = "item.superseded";
 	else
 	{
 		describe_change(old, &new, &settings, &judged, &change);
 		judge_change(&judged);
-		if (!keep_latest(old, &new) && judged.appears)
-			check_institution(&new, &settings);
+		note_dataset(old, &new, &settings);
 		check_change(old, &new, &settings, &judged);
 		type = name_action(&new, &judged);
 	}
 	if (importing && old == NULL)
 		return PointerGetDatum(NULL);
 	SPI_connect();
-	write_item_event(old, &new, type);
+	write_item_event(old, &new, type, superseded);
 	SPI_finish();
 	return PointerGetDatum(NULL);
 }
 
-/* AFTER STATEMENT: demote what the statement superseded. */
+/* AFTER STATEMENT: settle the datasets that the statement touched. */
 Datum
 esgf_item_after_statement(PG_FUNCTION_ARGS)
 {
@@ -281,6 +255,6 @@ esgf_item_after_statement(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be fired after a statement", "item_after_statement")));
-	supersede_pending();
+	settle_datasets();
 	return PointerGetDatum(NULL);
 }

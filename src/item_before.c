@@ -5,8 +5,8 @@
  */
 #include "postgres.h"
 
-#include "access/sysattr.h"
 #include "commands/trigger.h"
+#include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -21,7 +21,11 @@
 #include "import.h"
 #include "item.h"
 #include "item_document.h"
+#include "receipt.h"
 #include "stamps.h"
+
+/* The last microsecond of the year 9999. */
+#define LAST_TIME (INT64CONST(252455615999999999))
 
 /* A change of one item on its way through BEFORE ROW. */
 typedef struct ItemChange
@@ -31,6 +35,7 @@ typedef struct ItemChange
 	ParsedId	id;
 	CollectionSettings settings;
 	Datum		collection_id;
+	bool		superseded;		/* by another version, which is all that happens */
 	bool		latest;
 	bool		retracted;
 	bool		keeps_times;	/* it comes from another catalogue */
@@ -53,7 +58,7 @@ refuse_column(const ItemRow *row, ItemColumn number)
 static void
 check_inserted_columns(const ItemRow *row)
 {
-	for (int i = ITEM_COLLECTION_ID; i <= ITEM_UPDATED; i++)
+	for (int i = ITEM_COLLECTION_ID; i <= LAST_ITEM_COLUMN; i++)
 	{
 		bool		given = i == ITEM_COLLECTION_ID || i == ITEM_ID || i == ITEM_DOCUMENT;
 
@@ -72,7 +77,7 @@ check_inserted_columns(const ItemRow *row)
 static void
 check_updated_columns(const ItemRow *new, const ItemRow *old)
 {
-	for (int i = ITEM_COLLECTION_ID; i <= ITEM_UPDATED; i++)
+	for (int i = ITEM_COLLECTION_ID; i <= LAST_ITEM_COLUMN; i++)
 	{
 		if (i == ITEM_DOCUMENT || i == ITEM_DELETED)
 		{
@@ -115,12 +120,12 @@ complete_document(ItemChange *change, const Jsonb *old)
 	change->new.document = document;
 }
 
-/* Is this item the newest of its dataset that is active and unretracted? Locks the dataset. */
+/* Is no other version of this item's dataset in its way to be latest? Locks the dataset. */
 static bool
-is_newest(ItemChange *change, bool may_be_latest, bool must_appear)
+is_newest(ItemChange *change)
 {
-	return enter_dataset(change->collection_id, &change->id, may_be_latest) ||
-		!has_newer_version(change->collection_id, &change->id, must_appear);
+	enter_dataset(change->collection_id, &change->id);
+	return may_be_latest(change->collection_id, &change->id, false);
 }
 
 /*
@@ -134,8 +139,9 @@ publish(ItemChange *change, Flag wanted)
 	text	   *collection = DatumGetTextPP(change->collection_id);
 
 	lock_collection(VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection));
-	change->latest = wanted != FLAG_FALSE && !change->retracted;
-	change->latest &= is_newest(change, change->latest, wanted == FLAG_MISSING);
+	enter_dataset(change->collection_id, &change->id);
+	change->latest = wanted != FLAG_FALSE && !change->retracted &&
+		may_be_latest(change->collection_id, &change->id, wanted == FLAG_MISSING);
 }
 
 /* An item that is there and stays: decide what its flags become. */
@@ -147,12 +153,10 @@ decide_flags(ItemChange *change)
 	Flag		wanted = document_flag(row_document(&change->new), "latest");
 
 	change->retracted = document_flag(row_document(&change->new), "retracted") == FLAG_TRUE;
-	if (superseding() || change->retracted)
+	if (change->superseded || change->retracted || is_set(&change->new, ITEM_DELETED))
 		change->latest = false;
-	else if (was_retracted)
-		change->latest = is_newest(change, true, false);
-	else if (wanted == FLAG_TRUE && !was_latest)
-		change->latest = is_newest(change, true, false);
+	else if (was_retracted || (wanted == FLAG_TRUE && !was_latest))
+		change->latest = is_newest(change);
 	else
 		change->latest = was_latest && wanted != FLAG_FALSE;
 }
@@ -206,6 +210,7 @@ derive_columns(ItemChange *change, int64 version, TimestampTz created, Timestamp
 	set_column(row, ITEM_NODES, document_nodes(document));
 	set_column(row, ITEM_CREATED, TimestampTzGetDatum(created));
 	set_column(row, ITEM_UPDATED, TimestampTzGetDatum(updated));
+	set_column(row, ITEM_UPDATED_BY, JsonbPGetDatum(current_author()));
 }
 
 /* Make an inserted row an item of version 1. */
@@ -226,10 +231,14 @@ before_insert(ItemChange *change)
 	change->keeps_times = importing;
 	if (importing)
 	{
-		updated = document_time(row->document, "updated", updated);
-		created = document_time(row->document, "created", updated);
+		/* No change was made in time to come; and after the year 9999 none could follow. */
+		TimestampTz now = updated;
+
+		updated = Min(now, document_time(row->document, "updated", now));
+		created = Min(now, document_time(row->document, "created", updated));
 	}
 	derive_columns(change, 1, created, updated);
+	set_column(row, ITEM_CREATED_BY, column(row, ITEM_UPDATED_BY));
 	set_column(row, ITEM_DELETED, BoolGetDatum(false));
 	set_column(row, ITEM_BASE_ID, PointerGetDatum(cstring_to_text_with_len(change->id.id, change->id.base_len)));
 	if (change->id.version)
@@ -242,19 +251,17 @@ static bool
 before_update_of_deleted(ItemChange *change)
 {
 	ItemRow    *row = &change->new;
-	bool		same;
+	bool		same = same_document(row, &change->old);
 
 	if (is_set(row, ITEM_DELETED))
 	{
-		if (same_column(row, &change->old, ITEM_DOCUMENT) ||
-			same_but_for_stamps_and_flags(row_document(&change->old), row_document(row)))
+		if (same || same_but_for_stamps_and_flags(row_document(&change->old), row_document(row)))
 			return false;
 		ereport(ERROR,
 				(errproblem(PROBLEM_ITEM_DOES_NOT_EXIST), errtable_of("item"),
 				 errmsg("item \"%.*s\" is deleted", change->id.len, change->id.id),
 				 errhint("Call esgf_stac.restore_item() or create_item(), or set deleted to false in the same UPDATE.")));
 	}
-	same = same_column(row, &change->old, ITEM_DOCUMENT);
 	complete_document(change, row_document(&change->old));
 	change->retracted = document_flag(row->document, "retracted") == FLAG_TRUE;
 	publish(change, same ? FLAG_MISSING : document_flag(row->document, "latest"));
@@ -269,8 +276,9 @@ before_update_of_active(ItemChange *change)
 	ItemRow    *old = &change->old;
 	text	   *collection = DatumGetTextPP(change->collection_id);
 	bool		stamps_fine = true;
+	bool		same = same_document(row, old);
 
-	row->document = same_column(row, old, ITEM_DOCUMENT) ? row_document(old) : row_document(row);
+	row->document = same ? row_document(old) : row_document(row);
 	row->document = fill_in_document(row->document, VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection));
 	if (row->document != old->document)
 	{
@@ -281,35 +289,63 @@ before_update_of_active(ItemChange *change)
 	keep_retracted_assets(change);
 	if (row->document != old->document)
 		row->document = settle_stamps(row->document, row_document(old), &stamps_fine);
-	if (is_set(row, ITEM_DELETED))
-		change->latest = false;
 	row->document = set_document_flags(row->document, change->latest, change->retracted);
 	if (!stamps_fine)
 		check_item_document(row->document, change->collection_id, &change->id);
 	if (!is_set(row, ITEM_DELETED) && same_but_for_stamps(row_document(old), row->document))
 		return false;
 	check_retracted(change);
-	if (!same_column(row, old, ITEM_DOCUMENT))
-		check_item_document(row->document, change->collection_id, &change->id);
+	if (same)
+		return true;
+	check_item_document(row->document, change->collection_id, &change->id);
+	if (!same_institution(row_document(old), row->document, change->settings.institution_path))
+		enter_dataset(change->collection_id, &change->id);
 	return true;
+}
+
+/*
+ * The time of the next version, which is later than that of the one before. But
+ * one that came into 0.1.0 from the end of time begins anew: a time that RFC 3339
+ * cannot say would be refused for ever.
+ */
+static TimestampTz
+next_time(TimestampTz before)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return before < now || before >= LAST_TIME ? now : before + 1;
+}
+
+/*
+ * Does the reason in an updated row speak of this change? MERGE says that it
+ * sets the column if any of its actions does: then one that stays the same was
+ * left by the change before. In an UPDATE, or INSERT, of its own it was repeated.
+ */
+static bool
+is_reason_given(const ItemChange *change, const TriggerData *trigdata)
+{
+	return updates_column(trigdata, ITEM_REASON) &&
+		(request_under_way.states_reason ||
+		 (ActivePortal && (ActivePortal->commandTag == CMDTAG_UPDATE || ActivePortal->commandTag == CMDTAG_INSERT)) ||
+		 !same_column(&change->new, &change->old, ITEM_REASON));
 }
 
 /* Give an updated row its next version; answers false for a change of nothing. */
 static bool
-before_update(ItemChange *change, bool reason_given)
+before_update(ItemChange *change, const TriggerData *trigdata)
 {
 	ItemRow    *old = &change->old;
-	TimestampTz updated;
 
 	check_updated_columns(&change->new, old);
 	identify(change);
+	change->superseded = is_supersession(trigdata, change->collection_id, column(old, ITEM_BASE_ID));
 	if (is_set(old, ITEM_DELETED) ? !before_update_of_deleted(change) : !before_update_of_active(change))
 		return false;
 
-	updated = Max(GetCurrentTimestamp(), DatumGetTimestampTz(column(old, ITEM_UPDATED)) + 1);
 	derive_columns(change, DatumGetInt64(column(old, ITEM_VERSION)) + 1,
-				   DatumGetTimestampTz(column(old, ITEM_CREATED)), updated);
-	if (!reason_given)
+				   DatumGetTimestampTz(column(old, ITEM_CREATED)),
+				   next_time(DatumGetTimestampTz(column(old, ITEM_UPDATED))));
+	if (!is_reason_given(change, trigdata))
 		change->new.nulls[ITEM_REASON - 1] = true;
 	return true;
 }
@@ -340,8 +376,7 @@ esgf_item_before_row(PG_FUNCTION_ARGS)
 	{
 		open_row(&change.old, trigdata->tg_trigtuple, desc);
 		open_row(&change.new, trigdata->tg_newtuple, desc);
-		if (!before_update(&change, bms_is_member(ITEM_REASON - FirstLowInvalidHeapAttributeNumber,
-												  trigdata->tg_updatedcols)))
+		if (!before_update(&change, trigdata))
 			return PointerGetDatum(NULL);
 	}
 	return PointerGetDatum(heap_form_tuple(desc, change.new.values, change.new.nulls));

@@ -337,14 +337,15 @@ change(const ItemRequest *request, const CollectionSettings *settings, const Cur
 	}
 }
 
-/* May this request make its item latest, or end that? Then its dataset is locked first. */
+/* May this request make its item latest, end that, or give it to another institution? Then its dataset is locked first. */
 static bool
-concerns_dataset(const ItemRequest *request)
+concerns_dataset(const ItemRequest *request, const CollectionSettings *settings)
 {
 	switch (request->method)
 	{
 		case METHOD_PATCH:
-			return patch_touches_flags(request->body);
+			return patch_touches(request->body, "/properties/latest") || patch_touches(request->body, "/properties/retracted") ||
+				patch_touches(request->body, settings->institution_path);
 		case METHOD_ADD_REPLICA:
 		case METHOD_REMOVE_REPLICA:
 			return false;
@@ -362,7 +363,7 @@ find_and_change(const ItemRequest *request, const CollectionSettings *settings)
 
 	parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
 	/* An item that appears after this look is not locked, nor seen, out of order. */
-	if (concerns_dataset(request) && !lock_dataset(PointerGetDatum(request->collection_id), &id))
+	if (concerns_dataset(request, settings) && !lock_dataset(PointerGetDatum(request->collection_id), &id))
 		item_missing(request);
 	lock_item(request, &current);
 	if (!current.exists || (current.deleted && request->method != METHOD_RESTORE))
@@ -437,7 +438,7 @@ lock_items_of_requests(List *requests)
 		parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
 		if (!lock_dataset(collection, &id))
 		{
-			enter_dataset(collection, &id, false);
+			enter_dataset(collection, &id);
 			made = lappend(made, request);
 		}
 	}
@@ -517,6 +518,7 @@ void
 perform_item_request(ItemRequest *request, Receipt *receipt)
 {
 	CollectionSettings settings;
+	Receipt		outer_receipt = last_receipt;
 	RequestUnderWay outer = request_under_way;
 
 	if (request->method == METHOD_POST || (request->method == METHOD_UPSERT && request->item_id == NULL))
@@ -533,14 +535,15 @@ perform_item_request(ItemRequest *request, Receipt *receipt)
 	require_identity();
 	get_collection_settings(VARDATA_ANY(request->collection_id), VARSIZE_ANY_EXHDR(request->collection_id), &settings);
 
-	memset(&last_receipt, 0, sizeof(last_receipt));
-	request_under_way.as_submitted = describe_request(request);
-	request_under_way.request_id = request->request_id;
-	if (request->method == METHOD_PATCH)
-		request->body = prepare_patch(request->body, &settings);
 	SPI_connect();
 	PG_TRY();
 	{
+		memset(&last_receipt, 0, sizeof(last_receipt));
+		request_under_way.as_submitted = describe_request(request);
+		request_under_way.request_id = request->request_id;
+		request_under_way.states_reason = true;
+		if (request->method == METHOD_PATCH)
+			request->body = prepare_patch(request->body, &settings);
 		dispatch(request, &settings);
 	}
 	PG_FINALLY();
@@ -550,4 +553,5 @@ perform_item_request(ItemRequest *request, Receipt *receipt)
 	PG_END_TRY();
 	SPI_finish();
 	*receipt = last_receipt;
+	last_receipt = outer_receipt;
 }

@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -11,6 +13,7 @@
 
 #include "catalogue.h"
 #include "compat.h"
+#include "errors.h"
 #include "identity.h"
 #include "outbox.h"
 #include "receipt.h"
@@ -27,6 +30,26 @@ make_uuid(pg_uuid_t *uuid)
 				 errmsg("could not generate random values")));
 	uuid->data[6] = (uuid->data[6] & 0x0f) | 0x40;
 	uuid->data[8] = (uuid->data[8] & 0x3f) | 0x80;
+}
+
+/*
+ * Refuse an event whose row has been changed again before its turn came, as by a
+ * function that the statement calls with what it has changed: the later event
+ * is written already, and events tell of versions in their order.
+ */
+void
+check_turn(HeapTuple row, const char *table, Datum id)
+{
+	HeapTupleHeader header = row->t_data;
+
+	if ((header->t_infomask & HEAP_XMAX_INVALID) != 0 || HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) ||
+		!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(header)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 err_generic_string(PG_DIAG_SCHEMA_NAME, "esgf_stac"), errtable_of(table),
+			 errmsg("one statement changes %s \"%s\" twice", table, TextDatumGetCString(id)),
+			 errhint("Use two statements: the second one sees what the first has done.")));
 }
 
 /* Write one event and tell its id; SPI is connected. */

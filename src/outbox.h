@@ -8,6 +8,7 @@
 
 #include "postgres.h"
 
+#include "access/htup.h"
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
@@ -27,6 +28,7 @@ typedef struct Event
 	Datum		request;		/* jsonb */
 } Event;
 
+extern void check_turn(HeapTuple row, const char *table, Datum id);
 extern void write_event(const Event *event, pg_uuid_t *id);
 
 #endif							/* ESGF_STAC_OUTBOX_H */

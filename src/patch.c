@@ -28,19 +28,11 @@ static const char *const required_members[] = {
 
 PG_FUNCTION_INFO_V1(esgf_apply_patch);
 
-/* Does a string begin with this? */
-static bool
-begins_with(const JsonbValue *string, const char *prefix)
-{
-	return (size_t) string->val.string.len >= strlen(prefix) &&
-		memcmp(string->val.string.val, prefix, strlen(prefix)) == 0;
-}
-
 /* Is a string just this? */
 static bool
 is_string(const JsonbValue *string, const char *text)
 {
-	return (size_t) string->val.string.len == strlen(text) && begins_with(string, text);
+	return (size_t) string->val.string.len == strlen(text) && memcmp(string->val.string.val, text, strlen(text)) == 0;
 }
 
 /* The operations of a JSON patch; NULL if it is a merge patch. */
@@ -83,17 +75,42 @@ operation_string(const JsonbValue *operation, const char *name, JsonbValue *valu
 	return document_get(operation->val.binary.data, value, 1, &key) && value->type == jbvString;
 }
 
-/* May a change at this path alter latest or retracted? */
+/* May a change at this path alter what stands at a pointer? Nothing is missed. */
 static bool
-path_touches_flags(const JsonbValue *path)
+path_touches(const JsonbValue *path, const char *pointer)
 {
-	return path->val.string.len == 0 || is_string(path, "/properties") ||
-		begins_with(path, "/properties/latest") || begins_with(path, "/properties/retracted");
+	return memcmp(path->val.string.val, pointer, Min((size_t) path->val.string.len, strlen(pointer))) == 0;
 }
 
-/* May a patch of proper form alter latest or retracted? It may also not. */
+/* Does a merge patch say something at a pointer, or above it? */
+static bool
+merge_patch_touches(const Jsonb *patch, const char *pointer)
+{
+	JsonbSlice	string = {JENTRY_ISSTRING, strlen(pointer), pointer};
+	JsonPointer steps;
+	const JsonbContainer *object = &patch->root;
+
+	pointer_init(&steps, &string);
+	while (!pointer_at_end(&steps))
+	{
+		JsonbSlice	token;
+		JsonKey		key;
+		JsonbValue	value;
+
+		pointer_next(&steps, &token);
+		key = (JsonKey) {token.data, token.len};
+		if (!document_get(object, &value, 1, &key))
+			return false;
+		if (value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
+			return true;
+		object = value.val.binary.data;
+	}
+	return true;
+}
+
+/* May a patch of proper form alter what stands at a pointer? It may also not. */
 bool
-patch_touches_flags(Jsonb *patch)
+patch_touches(Jsonb *patch, const char *pointer)
 {
 	Jsonb	   *operations = operations_of(patch);
 	JsonbIterator *iterator;
@@ -101,20 +118,14 @@ patch_touches_flags(Jsonb *patch)
 	JsonbValue	path;
 
 	if (operations == NULL)
-	{
-		if (!document_get(&patch->root, &value, JSON_PATH(JSON_KEY("properties"))))
-			return false;
-		return value.type != jbvBinary ||
-			document_get(value.val.binary.data, &path, JSON_PATH(JSON_KEY("latest"))) ||
-			document_get(value.val.binary.data, &path, JSON_PATH(JSON_KEY("retracted")));
-	}
+		return merge_patch_touches(patch, pointer);
 	iterator = JsonbIteratorInit(&operations->root);
 	JsonbIteratorNext(&iterator, &value, true);
 	while (JsonbIteratorNext(&iterator, &value, true) == WJB_ELEM)
 	{
-		if (operation_string(&value, "path", &path) && path_touches_flags(&path))
+		if (operation_string(&value, "path", &path) && path_touches(&path, pointer))
 			return true;
-		if (operation_string(&value, "from", &path) && path_touches_flags(&path))
+		if (operation_string(&value, "from", &path) && path_touches(&path, pointer))
 			return true;
 	}
 	return false;

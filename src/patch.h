@@ -12,7 +12,7 @@
 #include "utils/jsonb.h"
 
 extern void check_patch_form(Jsonb *patch, const char *table);
-extern bool patch_touches_flags(Jsonb *patch);
+extern bool patch_touches(Jsonb *patch, const char *pointer);
 extern Jsonb *prepare_patch(Jsonb *patch, const CollectionSettings *settings);
 extern Jsonb *apply_patch(Jsonb *document, Jsonb *patch);
 

@@ -28,6 +28,7 @@ typedef struct RequestUnderWay
 {
 	const Jsonb *as_submitted;	/* NULL: the document says it all, or nobody asked */
 	text	   *request_id;		/* the idempotency key, or NULL */
+	bool		states_reason;	/* its UPDATE says why, if by saying nothing */
 } RequestUnderWay;
 
 extern RequestUnderWay request_under_way;

@@ -288,6 +288,7 @@ BEGIN
         collection_id text NOT NULL,
         base_id text NOT NULL,
         latest_id text,
+        institution jsonb,
         PRIMARY KEY (collection_id, base_id)
     );
 
@@ -305,9 +306,13 @@ BEGIN
         document jsonb NOT NULL,
         created timestamptz NOT NULL,
         updated timestamptz NOT NULL,
+        created_by jsonb,
+        updated_by jsonb,
         PRIMARY KEY (collection_id, id)
     );
-    CREATE INDEX item_dataset ON esgf_stac.item (base_id, collection_id);
+    -- The versions of a dataset: the latest, other candidates, the rest; the newest of each at its end.
+    CREATE INDEX item_dataset ON esgf_stac.item (base_id, collection_id COLLATE "C",
+        (CASE WHEN latest THEN 0 WHEN deleted OR retracted THEN 2 ELSE 1 END), coalesce(dataset_version::numeric, -1));
     CREATE INDEX item_nodes ON esgf_stac.item USING gin (nodes);
 
     CREATE TABLE esgf_stac.site (
@@ -445,8 +450,9 @@ BEGIN
                   HINT = 'SELECT esgf_stac.create_catalogue() makes one.';
     END IF;
     -- Ids that this cluster has not given yet would hide their events from
-    -- every reader that waits for transactions to end.
-    UPDATE esgf_stac.outbox SET xid = '3' WHERE xid >= pg_current_xact_id();
+    -- every reader that waits for transactions to end. They become the last one
+    -- that it has given, so that they stay behind the smaller ones.
+    UPDATE esgf_stac.outbox SET xid = (pg_current_xact_id()::text::numeric - 1)::text::xid8 WHERE xid >= pg_current_xact_id();
     UPDATE esgf_stac.catalogue SET system_identifier = esgf_stac_internal.system_identifier(), pruned = '0';
 END
 $$;

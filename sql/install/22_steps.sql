@@ -8,7 +8,16 @@ CREATE FUNCTION esgf_stac_internal.upgrade_from_0_1_0() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    NULL;
+    ALTER TABLE esgf_stac.dataset ADD COLUMN institution jsonb;
+    ALTER TABLE esgf_stac.item ADD COLUMN created_by jsonb, ADD COLUMN updated_by jsonb;
+
+    -- Who has a large catalogue makes the index before, concurrently: see doc/administration.md.
+    IF to_regclass('esgf_stac.item_versions') IS NULL THEN
+        CREATE INDEX item_versions ON esgf_stac.item (base_id, collection_id COLLATE "C",
+            (CASE WHEN latest THEN 0 WHEN deleted OR retracted THEN 2 ELSE 1 END), coalesce(dataset_version::numeric, -1));
+    END IF;
+    DROP INDEX IF EXISTS esgf_stac.item_dataset;
+    ALTER INDEX esgf_stac.item_versions RENAME TO item_dataset;
 END
 $$;
 COMMENT ON FUNCTION esgf_stac_internal.upgrade_from_0_1_0() IS 'what the tables of 0.1.0 lack';

@@ -17,7 +17,7 @@ SELECT tables_are('esgf_stac', ARRAY['catalogue', 'collection', 'dataset', 'item
                                      'outbox', 'stream', 'consumer', 'dead_letter'], 'with these tables');
 SELECT views_are('esgf_stac', ARRAY['published_item', 'stream_status'], 'and these views');
 SELECT columns_are('esgf_stac', 'item', ARRAY['collection_id', 'id', 'version', 'base_id', 'dataset_version', 'latest',
-    'retracted', 'deleted', 'nodes', 'reason', 'document', 'created', 'updated'], 'item is as designed');
+    'retracted', 'deleted', 'nodes', 'reason', 'document', 'created', 'updated', 'created_by', 'updated_by'], 'item is as designed');
 SELECT columns_are('esgf_stac', 'published_item', ARRAY['collection_id', 'id', 'version', 'etag', 'updated', 'base_id',
     'dataset_version', 'latest', 'retracted', 'nodes', 'document'], 'published_item is as designed');
 SELECT columns_are('esgf_stac', 'outbox', ARRAY['seq', 'id', 'aggregatetype', 'aggregateid', 'type', 'version', 'payload',
