@@ -1,200 +1,277 @@
 """A STAC transaction API: stac-fastapi over the verbs of esgf_stac, which validate, authorize, apply and refuse."""
 
-import os
-from contextlib import asynccontextmanager, nullcontext
-from http import HTTPStatus
+import functools
+from contextlib import asynccontextmanager
+from typing import Annotated
 from urllib.parse import quote
 
-import jwt
+import attr
 import psycopg
-from fastapi import Body, Depends, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from brotli_asgi import BrotliMiddleware
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.responses import JSONResponse, Response
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool as Pool
+from stac_fastapi.api import middleware, models
 from stac_fastapi.api.app import StacApi
-from stac_fastapi.extensions import bulk_transactions, transaction
+from stac_fastapi.extensions import transaction
 from stac_fastapi.types import config, core, links, requests
 from stac_fastapi.types.conformance import STACConformanceClasses as Stac
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
-TOKEN_KEY = os.environ["STAC_TOKEN_KEY"]
-CURATORS = os.environ.get("STAC_CURATORS")  # the principal whose holders may change collections
-JSON, GEOJSON = "application/json", "application/geo+json"
-FORMS = {JSON: object, GEOJSON: dict, "application/merge-patch+json": dict, "application/json-patch+json": list}
+from auth import curator, identity
+from web import (
+    EXPOSED,
+    GEOJSON,
+    PATCH_STATUS,
+    REFUSED,
+    Edge,
+    body_of,
+    check,
+    describe,
+    refuse,
+    versions,
+    without_our_links,
+)
+
+ABOUT = dict(
+    title="esgf_stac", description="Transactions of a catalogue of ESGF", version="0.2.0", landing_id="esgf_stac"
+)
+MAX_PAGE = 250  # items
+NEVER = 10**18  # a version that no item has
 VERBS = dict(POST=("create", "item"), PUT=("replace", "item"), PATCH=("patch", "patch"), DELETE=("delete", "reason"))
-STATUS = {psycopg.DataError: 400, psycopg.errors.InsufficientPrivilege: 403, psycopg.OperationalError: 503}
 COLLECTIONS = "SELECT version, document FROM esgf_stac.collection WHERE NOT deleted"
 ITEMS = "SELECT version, document FROM esgf_stac.published_item WHERE collection_id = %s"
 
 
-def identity(request):
-    """Who asks. STAND-IN: checks a token by a key shared with its issuer; README.md says what to put here."""
-    try:
-        token = request.headers.get("authorization", "").partition(" ")[2]
-        claims = jwt.decode(token, TOKEN_KEY, ["HS256"], options={"require": ["exp", "iss", "sub"]})
-    except jwt.InvalidTokenError as error:
-        raise HTTPException(401, f"no valid bearer token: {error}", {"WWW-Authenticate": "Bearer"}) from None
-    groups = [f"group:{claims['iss']}/{name}" for name in claims.get("groups", [])]
-    client, entitlements = claims.get("client_id", claims.get("azp")), claims.get("eduperson_entitlement", [])
-    return {"sub": claims["sub"], "iss": claims["iss"], "client_id": client, "principals": groups + entitlements}
-
-
 @asynccontextmanager
-async def acting_for(request, curates=False):
-    """A transaction of whoever asks; an exception undoes it."""
-    who = identity(request) | dict(request_id=request.headers.get("x-request-id"), batch=request.headers.get("x-batch"))
-    async with request.app.state.pool.connection() as connection:
-        if curates and CURATORS in who["principals"]:
-            await connection.execute("SET LOCAL ROLE stac_curator")
-        await connection.execute("SELECT esgf_stac.set_identity(%s)", [Jsonb(who)])
-        yield connection
-
-
-def body_of(request: Request, body=Body(None)):
-    """The body, of the form that its content type says; without the links that a document has from us."""
-    form = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if body is not None and not isinstance(body, FORMS.get(form, ())):
-        raise HTTPException(415, f"a document or merge patch is an object, a JSON patch an array, of one of {[*FORMS]}")
-    if request.method == "PUT" and isinstance(body, dict) and isinstance(given := body.get("links"), list):
-        body["links"] = [x for x in given if not isinstance(x, dict) or x.get("rel") not in links.INFERRED_LINK_RELS]
-    return body
-
-
-def if_match(request):
-    """The version that If-Match names: None where any will do, one that never was where the tag is not ours."""
-    tag = request.headers.get("if-match", "*").strip('"')
-    return None if tag == "*" else int(tag) if tag.isdecimal() and len(tag) < 19 else 10**18
+async def transaction_for(request, who=None, role=None):
+    """A transaction, of whoever asks; an exception undoes it."""
+    pool = request.app.state.pool
+    try:
+        async with pool.connection() as connection:
+            if role:
+                await connection.execute(f"SET LOCAL ROLE {role}")
+            if who:
+                sent = {"request_id": request.headers.get("x-request-id"), "batch": request.headers.get("x-batch")}
+                await connection.execute("SELECT esgf_stac.set_identity(%s)", [Jsonb(who | sent)])
+            yield connection
+    except psycopg.errors.ObjectNotInPrerequisiteState:  # 55000: they have loaded the library of another version
+        await pool.drain()
+        raise
 
 
 async def transact(connection, request, method, given):
-    """Have a verb done to each of the given, or to none: the outcomes."""
-    common = {"method": method, "collection_id": request.path_params["collection_id"], "if_match": if_match(request)}
-    key = request.headers.get("x-request-id")
-    wanted = [common | {"request_id": key and f"{key}/{n}"} | one for n, one in enumerate(given)]
-    cursor = await connection.execute("SELECT to_jsonb(o) FROM esgf_stac.transact(%s, false) o", [Jsonb(wanted)])
-    outcomes = [outcome async for (outcome,) in cursor]
-    for problem in filter(None, [outcome["problem"] for outcome in outcomes]):
+    """Have a verb done to each of the given, or to none: the outcomes. The versions of If-Match are tried in turn."""
+    wanted, key = versions(request, "if-match"), request.headers.get("idempotency-key")
+    tries = [None] if wanted in (None, "*") else wanted or [NEVER]
+    if versions(request, "if-none-match") == "*":
+        method, tries = {"POST": "UPSERT", "PUT": "UPSERT"}.get(method, method), [0]
+    common = {"method": method, "collection_id": request.path_params["collection_id"]}
+    given = [common | one | {"request_id": key and f"{key}/{n}"} for n, one in enumerate(given)]
+    for version in tries:
+        requests = [one | {"if_match": version} for one in given]
+        cursor = await connection.execute("SELECT to_jsonb(o) FROM esgf_stac.transact(%s, false) o", [Jsonb(requests)])
+        outcomes = [outcome async for (outcome,) in cursor]
+        problem = next((outcome["problem"] for outcome in outcomes if outcome["problem"]), None)
+        if not problem or not problem["type"].endswith(("/version-conflict", "/request-id-reused")) or len(given) > 1:
+            break
+    if problem:
+        if problem["status"] == 412:
+            problem["current_version"] = await version_of(connection, common["collection_id"], outcomes[0]["item_id"])
         raise HTTPException(problem["status"], problem)
     return outcomes
 
 
+async def version_of(connection, collection_id, item_id):
+    """The version of an item, or None."""
+    query = "SELECT version FROM esgf_stac.published_item WHERE (collection_id, id) = (%s, %s)"
+    return next(iter(await (await connection.execute(query, [collection_id, item_id])).fetchone() or ()), None)
+
+
 async def read(connection, request, query, *values):
-    """(version, document) of items or collections, with the links of this API; in a transaction, if there is one."""
+    """(version, document) of items or collections, with the links of this API."""
     found, base = [], requests.get_base_url(request)
-    async with nullcontext(connection) if connection else request.app.state.pool.connection() as reader:
-        async for version, document in await reader.execute(query, values):
-            path = [quote(document[name], safe="") for name in ("collection", "id") if name in document]
-            ours = links.ItemLinks(path[0], base, path[1]) if len(path) == 2 else links.CollectionLinks(path[0], base)
-            theirs = links.resolve_links(document["links"], base)
-            found.append((version, document | {"links": theirs + ours.create_links()}))
+    async for version, document in await connection.execute(query, values):
+        path = [quote(document[name], safe="") for name in ("collection", "id") if name in document]
+        ours = links.ItemLinks(path[0], base, path[1]) if len(path) == 2 else links.CollectionLinks(path[0], base)
+        theirs = links.resolve_links(document["links"], base)
+        found.append((version, document | {"links": theirs + ours.create_links()}))
     return found
 
 
-def answer(found, status=200):
-    """The one document found, under the tag of its version."""
+def answer(request, found, status=200):
+    """The one document found, under the tag of its version, unless the reader has it."""
     if not found:
         raise HTTPException(404, "there is no such item or collection")
     version, document = found[0]
-    here = {"Location": link["href"] for link in document.get("links", ()) if status == 201 and link["rel"] == "self"}
-    return JSONResponse(document, status, here | {"ETag": f'"{version}"'}, GEOJSON if "geometry" in document else None)
+    headers = {"ETag": f'"{version}"'}
+    if request.method == "GET" and not check(request, version):
+        return Response(None, 304, headers)
+    if status == 201:
+        headers |= [("Location", link["href"]) for link in document.get("links", ()) if link["rel"] == "self"]
+    return JSONResponse(document, status, headers, GEOJSON if "geometry" in document else None)
+
+
+# ---------------------------------------------------------------- reading
+
+
+@attr.s
+class Page(models.CollectionUri):
+    limit: Annotated[int, Query(ge=1, description=f"At most that many items, and {MAX_PAGE}")] = attr.ib(default=10)
+    token: Annotated[str, Query(description="The id before the page, as `next` has it")] = attr.ib(default="")
 
 
 class Reader(core.AsyncBaseCoreClient):  # search is the work of an index
+    async def landing_page(self, **kwargs):
+        page = await super().landing_page(**kwargs)
+        return page | {"links": [link for link in page["links"] if link["rel"] != "search"]}
+
     async def get_collection(self, collection_id, request, **kwargs):
-        return answer(await read(None, request, f"{COLLECTIONS} AND id = %s", collection_id))
+        async with transaction_for(request) as connection:
+            return answer(request, await read(connection, request, f"{COLLECTIONS} AND id = %s", collection_id))
 
     async def get_item(self, collection_id, item_id, request, **kwargs):
-        return answer(await read(None, request, f"{ITEMS} AND id = %s", collection_id, item_id))
+        async with transaction_for(request) as connection:
+            return answer(request, await read(connection, request, f"{ITEMS} AND id = %s", collection_id, item_id))
 
     async def all_collections(self, request, **kwargs):
-        found = [document for _, document in await read(None, request, f"{COLLECTIONS} ORDER BY id")]
+        async with transaction_for(request) as connection:
+            found = [document for _, document in await read(connection, request, f"{COLLECTIONS} ORDER BY id")]
         counts = dict.fromkeys(("numberMatched", "numberReturned"), len(found))
-        return {"collections": found, "links": [{"rel": "self", "href": str(request.url)}], **counts}
+        return {"collections": found, "links": self.links_of_page(request), **counts}
 
-    async def item_collection(self, collection_id, request, bbox, datetime, limit, **kwargs):
-        await (self.get_search() if bbox or datetime else self.get_collection(collection_id, request))
-        query, after = f"{ITEMS} AND id > %s ORDER BY id LIMIT %s", request.query_params.get("token", "")
-        found = [document for _, document in await read(None, request, query, collection_id, after, limit + 1)]
-        urls = [request.url, *(request.url.include_query_params(token=found[limit - 1]["id"]) for _ in found[limit:])]
-        pages = [{"rel": rel, "href": str(url)} for rel, url in zip(("self", "next"), urls)]
+    async def item_collection(self, collection_id, request, limit, token, **kwargs):
+        if others := request.query_params.keys() - {"limit", "token"}:
+            if others & {"bbox", "datetime"}:
+                await no_search()
+            raise HTTPException(400, f"parameters of a page are limit and token, not {', '.join(sorted(others))}")
+        limit = min(limit, MAX_PAGE)
+        async with transaction_for(request) as connection:
+            if not await read(connection, request, f"{COLLECTIONS} AND id = %s", collection_id):
+                answer(request, [])
+            query = f"{ITEMS} AND id > %s ORDER BY id LIMIT %s"
+            found = [
+                document for _, document in await read(connection, request, query, collection_id, token, limit + 1)
+            ]
+        pages = self.links_of_page(request)
+        if found[limit:]:
+            pages.append({"rel": "next", "href": str(request.url.include_query_params(token=found[limit - 1]["id"]))})
         return {"type": "FeatureCollection", "features": found[:limit], "links": pages}
 
-    async def get_search(self, *args, **kwargs):
-        raise HTTPException(501, "search is the work of an index")
+    def links_of_page(self, request):
+        return [{"rel": "self", "href": str(request.url)}, {"rel": "root", "href": requests.get_base_url(request)}]
 
-    post_search = get_search
+    get_search = post_search = None
+
+
+async def no_search():
+    raise HTTPException(501, "search is the work of an index")
+
+
+class Api(StacApi):
+    def register_get_search(self):
+        """A search is refused whatever it asks, and not described."""
+        self.router.add_api_route("/search", no_search, methods=["GET"], include_in_schema=False)
+
+    def register_post_search(self):
+        self.router.add_api_route("/search", no_search, methods=["POST"], include_in_schema=False)
+
+
+async def health():
+    async with app.state.pool.connection() as connection:
+        await connection.execute("SELECT FROM esgf_stac.published_item LIMIT 0")
+    return {"status": "UP"}
 
 
 @asynccontextmanager
 async def lifespan(app):
-    async with Pool("", min_size=1, max_size=10, check=Pool.check_connection) as app.state.pool:
+    waiting = dict(min_size=1, max_size=10, timeout=5, max_waiting=1000)
+    async with Pool("", check=Pool.check_connection, **waiting) as app.state.pool:
         yield
 
 
-app = StacApi(
-    settings=config.ApiSettings(stac_fastapi_title="esgf_stac"),
+app = Api(
+    settings=config.ApiSettings(**{f"stac_fastapi_{name}": value for name, value in ABOUT.items()}),
     client=Reader(base_conformance_classes=[Stac.CORE, Stac.COLLECTIONS, *transaction.TransactionConformanceClasses]),
-    app=FastAPI(title="esgf_stac", lifespan=lifespan, openapi_url="/api", docs_url="/api.html"),
+    items_get_request_model=Page,
+    health_check=health,
+    exceptions={},
+    middlewares=[
+        Middleware(BrotliMiddleware),
+        Middleware(
+            CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"], expose_headers=EXPOSED
+        ),
+        Middleware(middleware.ProxyHeaderMiddleware),
+        Middleware(Edge),
+    ],
+    app=FastAPI(lifespan=lifespan, openapi_url="/api", docs_url="/api.html", redirect_slashes=False),
 ).app
+app.openapi = functools.cache(lambda: describe(app))
+for kind in REFUSED:
+    app.add_exception_handler(kind, refuse)
+
+# ---------------------------------------------------------------- writing
 
 
 @app.post("/collections/{collection_id}/bulk_items")
-async def bulk_items(request: Request, bulk: bulk_transactions.Items):
-    method, done = ("UPSERT", "upserted") if bulk.method == "upsert" else ("POST", "added")
-    given = [{"item_id": id, "item": item} for id, item in bulk.items.items()]
-    async with acting_for(request) as connection:
+async def bulk_items(request: Request, collection_id: str, who=Depends(identity), body=Depends(body_of)):
+    match body:
+        case {"items": dict(items)} if body.get("method", "insert") in ("insert", "upsert"):
+            method, done = ("UPSERT", "upserted") if body.get("method") == "upsert" else ("POST", "added")
+        case _:
+            raise HTTPException(400, "this wants items by their ids, and the method insert or upsert")
+    given = [{"item_id": id, "item": without_our_links(item)} for id, item in items.items()]
+    async with transaction_for(request, who) as connection:
         return f"Successfully {done} {len(await transact(connection, request, method, given))} items."
 
 
 @app.post("/collections/{collection_id}/items")
+async def create_items(request: Request, collection_id: str, who=Depends(identity), body=Depends(body_of)):
+    match body:
+        case {"type": "FeatureCollection", "features": list(features)}:
+            async with transaction_for(request, who) as connection:
+                return JSONResponse(await transact(connection, request, "POST", [{"item": f} for f in features]), 201)
+    return await change_item(request, collection_id, None, who, body)
+
+
 @app.put("/collections/{collection_id}/items/{item_id}")
 @app.patch("/collections/{collection_id}/items/{item_id}")
 @app.delete("/collections/{collection_id}/items/{item_id}")
-async def change_items(request: Request, body=Depends(body_of)):
-    async with acting_for(request) as connection:
-        match request.method, body:
-            case "POST", {"type": "FeatureCollection", "features": list(features)}:
-                return JSONResponse(await transact(connection, request, "POST", [{"item": f} for f in features]), 201)
-        given = {"item_id": request.path_params.get("item_id"), VERBS[request.method][1]: body}
+async def change_item(request: Request, collection_id: str, item_id: str, who=Depends(identity), body=Depends(body_of)):
+    async with transaction_for(request, who) as connection:
+        if versions(request, "if-none-match") not in (None, "*"):
+            if version := await version_of(connection, collection_id, item_id):
+                check(request, version)
+        given = {"item_id": item_id, VERBS[request.method][1]: body}
         [outcome] = await transact(connection, request, request.method, [given])
-        found = await read(connection, request, f"{ITEMS} AND id = %s", outcome["collection_id"], outcome["item_id"])
-        return answer(found or [(outcome["version"], outcome)], outcome["status"])
+        found = await read(connection, request, f"{ITEMS} AND id = %s", collection_id, outcome["item_id"])
+        status = PATCH_STATUS if request.method == "PATCH" else outcome["status"]
+        return answer(request, found or [(outcome["version"], outcome)], status)
 
 
 @app.post("/collections")
+async def create_collection(request: Request, who=Depends(curator), body=Depends(body_of)):
+    return await change_collection(request, None, who, body)
+
+
 @app.put("/collections/{collection_id}")
 @app.patch("/collections/{collection_id}")
 @app.delete("/collections/{collection_id}")
-async def change_collection(request: Request, body=Depends(body_of)):
-    verb, values = VERBS[request.method][0], {"id": request.path_params.get("collection_id"), "body": Jsonb(body)}
-    given = {"create": "%(body)s", "delete": "%(id)s"}.get(verb, "%(id)s, %(body)s")
-    async with acting_for(request, curates=True) as connection:
+async def change_collection(request: Request, collection_id: str, who=Depends(curator), body=Depends(body_of)):
+    verb, one = VERBS[request.method][0], f"{COLLECTIONS} AND id = %s"
+    async with transaction_for(request, who, "stac_curator") as connection:
+        if verb == "replace" and versions(request, "if-none-match") == "*":
+            if not await read(connection, request, one, collection_id) and isinstance(body, dict):
+                verb, body = "create", {"id": collection_id} | body
+                if body["id"] != collection_id:
+                    raise HTTPException(400, "the document has another id")
+        given = {"create": "%(body)s", "delete": "%(id)s"}.get(verb, "%(id)s, %(body)s")
+        values = {"id": collection_id, "body": Jsonb(body)}
         cursor = await connection.execute(f"SELECT * FROM esgf_stac.{verb}_collection({given})", values)
         id, _, version, changed, *_ = await cursor.fetchone()
-        if if_match(request) not in (None, version - changed):
-            raise HTTPException(412, "the collection has another version")
-        found = await read(connection, request, f"{COLLECTIONS} AND id = %s", id)
-        return answer(found or [(version, {"id": id})], 201 if verb == "create" else 200)
-
-
-async def refuse(request, error):
-    """Answer as a problem (RFC 9457): our refusal, transact's, or an error of the database."""
-    uri, errors = "about:blank", []
-    if isinstance(error, HTTPException):
-        status, detail = error.status_code, error.detail
-    elif isinstance(error, RequestValidationError):
-        status, detail = 400, "; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors())
-    else:
-        status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
-        detail, lines = error.diag.message_primary or str(error), (error.diag.message_detail or "").splitlines()
-        errors = [dict(zip(("pointer", "detail"), line.split(": ", 1))) for line in lines if line.startswith("/")]
-        if error.sqlstate and error.sqlstate.startswith("PT"):
-            status, uri = int(error.sqlstate[2:]), f"https://esgf.io/publication/errors/{error.diag.constraint_name}"
-    if not isinstance(detail, dict):
-        detail = {"type": uri, "title": HTTPStatus(status).phrase, "status": status, "detail": detail, "errors": errors}
-    return JSONResponse(detail, status, getattr(error, "headers", None), "application/problem+json")
-
-
-for kind in (HTTPException, RequestValidationError, psycopg.DatabaseError):
-    app.add_exception_handler(kind, refuse)
+        check(request, None if verb == "create" else version - changed)
+        found = await read(connection, request, one, id)
+        return answer(request, found or [(version, {"id": id})], 201 if verb == "create" else 200)

@@ -28,6 +28,11 @@ os.environ.update(STAC_TOKEN_KEY="a key of at least 32 bytes, for tests", STAC_C
 sys.path.insert(0, str(EXAMPLE))
 import app as example  # noqa: E402
 
+ITEMS = "/collections/test-collection/items"
+PATH = f"{ITEMS}/test-item"
+MERGE = {"Content-Type": "application/merge-patch+json"}
+PATCH = {"Content-Type": "application/json-patch+json"}
+
 # What pgstac's tests import and those that are not left out never use.
 for module in ["", ".config", ".core", ".db", ".models", ".models.links", ".transactions", ".types", ".types.search"]:
     sys.modules[f"stac_fastapi.pgstac{module}"] = MagicMock()
@@ -99,10 +104,10 @@ def admin():
 
 
 def bearer(groups=(), key=None, **claims):
-    """The header of a request by a member of these groups; a claim that is None is left out."""
-    claims = {"iss": ISSUER, "sub": "ada", "client_id": "test", "exp": time.time() + 600, "groups": [*groups]} | claims
-    claims = {name: value for name, value in claims.items() if value is not None}
-    return {"Authorization": f"Bearer {jwt.encode(claims, key or os.environ['STAC_TOKEN_KEY'])}"}
+    """The header of a request by a member of these groups, whatever form the claims have."""
+    claims = {"iss": ISSUER, "sub": "ada", "client_id": "test", "exp": time.time() + 600, "groups": groups} | claims
+    token = jwt.PyJWS().encode(json.dumps(claims).encode(), key or os.environ["STAC_TOKEN_KEY"], "HS256")
+    return {"Authorization": f"Bearer {token}"}
 
 
 @pytest.fixture
@@ -166,3 +171,36 @@ async def load_test_collection(app_client, load_test_data):
 @pytest.fixture
 async def load_test_item(app_client, load_test_data, load_test_collection):
     return await created(app_client, "/collections/test-collection/items", load_test_data("test_item.json"))
+
+
+@pytest.fixture
+def item(load_test_data):
+    """A document with that id."""
+    return lambda id: load_test_data("test_item.json") | {"id": id}
+
+
+@pytest.fixture
+def state(admin):
+    """Ask what there is and how many events: what must be the same after a refusal."""
+
+    def ask():
+        query = """SELECT (SELECT json_agg(i ORDER BY collection_id, id) FROM esgf_stac.item i WHERE NOT deleted),
+                          (SELECT json_agg(c ORDER BY id) FROM esgf_stac.collection c WHERE NOT deleted),
+                          (SELECT count(*) FROM esgf_stac.outbox), (SELECT count(*) FROM esgf_stac.request)"""
+        return admin.execute(query).fetchone()
+
+    return ask
+
+
+def refused(response, status, slug=None, pointer=None):
+    """It is a problem with that status and type, which points there."""
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json"), (
+        response.text
+    )
+    problem = response.json()
+    assert problem["status"] == status
+    assert problem["type"] == (f"https://esgf.io/publication/errors/{slug}" if slug else "about:blank"), problem
+    assert problem["title"] and problem["detail"] and problem["instance"].startswith("/")
+    if pointer:
+        assert pointer in [error["pointer"] for error in problem["errors"]]
+    return problem
