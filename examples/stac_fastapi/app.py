@@ -47,20 +47,23 @@ ITEMS = "SELECT version, document FROM esgf_stac.published_item WHERE collection
 
 
 @asynccontextmanager
-async def transaction_for(request, who=None, role=None):
-    """A transaction, of whoever asks; an exception undoes it."""
-    pool = request.app.state.pool
+async def transaction_in(pool):
+    """A transaction, which an exception undoes."""
     try:
         async with pool.connection() as connection:
-            if role:
-                await connection.execute(f"SET LOCAL ROLE {role}")
-            if who:
-                sent = {"request_id": request.headers.get("x-request-id"), "batch": request.headers.get("x-batch")}
-                await connection.execute("SELECT esgf_stac.set_identity(%s)", [Jsonb(who | sent)])
             yield connection
     except psycopg.errors.ObjectNotInPrerequisiteState:  # 55000: they have loaded the library of another version
         await pool.drain()
         raise
+
+
+@asynccontextmanager
+async def transaction_for(request, who):
+    """A transaction of whoever asks."""
+    sent = {"request_id": request.headers.get("x-request-id"), "batch": request.headers.get("x-batch")}
+    async with transaction_in(request.app.state.pool) as connection:
+        await connection.execute("SELECT esgf_stac.set_identity(%s)", [Jsonb(who | sent)])
+        yield connection
 
 
 async def transact(connection, request, method, given):
@@ -79,8 +82,6 @@ async def transact(connection, request, method, given):
         if not problem or not problem["type"].endswith(("/version-conflict", "/request-id-reused")) or len(given) > 1:
             break
     if problem:
-        if problem["status"] == 412:
-            problem["current_version"] = await version_of(connection, common["collection_id"], outcomes[0]["item_id"])
         raise HTTPException(problem["status"], problem)
     return outcomes
 
@@ -130,15 +131,15 @@ class Reader(core.AsyncBaseCoreClient):  # search is the work of an index
         return page | {"links": [link for link in page["links"] if link["rel"] != "search"]}
 
     async def get_collection(self, collection_id, request, **kwargs):
-        async with transaction_for(request) as connection:
+        async with transaction_in(request.app.state.pool) as connection:
             return answer(request, await read(connection, request, f"{COLLECTIONS} AND id = %s", collection_id))
 
     async def get_item(self, collection_id, item_id, request, **kwargs):
-        async with transaction_for(request) as connection:
+        async with transaction_in(request.app.state.pool) as connection:
             return answer(request, await read(connection, request, f"{ITEMS} AND id = %s", collection_id, item_id))
 
     async def all_collections(self, request, **kwargs):
-        async with transaction_for(request) as connection:
+        async with transaction_in(request.app.state.pool) as connection:
             found = [document for _, document in await read(connection, request, f"{COLLECTIONS} ORDER BY id")]
         counts = dict.fromkeys(("numberMatched", "numberReturned"), len(found))
         return {"collections": found, "links": self.links_of_page(request), **counts}
@@ -149,7 +150,7 @@ class Reader(core.AsyncBaseCoreClient):  # search is the work of an index
                 await no_search()
             raise HTTPException(400, f"parameters of a page are limit and token, not {', '.join(sorted(others))}")
         limit = min(limit, MAX_PAGE)
-        async with transaction_for(request) as connection:
+        async with transaction_in(request.app.state.pool) as connection:
             if not await read(connection, request, f"{COLLECTIONS} AND id = %s", collection_id):
                 answer(request, [])
             query = f"{ITEMS} AND id > %s ORDER BY id LIMIT %s"
@@ -188,9 +189,10 @@ async def health():
 
 @asynccontextmanager
 async def lifespan(app):
-    waiting = dict(min_size=1, max_size=10, timeout=5, max_waiting=1000)
-    async with Pool("", check=Pool.check_connection, **waiting) as app.state.pool:
-        yield
+    waiting = dict(min_size=0, timeout=5, max_waiting=1000, check=Pool.check_connection)
+    async with Pool("", max_size=10, **waiting) as app.state.pool:
+        async with Pool("user=stac_curator", max_size=2, **waiting) as app.state.curators:
+            yield
 
 
 app = Api(
@@ -262,7 +264,8 @@ async def create_collection(request: Request, who=Depends(curator), body=Depends
 @app.delete("/collections/{collection_id}")
 async def change_collection(request: Request, collection_id: str, who=Depends(curator), body=Depends(body_of)):
     verb, one = VERBS[request.method][0], f"{COLLECTIONS} AND id = %s"
-    async with transaction_for(request, who, "stac_curator") as connection:
+    async with transaction_in(request.app.state.curators) as connection:  # the login's act, whose client this names
+        await connection.execute("SELECT set_config('application_name', %s, true)", [f"{who['sub']} of {who['iss']}"])
         if verb == "replace" and versions(request, "if-none-match") == "*":
             if not await read(connection, request, one, collection_id) and isinstance(body, dict):
                 verb, body = "create", {"id": collection_id} | body

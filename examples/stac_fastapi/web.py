@@ -278,7 +278,7 @@ def describe(app):
         refusals = REFUSALS["write" if writes else "get"] + [404] * ("{" in path) + [412] * one
         names = ["If-Match", "If-None-Match"] if one else []
         if writes:
-            names += ["X-Request-ID", "X-Batch"] + ["Idempotency-Key"] * ("items" in path)
+            names += ["Idempotency-Key", "X-Request-ID", "X-Batch"] if "items" in path else []
             operation |= {"security": [{"bearer": []}], "requestBody": request_body(method)}
             replies.clear()
             for status in [200] if path.endswith("bulk_items") else DONE[method]:

@@ -115,6 +115,16 @@ SKIP:
 		local $ENV{API} = "http://127.0.0.1:$port";
 		IPC::Run::run([ 'bash', '-uc', qq(python() { python3 "\$@"; }\n$script) ], '<', \undef, '>', \$output, '2>', \$output, IPC::Run::timeout($deadline));
 	}
+	# Without its database it says so, and comes back with it.
+	$node->stop;
+	foreach my $path (qw(/collections /_mgmt/health))
+	{
+		my $response = HTTP::Tiny->new->get("http://127.0.0.1:$port$path");
+		is("$response->{status} $response->{headers}{'content-type'}", '503 application/problem+json', "$path without the database");
+		ok($response->{headers}{'retry-after'}, "$path says when to try again");
+	}
+	$node->start;
+	wait_for('the database is found again', sub { HTTP::Tiny->new->get("http://127.0.0.1:$port/_mgmt/health")->{success} });
 	$server->signal('TERM');
 	$server->finish;
 
