@@ -7,9 +7,9 @@
 #include "mb/pg_wchar.h"
 
 #include "errors.h"
+#include "limits.h"
 
 #define SENTENCE_MAX 500
-#define NAME_MAX_BYTES 255
 
 /* Set SQLSTATE, problem slug and schema of the error being reported. */
 int
@@ -46,7 +46,7 @@ one_line(char *text)
 char *
 clip(const char *words, int len)
 {
-	int			shown = len <= NAME_MAX_BYTES ? len : pg_mbcliplen(words, len, NAME_MAX_BYTES);
+	int			shown = len <= NAME_MAX_LENGTH ? len : pg_mbcliplen(words, len, NAME_MAX_LENGTH);
 
 	return psprintf("%.*s%s", shown, words, shown < len ? "..." : "");
 }

@@ -36,6 +36,7 @@
 #define PROBLEM_PATCH_DOES_NOT_APPLY		ESGF_PT('4', '0', '9'), "patch-does-not-apply"
 #define PROBLEM_REQUEST_ID_REUSED			ESGF_PT('4', '0', '9'), "request-id-reused"
 #define PROBLEM_VERSION_CONFLICT			ESGF_PT('4', '1', '2'), "version-conflict"
+#define PROBLEM_DOCUMENT_TOO_LARGE			ESGF_PT('4', '1', '3'), "document-too-large"
 #define PROBLEM_VERSION_REQUIRED			ESGF_PT('4', '2', '8'), "version-required"
 #define PROBLEM_NO_CATALOGUE				ESGF_PT('5', '0', '3'), "no-catalogue"
 #define PROBLEM_CATALOGUE_NOT_ADOPTED		ESGF_PT('5', '0', '3'), "catalogue-not-adopted"

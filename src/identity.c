@@ -25,6 +25,7 @@
 #include "errors.h"
 #include "identity.h"
 #include "json_build.h"
+#include "limits.h"
 #include "problems.h"
 
 /* What was said, and in which subtransaction. */
@@ -82,6 +83,17 @@ bad_identity(const char *pointer, const char *problem)
 			 errhint("An identity is {sub, iss, client_id, principals[], request_id, batch, publisher: {package, version}, auth_policy_id}.")));
 }
 
+/* Refuse a name that is too long, or could not be told on one line. */
+static void
+check_name(const char *member, const JsonbValue *name)
+{
+	if (name->val.string.len > NAME_MAX_LENGTH)
+		bad_identity(psprintf("/%s", member), TOO_LONG_A_NAME);
+	for (int i = 0; i < name->val.string.len; i++)
+		if ((unsigned char) name->val.string.val[i] < ' ')
+			bad_identity(psprintf("/%s", member), "must not contain control characters");
+}
+
 /* Check the type of a member of an identity that need not be there. */
 static void
 check_member(const char *name, const JsonbValue *value)
@@ -92,7 +104,9 @@ check_member(const char *name, const JsonbValue *value)
 	{
 		if (strcmp(name, strings[i]) != 0)
 			continue;
-		if (value->type != jbvString && value->type != jbvNull)
+		if (value->type == jbvString)
+			check_name(name, value);
+		else if (value->type != jbvNull)
 			bad_identity(psprintf("/%s", name), "must be a string");
 		return;
 	}
@@ -102,7 +116,7 @@ check_member(const char *name, const JsonbValue *value)
 			bad_identity("/publisher", "must be an object");
 	}
 	else if (strcmp(name, "principals") != 0)
-		bad_identity(psprintf("/%s", name), "is no member of an identity");
+		bad_identity(psprintf("/%s", clip(name, strlen(name))), "is no member of an identity");
 }
 
 /* Check the principals that a gateway names. */
@@ -113,12 +127,15 @@ check_principals(const JsonbValue *principals, bool by_gateway)
 		return;
 	if (principals->type != jbvBinary || !JsonContainerIsArray(principals->val.binary.data))
 		bad_identity("/principals", "must be an array of strings");
+	if (JsonContainerSize(principals->val.binary.data) > NAMES_MAX)
+		bad_identity("/principals", psprintf("must not be more than %d", NAMES_MAX));
 	for (uint32 i = 0; i < JsonContainerSize(principals->val.binary.data); i++)
 	{
 		JsonbValue *principal = getIthJsonbValueFromContainer(principals->val.binary.data, i);
 
 		if (principal->type != jbvString)
 			bad_identity(psprintf("/principals/%u", i), "must be a string");
+		check_name(psprintf("principals/%u", i), principal);
 		if (by_gateway && principal->val.string.len >= 5 && memcmp(principal->val.string.val, "role:", 5) == 0)
 			bad_identity(psprintf("/principals/%u", i), "must not begin with role:, which only the database says");
 	}

@@ -23,6 +23,7 @@
 #include "identity.h"
 #include "import.h"
 #include "item_document.h"
+#include "limits.h"
 #include "outcome.h"
 #include "stac_item.h"
 
@@ -38,14 +39,15 @@ bool		importing = false;
 
 PG_FUNCTION_INFO_V1(esgf_import_items);
 
-/* A member of a document that is a string; NULL where there is none. */
+/* A member of a document that is a name; NULL where there is none, or none that may be. */
 static text *
 string_member(const Jsonb *document, const char *name)
 {
 	JsonKey		key = {name, strlen(name)};
 	JsonbValue	value;
 
-	if (!document_get(&document->root, &value, 1, &key) || value.type != jbvString)
+	if (!document_get(&document->root, &value, 1, &key) || value.type != jbvString ||
+		value.val.string.len > NAME_MAX_LENGTH)
 		return NULL;
 	return cstring_to_text_with_len(value.val.string.val, value.val.string.len);
 }

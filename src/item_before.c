@@ -21,6 +21,7 @@
 #include "import.h"
 #include "item.h"
 #include "item_document.h"
+#include "limits.h"
 #include "receipt.h"
 #include "stamps.h"
 
@@ -36,6 +37,7 @@ typedef struct ItemChange
 	CollectionSettings settings;
 	Datum		collection_id;
 	bool		superseded;		/* by another version, which is all that happens */
+	Datum		nodes;			/* of a document that was checked, or 0 */
 	bool		latest;
 	bool		retracted;
 	bool		keeps_times;	/* it comes from another catalogue */
@@ -91,6 +93,8 @@ check_updated_columns(const ItemRow *new, const ItemRow *old)
 		else if (i != ITEM_REASON && !same_column(new, old, i))
 			refuse_column(new, i);
 	}
+	if (!new->nulls[ITEM_REASON - 1] && !same_column(new, old, ITEM_REASON))
+		check_length("reason", DatumGetTextPP(column(new, ITEM_REASON)), REASON_MAX_LENGTH);
 }
 
 /* Find out which item changes, in which collection. */
@@ -116,7 +120,7 @@ complete_document(ItemChange *change, const Jsonb *old)
 
 	if (old && same_but_for_stamps_and_flags(old, document))
 		document = settle_stamps(document, old, &fine);
-	check_item_document(document, change->collection_id, &change->id);
+	check_item_document(document, old, change->collection_id, &change->id, change->settings.institution_path, &change->nodes);
 	change->new.document = document;
 }
 
@@ -207,7 +211,7 @@ derive_columns(ItemChange *change, int64 version, TimestampTz created, Timestamp
 	set_column(row, ITEM_VERSION, Int64GetDatum(version));
 	set_column(row, ITEM_LATEST, BoolGetDatum(change->latest));
 	set_column(row, ITEM_RETRACTED, BoolGetDatum(change->retracted));
-	set_column(row, ITEM_NODES, document_nodes(document));
+	set_column(row, ITEM_NODES, change->nodes ? change->nodes : document_nodes(document, NULL, NULL));
 	set_column(row, ITEM_CREATED, TimestampTzGetDatum(created));
 	set_column(row, ITEM_UPDATED, TimestampTzGetDatum(updated));
 	set_column(row, ITEM_UPDATED_BY, JsonbPGetDatum(current_author()));
@@ -291,13 +295,15 @@ before_update_of_active(ItemChange *change)
 		row->document = settle_stamps(row->document, row_document(old), &stamps_fine);
 	row->document = set_document_flags(row->document, change->latest, change->retracted);
 	if (!stamps_fine)
-		check_item_document(row->document, change->collection_id, &change->id);
+		check_item_document(row->document, row_document(old), change->collection_id, &change->id,
+							change->settings.institution_path, &change->nodes);
 	if (!is_set(row, ITEM_DELETED) && same_but_for_stamps(row_document(old), row->document))
 		return false;
 	check_retracted(change);
 	if (same)
 		return true;
-	check_item_document(row->document, change->collection_id, &change->id);
+	check_item_document(row->document, row_document(old), change->collection_id, &change->id,
+						change->settings.institution_path, &change->nodes);
 	if (!same_institution(row_document(old), row->document, change->settings.institution_path))
 		enter_dataset(change->collection_id, &change->id);
 	return true;

@@ -20,6 +20,7 @@
 #include "item_document.h"
 #include "jsonb_writer.h"
 #include "key_table.h"
+#include "limits.h"
 #include "stac_format.h"
 #include "stac_item.h"
 
@@ -103,25 +104,6 @@ is_wrong_flag(const Jsonb *document, const char *name)
 	JsonbValue	value;
 
 	return document_get(&document->root, &value, 2, path) && value.type != jbvNull && value.type != jbvBool;
-}
-
-/* Refuse a document that is no STAC item, or says that it is another one. */
-void
-check_item_document(Jsonb *document, Datum collection_id, const ParsedId *id)
-{
-	ProblemList problems = {0};
-	text	   *collection = DatumGetTextPP(collection_id);
-
-	check_stac_item(&document->root, &problems);
-	if (JB_ROOT_IS_OBJECT(document))
-	{
-		check_says(document, NULL, "id", id->id, id->len, &problems);
-		check_says(document, NULL, "collection", VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection), &problems);
-		check_says(document, "properties", "base_id", id->id, id->base_len, &problems);
-		if (id->version)
-			check_says(document, "properties", "version", id->version, id->version_len, &problems);
-	}
-	report_problems(&problems, "item", "document is not the STAC item that it must be");
 }
 
 /* What a client says of latest or retracted; null is silence. */
@@ -462,17 +444,58 @@ compare_texts(const void *a, const void *b)
 	return result ? result : alen - blen;
 }
 
+/* Nodes of a document, as they are collected. */
+typedef struct NodeCollector
+{
+	KeyTable   *nodes;
+	const Jsonb *old;			/* the document before; NULL: none */
+	KeyTable   *old_nodes;		/* of which nothing is asked; collected where it matters */
+	ProblemList *problems;		/* NULL: nothing is checked */
+} NodeCollector;
+
+static void collect_nodes(const Jsonb *document, NodeCollector *collector);
+
+/* Has the document before that node? */
+static bool
+was_there(NodeCollector *collector, JsonKey node)
+{
+	NodeCollector before = {0};
+
+	if (collector->old == NULL)
+		return false;
+	if (collector->old_nodes == NULL)
+	{
+		collect_nodes(collector->old, &before);
+		collector->old_nodes = before.nodes;
+	}
+	return find_entry(collector->old_nodes, node) != NULL;
+}
+
+/* Add a node; note a name that is too long, unless it was there before. */
+static void
+add_node(NodeCollector *collector, const JsonbValue *name, const Place *place)
+{
+	JsonKey		key = {name->val.string.val, name->val.string.len};
+	bool		found;
+
+	CHECK_FOR_INTERRUPTS();
+	enter_entry(collector->nodes, key, &found);
+	if (!found && collector->problems && key.len > NAME_MAX_LENGTH && !was_there(collector, key))
+		add_problem(collector->problems, place, TOO_LONG_A_NAME);
+}
+
 /* Add the nodes of one asset: that of its primary location, and its alternates. */
 static void
-add_asset_nodes(KeyTable *nodes, const JsonbContainer *asset)
+add_asset_nodes(NodeCollector *collector, const JsonbContainer *asset, const Place *place)
 {
+	Place		name_place = MEMBER_PLACE(place, "alternate:name");
+	Place		alternate_place = MEMBER_PLACE(place, "alternate");
 	JsonbValue	value;
 	JsonbValue	key;
 	JsonbIterator *iterator;
-	bool		found;
 
 	if (document_get(asset, &value, JSON_PATH(JSON_KEY("alternate:name"))) && value.type == jbvString)
-		enter_entry(nodes, (JsonKey) {value.val.string.val, value.val.string.len}, &found);
+		add_node(collector, &value, &name_place);
 	if (!document_get(asset, &value, JSON_PATH(JSON_KEY("alternate"))) ||
 		value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
 		return;
@@ -480,40 +503,171 @@ add_asset_nodes(KeyTable *nodes, const JsonbContainer *asset)
 	JsonbIteratorNext(&iterator, &key, true);
 	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
 	{
-		CHECK_FOR_INTERRUPTS();
-		enter_entry(nodes, (JsonKey) {key.val.string.val, key.val.string.len}, &found);
+		Place		key_place = {&alternate_place, key.val.string.val, key.val.string.len, 0};
+
+		add_node(collector, &key, &key_place);
 		JsonbIteratorNext(&iterator, &value, true);
 	}
 }
 
-/* The data nodes of all locations of all assets. */
-static KeyTable *
-nodes_of_assets(const Jsonb *document)
+/* Collect the data nodes of all locations of all assets. */
+static void
+collect_nodes(const Jsonb *document, NodeCollector *collector)
 {
-	KeyTable   *nodes = make_key_table();
+	Place		assets_place = MEMBER_PLACE(NULL, "assets");
 	JsonbIterator *iterator;
 	JsonKey		key;
 	JsonbContainer *asset;
 
-	if (walk_assets(document, &iterator))
-		while (next_asset(&iterator, &key, &asset))
-			add_asset_nodes(nodes, asset);
-	return nodes;
+	collector->nodes = make_key_table();
+	if (!walk_assets(document, &iterator))
+		return;
+	while (next_asset(&iterator, &key, &asset))
+	{
+		Place		place = {&assets_place, key.data, key.len, 0};
+
+		add_asset_nodes(collector, asset, &place);
+	}
 }
 
-/* The data nodes of all locations of all assets, as a sorted text[]. */
-Datum
-document_nodes(Jsonb *document)
+/* Note that a document brings too many nodes. */
+static void
+check_node_count(NodeCollector *collector)
 {
-	KeyTable   *nodes = nodes_of_assets(document);
-	Datum	   *sorted = palloc_extended(sizeof(Datum) * Max(1, nodes->members), MCXT_ALLOC_HUGE);
+	int			new = 0;
+	key_table_iterator iterator;
+	KeyEntry   *entry;
+
+	if (collector->nodes->members <= NAMES_MAX)
+		return;
+	key_table_start_iterate(collector->nodes, &iterator);
+	while ((entry = key_table_iterate(collector->nodes, &iterator)) != NULL)
+		new += !was_there(collector, entry->key);
+	if (new > NAMES_MAX)
+		add_pointed_problem(collector->problems, "/assets", psprintf("must not bring more than %d data nodes in one change", NAMES_MAX));
+}
+
+/* The keys of a table as a sorted text[]. */
+static Datum
+sorted_keys(KeyTable *table)
+{
+	Datum	   *sorted = palloc_extended(sizeof(Datum) * Max(1, table->members), MCXT_ALLOC_HUGE);
 	int			count = 0;
 	key_table_iterator iterator;
 	KeyEntry   *entry;
 
-	key_table_start_iterate(nodes, &iterator);
-	while ((entry = key_table_iterate(nodes, &iterator)) != NULL)
+	key_table_start_iterate(table, &iterator);
+	while ((entry = key_table_iterate(table, &iterator)) != NULL)
 		sorted[count++] = PointerGetDatum(cstring_to_text_with_len(entry->key.data, entry->key.len));
 	qsort(sorted, count, sizeof(Datum), compare_texts);
 	return PointerGetDatum(construct_array(sorted, count, TEXTOID, -1, false, TYPALIGN_INT));
 }
+
+/*
+ * The data nodes of all locations of all assets, as a sorted text[]. With a
+ * list of problems, notes those that are too long or too many beside the nodes
+ * of the old document, or NULL.
+ */
+Datum
+document_nodes(const Jsonb *document, const Jsonb *old, ProblemList *problems)
+{
+	NodeCollector collector = {.old = old,.problems = problems};
+
+	collect_nodes(document, &collector);
+	if (problems)
+		check_node_count(&collector);
+	return problems && problems->count > 0 ? (Datum) 0 : sorted_keys(collector.nodes);
+}
+
+/* Add the strings of an array to a table. */
+static void
+enter_strings(KeyTable *table, const JsonbContainer *array)
+{
+	JsonbCursor cursor;
+	JsonbSlice	string;
+	bool		found;
+
+	cursor_init(&cursor, array, 0);
+	while (cursor.index < JsonContainerSize(array))
+	{
+		CHECK_FOR_INTERRUPTS();
+		cursor_next(&cursor, &string);
+		if (string.type == JENTRY_ISSTRING)
+			enter_entry(table, (JsonKey) {string.data, string.len}, &found);
+	}
+}
+
+/* The array at a pointer; NULL where there is none. */
+static JsonbContainer *
+array_at(const Jsonb *document, const char *pointer)
+{
+	JsonbValue	value;
+
+	if (document == NULL || !json_pointer_get(document, pointer, strlen(pointer), &value) ||
+		value.type != jbvBinary || !JsonContainerIsArray(value.val.binary.data))
+		return NULL;
+	return value.val.binary.data;
+}
+
+/* Does a table have a key that another has not? */
+static bool
+has_more(KeyTable *table, KeyTable *other)
+{
+	key_table_iterator iterator;
+	KeyEntry   *entry;
+
+	key_table_start_iterate(table, &iterator);
+	while ((entry = key_table_iterate(table, &iterator)) != NULL)
+		if (find_entry(other, entry->key) == NULL)
+			return true;
+	return false;
+}
+
+/* Note that a document names too many institutions, unless the old one named them all. */
+static void
+check_institutions(const Jsonb *document, const Jsonb *old, const char *path, ProblemList *problems)
+{
+	JsonbContainer *names = array_at(document, path);
+	JsonbContainer *old_names = array_at(old, path);
+	KeyTable   *institutions;
+	KeyTable   *old_institutions;
+
+	if (names == NULL || JsonContainerSize(names) <= NAMES_MAX)
+		return;
+	institutions = make_key_table();
+	enter_strings(institutions, names);
+	if (institutions->members <= NAMES_MAX)
+		return;
+	old_institutions = make_key_table();
+	if (old_names)
+		enter_strings(old_institutions, old_names);
+	if (has_more(institutions, old_institutions))
+		add_pointed_problem(problems, path, psprintf("must not name more than %d institutions", NAMES_MAX));
+}
+
+/*
+ * Refuse a document that is no STAC item, or says that it is another one, or
+ * brings more than it may beside what the old one, or NULL, has; else answer
+ * its data nodes.
+ */
+void
+check_item_document(Jsonb *document, const Jsonb *old, Datum collection_id, const ParsedId *id,
+					const char *institution_path, Datum *nodes)
+{
+	ProblemList problems = {0};
+	text	   *collection = DatumGetTextPP(collection_id);
+
+	check_stac_item(&document->root, &problems);
+	if (JB_ROOT_IS_OBJECT(document))
+	{
+		check_says(document, NULL, "id", id->id, id->len, &problems);
+		check_says(document, NULL, "collection", VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection), &problems);
+		check_says(document, "properties", "base_id", id->id, id->base_len, &problems);
+		if (id->version)
+			check_says(document, "properties", "version", id->version, id->version_len, &problems);
+		check_institutions(document, old, institution_path, &problems);
+		*nodes = document_nodes(document, old, &problems);
+	}
+	report_problems(&problems, "item", "document is not the STAC item that it must be");
+}
+

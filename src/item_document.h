@@ -19,7 +19,8 @@ typedef enum Flag
 } Flag;
 
 extern Jsonb *fill_in_document(Jsonb *document, const char *collection_id, int collection_len);
-extern void check_item_document(Jsonb *document, Datum collection_id, const ParsedId *id);
+extern void check_item_document(Jsonb *document, const Jsonb *old, Datum collection_id, const ParsedId *id,
+								const char *institution_path, Datum *nodes);
 extern Flag document_flag(const Jsonb *document, const char *name);
 extern Jsonb *set_document_flags(Jsonb *document, bool latest, bool retracted);
 extern TimestampTz document_time(const Jsonb *document, const char *name, TimestampTz otherwise);
@@ -30,7 +31,7 @@ extern Jsonb *without_repeated_links(Jsonb *document, const Jsonb *old);
 extern Jsonb *without_empty_alternates(Jsonb *document, const Jsonb *old);
 extern Jsonb *keep_alternates(Jsonb *document, const Jsonb *old);
 extern Jsonb *published_document(Jsonb *document);
-extern Datum document_nodes(Jsonb *document);
+extern Datum document_nodes(const Jsonb *document, const Jsonb *old, ProblemList *problems);
 extern char *format_time(TimestampTz time);
 
 #endif							/* ESGF_STAC_ITEM_DOCUMENT_H */

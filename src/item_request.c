@@ -23,6 +23,7 @@
 #include "identity.h"
 #include "item_request.h"
 #include "json_build.h"
+#include "limits.h"
 #include "patch.h"
 #include "replica.h"
 #include "stac_item.h"
@@ -511,6 +512,16 @@ dispatch(ItemRequest *request, const CollectionSettings *settings)
 		default:
 			find_and_change(request, settings);
 	}
+}
+
+/* Refuse a request that names something too long. */
+void
+check_request_lengths(const ItemRequest *request)
+{
+	check_length("collection_id", request->collection_id, NAME_MAX_LENGTH);
+	check_length("item_id", request->item_id, NAME_MAX_LENGTH);
+	check_length("node", request->node, NAME_MAX_LENGTH);
+	check_length("reason", request->reason, REASON_MAX_LENGTH);
 }
 
 /* Perform a request and tell what it did. */

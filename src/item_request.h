@@ -47,6 +47,7 @@ typedef struct ItemRequest
 } ItemRequest;
 
 extern bool find_method(const char *name, int len, Method *method);
+extern void check_request_lengths(const ItemRequest *request);
 extern text *document_id(Jsonb *document);
 extern List *lock_items_of_requests(List *requests);
 extern void forget_empty_datasets(List *requests);

@@ -40,6 +40,7 @@ static const struct
 	{"patch-does-not-apply", "Patch does not apply to the item"},
 	{"request-id-reused", "Idempotency key belongs to another request"},
 	{"version-conflict", "Item has another version"},
+	{"document-too-large", "Document is larger, or nested deeper, than it may be"},
 	{"version-required", "A precondition is required"},
 	{"unknown", "The database refused the change"}
 };
@@ -56,6 +57,8 @@ problem_status(const ErrorData *error)
 		return 400;
 	if (strncmp(state, "23", 2) == 0)
 		return 409;
+	if (strncmp(state, "54", 2) == 0)
+		return 413;
 	return 0;
 }
 
@@ -67,6 +70,8 @@ problem_slug(const ErrorData *error)
 
 	if (strncmp(state, "PT", 2) == 0 && error->constraint_name)
 		return error->constraint_name;
+	if (strncmp(state, "54", 2) == 0)
+		return "document-too-large";
 	return strncmp(state, "22", 2) == 0 ? "bad-request" : "unknown";
 }
 

@@ -14,9 +14,8 @@
 #include "errors.h"
 #include "identity.h"
 #include "item_id.h"
+#include "limits.h"
 #include "request_key.h"
-
-#define REQUEST_ID_MAX_BYTES 255
 
 /* What is wrong with a key; NULL if nothing is. */
 const char *
@@ -24,8 +23,8 @@ request_id_problem(const text *request_id)
 {
 	if (VARSIZE_ANY_EXHDR(request_id) == 0)
 		return "must not be empty";
-	if (VARSIZE_ANY_EXHDR(request_id) > REQUEST_ID_MAX_BYTES)
-		return "must not be longer than 255 bytes";
+	if (VARSIZE_ANY_EXHDR(request_id) > NAME_MAX_LENGTH)
+		return TOO_LONG_A_NAME;
 	return NULL;
 }
 

@@ -108,7 +108,7 @@ id_problem(const char *id, int length)
 	if (length == 0)
 		return "must not be empty";
 	if (length > ID_MAX_LENGTH)
-		return "must not be longer than 255 bytes";
+		return TOO_LONG_A_NAME;
 	if (id[0] == '.' && (length == 1 || (length == 2 && id[1] == '.')))
 		return "must not be \".\" or \"..\", which are no segments of a URL";
 	for (int i = 0; i < length; i++)

@@ -10,8 +10,10 @@
 
 #include "datatype/timestamp.h"
 
+#include "limits.h"
+
 /* Two ids and a "|" between them are an OpenSearch _id: at most 512 bytes. */
-#define ID_MAX_LENGTH 255
+#define ID_MAX_LENGTH NAME_MAX_LENGTH
 
 #define is_time(text, length) parse_time((text), (length), NULL)
 

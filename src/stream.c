@@ -7,6 +7,7 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "pgtime.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -23,6 +24,8 @@ typedef struct FilteredStream
 	List	   *collections;	/* of char *; NIL = all */
 	JsonPath   *filter;
 } FilteredStream;
+
+PG_FUNCTION_INFO_V1(esgf_satisfies);
 
 static List *filtered_streams = NIL;
 static bool filtered_streams_valid = false;
@@ -67,12 +70,16 @@ remember_stream(HeapTuple row, TupleDesc desc)
 	MemoryContextSwitchTo(old);
 }
 
-/* Read the filtered streams, as they are committed now. */
+/*
+ * Read the filtered streams, as they are committed now. One whose filter has a
+ * variable, as 0.1.0 let it have, is never satisfied.
+ */
 static void
 read_streams(void)
 {
 	static Statement statement = {
-		"SELECT name, collections, filter FROM esgf_stac.stream WHERE filter IS NOT NULL"
+		"SELECT name, collections, filter FROM esgf_stac.stream"
+		" WHERE CASE WHEN filter IS NOT NULL THEN NOT esgf_stac_internal.has_variable(filter) END"
 	};
 	int			count;
 
@@ -121,15 +128,13 @@ list_has(List *collections, const char *id)
 	return false;
 }
 
-/* Does a document, NULL if there is none, satisfy a filter? Unknown is no. */
+/* Call jsonb_path_match_tz(document, filter, silent => true). */
 static bool
-satisfies(Jsonb *document, JsonPath *filter)
+match_path(Jsonb *document, JsonPath *filter)
 {
 	LOCAL_FCINFO(fcinfo, 4);
 	Datum		result;
 
-	if (document == NULL)
-		return false;
 	InitFunctionCallInfoData(*fcinfo, NULL, 4, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = JsonbPGetDatum(document);
 	fcinfo->args[1].value = PointerGetDatum(filter);
@@ -137,8 +142,41 @@ satisfies(Jsonb *document, JsonPath *filter)
 	fcinfo->args[3].value = BoolGetDatum(true);
 	for (int i = 0; i < 4; i++)
 		fcinfo->args[i].isnull = false;
-	result = jsonb_path_match(fcinfo);
+	result = jsonb_path_match_tz(fcinfo);
 	return !fcinfo->isnull && DatumGetBool(result);
+}
+
+/*
+ * Does a document, NULL if there is none, satisfy a filter? Unknown is no. A
+ * time without a zone is in UTC, whoever asks: compared with one that has a
+ * zone it would be an error else.
+ */
+static bool
+satisfies(Jsonb *document, JsonPath *filter)
+{
+	pg_tz	   *callers = session_timezone;
+	bool		result;
+
+	if (document == NULL)
+		return false;
+	session_timezone = pg_tzset("GMT");
+	PG_TRY();
+	{
+		result = match_path(document, filter);
+	}
+	PG_FINALLY();
+	{
+		session_timezone = callers;
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/* satisfies(document, filter) */
+Datum
+esgf_satisfies(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(satisfies(PG_GETARG_JSONB_P(0), PG_GETARG_JSONPATH_P(1)));
 }
 
 /* A list of Datums of type text as text[], or 0 for none. */

@@ -21,6 +21,7 @@
 #include "errors.h"
 #include "identity.h"
 #include "item_request.h"
+#include "limits.h"
 #include "json_build.h"
 #include "outcome.h"
 #include "problems.h"
@@ -173,6 +174,7 @@ check_request(ItemRequest *request, const Bodies *bodies)
 		bad_request("collection_id", "is missing");
 	if (request->request_id && request_id_problem(request->request_id))
 		bad_request("request_id", request_id_problem(request->request_id));
+	check_request_lengths(request);
 	check_presence("item", item != NULL, method == METHOD_POST || method == METHOD_PUT || method == METHOD_UPSERT);
 	check_presence("patch", bodies->patch != NULL, method == METHOD_PATCH);
 	check_presence("node", request->node != NULL, method == METHOD_ADD_REPLICA || method == METHOD_REMOVE_REPLICA);
@@ -220,7 +222,7 @@ read_request(const JsonbValue *source, ItemRequest *request)
 	check_request(request, &bodies);
 }
 
-/* A string of a request under way to be read; NULL where there is none. */
+/* A name in a request under way to be read; NULL where there is none, or none that may be. */
 static text *
 peek_at_string(JsonbContainer *object, int depth, const JsonKey *path)
 {
@@ -228,7 +230,8 @@ peek_at_string(JsonbContainer *object, int depth, const JsonKey *path)
 
 	if (!document_get(object, &value, depth, path) || value.type != jbvString)
 		return NULL;
-	return cstring_to_text_with_len(value.val.string.val, value.val.string.len);
+	return value.val.string.len > NAME_MAX_LENGTH ? NULL :
+		cstring_to_text_with_len(value.val.string.val, value.val.string.len);
 }
 
 /*

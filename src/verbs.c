@@ -89,6 +89,7 @@ change_item(FunctionCallInfo fcinfo, Method method, int body, int if_match, int 
 		request.if_match = PG_GETARG_INT64(if_match);
 	if (reason && !PG_ARGISNULL(reason))
 		request.reason = PG_GETARG_TEXT_PP(reason);
+	check_request_lengths(&request);
 	perform_item_request(&request, &receipt);
 	return receipt_datum(fcinfo, &request, &receipt);
 }
@@ -102,6 +103,7 @@ esgf_create_item(PG_FUNCTION_ARGS)
 
 	request.collection_id = DatumGetTextPP(required(fcinfo, 0, "collection_id"));
 	request.body = DatumGetJsonbP(required(fcinfo, 1, "document"));
+	check_request_lengths(&request);
 	perform_item_request(&request, &receipt);
 	return receipt_datum(fcinfo, &request, &receipt);
 }

@@ -2,7 +2,7 @@
 -- table give versions and write events (src/collection.c).
 
 CREATE FUNCTION esgf_stac_internal.require_catalogue() RETURNS void
-    AS 'MODULE_PATHNAME', 'esgf_require_catalogue' LANGUAGE C STABLE PARALLEL RESTRICTED;
+    AS 'MODULE_PATHNAME', 'esgf_require_catalogue' LANGUAGE C STABLE PARALLEL UNSAFE; -- it takes the latest snapshot
 COMMENT ON FUNCTION esgf_stac_internal.require_catalogue() IS '503 where this database has no catalogue, or one of another version';
 
 -- A caller's words as they may stand in a message: see one_line in src/errors.c.
@@ -148,7 +148,7 @@ DECLARE
     before CONSTANT bigint := esgf_stac_internal.lock_collection(collection_id);
     problem text;
 BEGIN
-    SELECT string_agg(format('/%s: %s', given.key, given.problem), E'\n' ORDER BY given.key)
+    SELECT string_agg(format('/%s: %s', esgf_stac_internal.one_line(given.key), given.problem), E'\n' ORDER BY given.key)
       INTO problem
       FROM (SELECT s.key, CASE
                 WHEN s.key IN ('require_version', 'complete_replicas', 'stamp_times')
@@ -159,7 +159,7 @@ BEGIN
                     THEN CASE WHEN s.value NOT IN ('"reject"', '"ignore"') THEN 'must be reject or ignore' END
                 ELSE 'is no setting of a collection'
             END AS problem
-              FROM jsonb_each(CASE WHEN jsonb_typeof(settings) = 'object' THEN settings END) s) given
+              FROM jsonb_each(CASE WHEN jsonb_typeof(settings) = 'object' THEN settings END) s LIMIT 100) given
      WHERE given.problem IS NOT NULL;
     IF problem IS NOT NULL OR jsonb_typeof(settings) IS DISTINCT FROM 'object' THEN
         RAISE EXCEPTION 'these are no settings of a collection'

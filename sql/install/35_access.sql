@@ -11,6 +11,9 @@ AS $$
 DECLARE
     problem CONSTANT text := concat_ws(E'\n',
         CASE WHEN coalesce(principal, '') = '' THEN '/principal: must be given' END,
+        CASE WHEN octet_length(principal) > 255 THEN '/principal: must not be longer than 255 bytes' END,
+        CASE WHEN octet_length(target) > 255 THEN '/target: must not be longer than 255 bytes' END,
+        CASE WHEN octet_length(institution) > 255 THEN '/institution: must not be longer than 255 bytes' END,
         CASE WHEN role IS NULL OR role NOT IN ('CREATE', 'UPDATE', 'DELETE', 'REPLICATE', 'REVOKE', 'RETRACT', 'CITATION', 'ERRATA')
              THEN '/role: must be one of CREATE UPDATE DELETE REPLICATE REVOKE RETRACT CITATION ERRATA' END,
         CASE WHEN scope IS NULL OR scope NOT IN ('project', 'node') THEN '/scope: must be project or node' END,

@@ -1,13 +1,30 @@
 -- Streams: who may follow the outbox. A stream is a row, a publication and,
 -- made later by whoever reads, a replication slot; the three share a name.
 
+-- Does a jsonpath use a variable? Nobody would give it a value: it is an error
+-- that no silence suppresses. As text, all but a variable has its quotes after a dot.
+CREATE FUNCTION esgf_stac_internal.has_variable(filter jsonpath) RETURNS boolean
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT regexp_replace(filter::text, '"([^"\\]|\\.)*"', '""', 'g') ~ '\$""';
+END;
+COMMENT ON FUNCTION esgf_stac_internal.has_variable(jsonpath) IS 'does a jsonpath use a variable?';
+REVOKE ALL ON FUNCTION esgf_stac_internal.has_variable(jsonpath) FROM PUBLIC;
+
+-- Does a document satisfy a filter? Unknown is no; a time without a zone is in UTC.
+CREATE FUNCTION esgf_stac_internal.satisfies(document jsonb, filter jsonpath) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'esgf_satisfies' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION esgf_stac_internal.satisfies(jsonb, jsonpath) IS 'does a document satisfy a filter of a stream?';
+REVOKE ALL ON FUNCTION esgf_stac_internal.satisfies(jsonb, jsonpath) FROM PUBLIC;
+
+-- Is that a jsonpath predicate, that is, does it answer true or false?
 CREATE FUNCTION esgf_stac_internal.is_predicate(filter jsonpath) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- A predicate answers even where nothing is found; any other path is an error then.
-    PERFORM jsonb_path_match('{}', filter);
-    RETURN true;
+    PERFORM jsonb_path_match_tz('{}', filter) WHERE NOT esgf_stac_internal.has_variable(filter);
+    RETURN FOUND;
 EXCEPTION WHEN data_exception THEN
     RETURN false;
 END
@@ -39,7 +56,7 @@ BEGIN
     ELSIF NOT esgf_stac_internal.is_predicate(filter) THEN
         RAISE EXCEPTION 'filter is no jsonpath predicate: %', left(filter::text, 200)
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
-                  HINT = 'A predicate answers true or false, for example $.properties."cmip6:source_id" == "CanESM5".';
+                  HINT = 'A predicate answers true or false, for example $.properties."cmip6:source_id" == "CanESM5"; it has no variables.';
     END IF;
 
     -- From here no writer runs who does not know the stream.

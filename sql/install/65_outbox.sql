@@ -146,6 +146,10 @@ BEGIN
                format('-- esgf_stac_relay --stream %s --create', c.stream)
           FROM esgf_stac.consumer c WHERE c.system_identifier <> esgf_stac_internal.system_identifier()
         UNION ALL
+        SELECT 'filter', t.name, 'its filter has a variable, so that no item satisfies it',
+               format('SELECT esgf_stac.drop_stream(%L); -- then create_stream() with another filter', t.name)
+          FROM esgf_stac.stream t WHERE esgf_stac_internal.has_variable(t.filter)
+        UNION ALL
         SELECT 'dead letters', d.stream, format('%s events were refused by its sink and are not settled', count(*)),
                format('SELECT esgf_stac.redrive(%L);', d.stream)
           FROM esgf_stac.dead_letter d WHERE d.settled_at IS NULL GROUP BY d.stream

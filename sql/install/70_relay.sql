@@ -66,7 +66,7 @@ BEGIN
           JOIN esgf_stac.published_item p ON p.collection_id = i.collection_id AND p.id = i.id
          WHERE (i.collection_id, i.id) > (coalesce(after_collection, ''), coalesce(after_item, ''))
            AND (s.collections IS NULL OR i.collection_id = ANY (s.collections))
-           AND (s.filter IS NULL OR jsonb_path_match(i.document, s.filter, silent => true))
+           AND (s.filter IS NULL OR CASE WHEN NOT esgf_stac_internal.has_variable(s.filter) THEN esgf_stac_internal.satisfies(i.document, s.filter) END)
          ORDER BY i.collection_id, i.id
          LIMIT max_items;
 END
@@ -232,7 +232,7 @@ BEGIN
           FROM jsonb_array_elements(keys) k
           JOIN esgf_stac.item i ON i.collection_id = k ->> 0 AND i.id = k ->> 1 AND i.version = (k ->> 2)::bigint
           LEFT JOIN esgf_stac.published_item p ON p.collection_id = i.collection_id AND p.id = i.id
-           AND (s.filter IS NULL OR jsonb_path_match(i.document, s.filter, silent => true))
+           AND (s.filter IS NULL OR CASE WHEN NOT esgf_stac_internal.has_variable(s.filter) THEN esgf_stac_internal.satisfies(i.document, s.filter) END)
         UNION ALL
         SELECT 'collection', c.id, CASE WHEN c.deleted THEN 'collection.deleted' ELSE 'collection.updated' END, c.version,
                CASE WHEN NOT c.deleted THEN c.document END, c.updated

@@ -51,7 +51,7 @@ INSERT INTO refusal (query, state, slug) VALUES
     ('esgf_stac.create_item($$CMIP6$$, NULL)', 'PT400', 'bad-request'),
     ('esgf_stac.create_item($$$$, pg_temp.document($$new.v1$$))', 'PT404', 'collection-does-not-exist'),
     ('esgf_stac.create_item($$cmip6$$, pg_temp.document($$new.v1$$))', 'PT404', 'collection-does-not-exist'),
-    ('esgf_stac.create_item(repeat($$x$$, 1000000), pg_temp.document($$new.v1$$))', 'PT404', 'collection-does-not-exist'),
+    ('esgf_stac.create_item(repeat($$x$$, 1000000), pg_temp.document($$new.v1$$))', 'PT400', 'bad-request'),
     ('esgf_stac.replace_item(NULL, $$there.v1$$, pg_temp.document($$there.v1$$))', 'PT400', 'bad-request'),
     ('esgf_stac.replace_item($$CMIP6$$, NULL, pg_temp.document($$there.v1$$))', 'PT400', 'bad-request'),
     ('esgf_stac.replace_item($$CMIP6$$, $$there.v1$$, NULL)', 'PT400', 'bad-request'),
@@ -266,7 +266,7 @@ SELECT format('pg_temp.request(%s)', CASE WHEN request LIKE '{%' THEN quote_lite
     ('{"method": "REMOVE_REPLICA", "collection_id": "CMIP6", "item_id": "there.v1"}', 'PT400', 'bad-request'),
     ('{"method": "REMOVE_REPLICA", "collection_id": "CMIP6", "item_id": "there.v1", "node": "b.org"}', 'PT404', 'replica-does-not-exist'),
     ('{"method": "DELETE", "collection_id": "CMIP6", "item_id": "there.v1", "node": "a.org"}', 'PT400', 'bad-request'),
-    ('jsonb_build_object($$method$$, $$DELETE$$, $$collection_id$$, $$CMIP6$$, $$item_id$$, repeat($$x$$, 1000000))', 'PT404', 'item-does-not-exist')
+    ('jsonb_build_object($$method$$, $$DELETE$$, $$collection_id$$, $$CMIP6$$, $$item_id$$, repeat($$x$$, 1000000))', 'PT400', 'bad-request')
   ) AS t(request, state, slug);
 -- What an atomic call did before the refusal is undone: supersession, retraction, idempotency keys.
 INSERT INTO refusal (query, state, slug)

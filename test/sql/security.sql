@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- The worst that each role can do, line by line of doc/security.md: what it can, and what it cannot.
-SELECT plan(91);
+SELECT plan(97);
 
 CREATE ROLE esgf_stac_test_nobody;
 CREATE ROLE esgf_stac_test_reader IN ROLE esgf_stac_reader;
@@ -34,6 +34,7 @@ INSERT INTO action VALUES
     ('call verbs', 'SELECT esgf_stac.patch_item(''CMIP6'', ''i.v1'', ''{}'')'),
     ('update by hand', 'UPDATE esgf_stac.item SET document = document'),
     ('lock rows', 'SELECT FROM esgf_stac.item FOR UPDATE'),
+    ('lock the table', 'LOCK TABLE esgf_stac.item IN ACCESS EXCLUSIVE MODE'),
     ('speak for others', 'SELECT esgf_stac.set_identity(''{"sub": "x"}'')'),
     ('write collections', 'SELECT esgf_stac.patch_collection(''CMIP6'', ''{}'')'),
     ('write sites', 'UPDATE esgf_stac.site SET active = active'),
@@ -71,9 +72,9 @@ BEGIN
 END $$;
 SELECT is(pg_temp.can('esgf_stac_test_nobody'), 'patch a document', 'what anybody can');
 SELECT is(pg_temp.can('esgf_stac_test_reader'), 'patch a document, read events page by page, read what is published', 'what a reader can');
-SELECT is(pg_temp.can('esgf_stac_test_writer'), 'call verbs, lock rows, patch a document, read events page by page, read stored items, read what is published, update by hand', 'what a writer can');
-SELECT is(pg_temp.can('esgf_stac_test_gateway'), 'call verbs (PT401), lock rows, patch a document, read events page by page, read stored items, read what is published, speak for others, update by hand (PT401)', 'what a gateway can');
-SELECT is(pg_temp.can('esgf_stac_test_admin'), 'call verbs, give rights, import items, lock rows, patch a document, read events, read events page by page, read idempotency keys, read stored items, read the rules, read what is published, read what was asked, read who made them, update by hand, write collections, write sites', 'what an administrator can');
+SELECT is(pg_temp.can('esgf_stac_test_writer'), 'call verbs, lock rows, lock the table, patch a document, read events page by page, read stored items, read what is published, update by hand', 'what a writer can');
+SELECT is(pg_temp.can('esgf_stac_test_gateway'), 'call verbs (PT401), lock rows, lock the table, patch a document, read events page by page, read stored items, read what is published, speak for others, update by hand (PT401)', 'what a gateway can');
+SELECT is(pg_temp.can('esgf_stac_test_admin'), 'call verbs, give rights, import items, lock rows, lock the table, patch a document, read events, read events page by page, read idempotency keys, read stored items, read the rules, read what is published, read what was asked, read who made them, update by hand, write collections, write sites', 'what an administrator can');
 SELECT is(pg_temp.can('esgf_stac_test_relay'), 'ask who made an event, patch a document, read events, read what is published, say how far a relay has come', 'what a relay can');
 
 -- A reader sees no deleted item and no assets of a retracted one, in no way.
@@ -128,6 +129,18 @@ SELECT lives_ok($$SELECT esgf_stac.revoke_access(id) FROM esgf_stac.access_rule$
 RESET ROLE;
 SELECT row_eq($$SELECT revoked_by, valid_to <= clock_timestamp(), granted_by = session_user FROM esgf_stac.access_rule$$, ROW ('esgf_stac_test_admin'::text, true, true), 'its row says by whom and when');
 SELECT pg_temp.refused($$SELECT esgf_stac.revoke_access(id) FROM esgf_stac.access_rule$$, 'PT400', 'bad-request', 'once');
+
+-- Labels: a wrong one lets the planner run in a worker, or beside workers, what cannot be.
+SELECT is_empty($$SELECT p.proname FROM pg_proc p WHERE p.pronamespace IN ('esgf_stac'::regnamespace, 'esgf_stac_internal'::regnamespace)
+                     AND p.proparallel <> 'u' AND (p.prosrc ~* '\mexception\s+when\M' OR p.prosrc ~ 'require_catalogue')$$, 'what begins a subtransaction, or takes the latest snapshot, is unsafe');
+CREATE TABLE pg_temp.words AS SELECT i, i::text AS word FROM generate_series(1, 50000) i;
+CREATE TABLE public.parallel_words AS TABLE pg_temp.words;
+ANALYZE public.parallel_words;
+SET LOCAL parallel_setup_cost = 0; SET LOCAL parallel_tuple_cost = 0; SET LOCAL min_parallel_table_scan_size = 0;
+SELECT lives_ok(format('SELECT %s FROM public.parallel_words', call), 'beside parallel workers: ' || call)
+  FROM unnest(ARRAY['count(esgf_stac_internal.require_catalogue())', 'count(*), esgf_stac_internal.require_catalogue()', 'count(esgf_stac_internal.one_line(word)), esgf_stac_internal.calling_role()',
+                    'count(*) FILTER (WHERE esgf_stac_internal.satisfies(to_jsonb(i), ''$ > 7'')), esgf_stac_internal.is_predicate(''$ > 7'')', 'count(esgf_stac.installed_version())']) call;
+RESET parallel_setup_cost; RESET parallel_tuple_cost; RESET min_parallel_table_scan_size;
 
 SELECT * FROM finish();
 ROLLBACK;

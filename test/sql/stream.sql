@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- Streams: rows, publications, and which events a filtered one is in.
-SELECT plan(37);
+SELECT plan(52);
 
 SELECT is(esgf_stac.create_stream('all'), 'esgf_stac_all', 'a stream of everything');
 SELECT is(esgf_stac.create_stream('mpi', ARRAY['CMIP6', 'CMIP7'], '$.properties."cmip6:institution_id" == "MPI-M"'), 'esgf_stac_mpi', 'a filtered one');
@@ -38,12 +38,29 @@ SELECT is_empty($$SELECT FROM pg_publication WHERE pubname = 'esgf_stac_mpi'$$, 
 SELECT lives_ok($$SELECT esgf_stac.create_item('CMIP6', pg_temp.document('t.v1'))$$, 'and later events');
 SELECT row_eq($$SELECT streams FROM pg_temp.last_event('t.v1')$$, ROW (NULL::text[]), 'know it no more');
 
+-- A filter never keeps an item from being written: times without a zone are in
+-- UTC, whoever writes; a variable, which 0.1.0 took, is never satisfied.
+SELECT lives_ok($$SELECT esgf_stac.create_stream('since', filter => '$.properties.datetime.datetime() >= "1850-01-01 12:00".datetime("yyyy-mm-dd HH24:MI")')$$, 'a filter that compares times');
+INSERT INTO esgf_stac.stream (name, filter) VALUES ('variable', '$.properties.title == "t" && $.properties.source != $source');
+SET LOCAL timezone = 'Asia/Tokyo';
+SELECT results_eq($$SELECT (SELECT streams FROM esgf_stac.create_item('CMIP6', pg_temp.document(id, jsonb_build_object('properties', jsonb_build_object('title', 't', 'datetime', d)))), pg_temp.last_event(id)), id
+                      FROM (VALUES (1, 'tz1.v1', '1850-01-01T12:00:00+00:00'), (2, 'tz2.v1', '1850-01-01T11:59:59+00:00'), (3, 'tz3.v1', '1850-01-01T13:00:00+01:00'), (4, 'tz4.v1', NULL)) v(n, id, d) WHERE d IS NOT NULL ORDER BY n$$,
+                  $$VALUES (ARRAY['since'], 'tz1.v1'), (NULL, 'tz2.v1'), (ARRAY['since'], 'tz3.v1')$$, 'judges them alike in every zone');
+SELECT results_eq($$SELECT item_id FROM esgf_stac_internal.stream_items('since', NULL, NULL, 10)$$, $$VALUES ('tz1.v1'), ('tz3.v1')$$, 'and for the relay''s snapshot');
+SELECT is_empty($$SELECT FROM esgf_stac_internal.stream_items('variable', NULL, NULL, 10)$$, 'that of a variable holds nothing');
+SELECT is((SELECT subject FROM esgf_stac.doctor() WHERE hazard = 'filter'), 'variable', 'which doctor() says');
+RESET timezone;
+DELETE FROM esgf_stac.stream WHERE name = 'variable';
+SELECT lives_ok($$SELECT esgf_stac.drop_stream('since')$$, 'and the stream goes');
+
 -- What is refused.
 SELECT pg_temp.refused(format('SELECT esgf_stac.create_stream(%L)', n), 'PT400', 'bad-request', 'a stream named ' || coalesce(quote_literal(left(n, 10)), 'NULL'))
   FROM unnest(ARRAY['', 'East', 'a-b', repeat('x', 51), NULL]) n;
 SELECT pg_temp.refused($$SELECT esgf_stac.create_stream('all')$$, 'PT400', 'operation-not-permitted', 'a stream that is there');
 SELECT pg_temp.refused(format('SELECT esgf_stac.create_stream(%L, filter => %L)', 's', f), 'PT400', 'bad-request', 'no predicate: ' || f)
-  FROM unnest(ARRAY['$.properties', '$.properties ? (@.x == 1)', 'strict $.properties']) f;
+  FROM unnest(ARRAY['$.properties', '$.properties ? (@.x == 1)', 'strict $.properties', '$.a == $b', '$.a == 1 && $.b == $"a \" $b"', '$ ? (@.a == $c) == 1']) f;
+SELECT is(esgf_stac_internal.has_variable(f::jsonpath), false, 'no variable: ' || f)
+  FROM unnest(ARRAY['$."$a" == "$b"', '$.a == "\"$x\""', '$.**{1 to 2} == 1', '$[*].a like_regex "^$"', '($).a == 1', '$.a[$.b] == 1']) f;
 SELECT pg_temp.refused($$SELECT esgf_stac.create_stream('s', '{}')$$, 'PT400', 'bad-request', 'no collections');
 SELECT pg_temp.refused($$SELECT esgf_stac.drop_stream('nobody')$$, 'PT400', 'bad-request', 'dropping a stream that is not there');
 SELECT is((SELECT count(*) FROM esgf_stac.stream), 1::bigint, 'none of these left a stream');
