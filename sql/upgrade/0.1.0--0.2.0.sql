@@ -25,3 +25,5 @@ ALTER FUNCTION esgf_stac.redrive_states(text, jsonb) SET SCHEMA esgf_stac_intern
 ALTER FUNCTION esgf_stac.require_catalogue() SET SCHEMA esgf_stac_internal;
 ALTER FUNCTION esgf_stac.stream_items(text, text, text, int) SET SCHEMA esgf_stac_internal;
 ALTER FUNCTION esgf_stac.system_identifier() SET SCHEMA esgf_stac_internal;
+
+DROP FUNCTION esgf_stac.changes(text, int);
