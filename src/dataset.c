@@ -188,15 +188,16 @@ forget_dataset_if_empty(Datum collection_id, const ParsedId *id)
 	SPI_finish();
 }
 
-/* Another version, so standing, that is as new as the one of id $3 and number $4, or newer. */
-#define IN_ITS_WAY(item, standing) \
+/* Another version, so standing, whose number compares so with $4, which is that of the id $3. */
+#define OTHER_VERSION(item, standing, operator) \
 	OF_DATASET(item) " AND " STANDING(item) " OPERATOR(pg_catalog.=) " standing \
-	" AND " NUMBER(item) " OPERATOR(pg_catalog.>=) coalesce($4::pg_catalog.numeric, -1)" \
+	" AND " NUMBER(item) " OPERATOR(pg_catalog." operator ") coalesce($4::pg_catalog.numeric, -1)" \
 	" AND " item ".id OPERATOR(pg_catalog.<>) $3"
 
 /*
  * May an item of the dataset, which has been entered, be latest? Not beside
- * another candidate that is newer, or as new: versions are compared as numbers.
+ * another candidate that is newer, or one as new that is latest: versions are
+ * numbers, and neither of two equal ones takes latest from the other.
  * With keep_own, an item that is there and active is to stay what it is.
  */
 bool
@@ -205,8 +206,8 @@ may_be_latest(Datum collection_id, const ParsedId *id, bool keep_own)
 	static Statement statement = {
 		"SELECT coalesce((SELECT i.latest FROM esgf_stac.item AS i WHERE i.collection_id OPERATOR(pg_catalog.=) $1"
 		" AND i.id OPERATOR(pg_catalog.=) $3 AND NOT i.deleted AND $5),"
-		" NOT EXISTS (SELECT FROM esgf_stac.item AS n WHERE " IN_ITS_WAY("n", "0") ")"
-		" AND NOT EXISTS (SELECT FROM esgf_stac.item AS n WHERE " IN_ITS_WAY("n", "1") "))",
+		" NOT EXISTS (SELECT FROM esgf_stac.item AS n WHERE " OTHER_VERSION("n", "0", ">=") ")"
+		" AND NOT EXISTS (SELECT FROM esgf_stac.item AS n WHERE " OTHER_VERSION("n", "1", ">") "))",
 		5, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID}
 	};
 	Datum		values[5] = {collection_id, base_id_datum(id), PointerGetDatum(cstring_to_text_with_len(id->id, id->len))};
