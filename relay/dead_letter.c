@@ -19,7 +19,11 @@
 
 #include "log.h"
 
-/* Write down a refused event; that commit must be durable */
+/*
+ * Write down a refused event. Whatever the server's synchronous_commit is, that
+ * commit is on its disk afterwards. It waits for no standby: that could be the
+ * relay itself, which confirms nothing before.
+ */
 ExitStatus
 dead_letter_add(Relay *relay, const Event *event)
 {
@@ -32,7 +36,8 @@ dead_letter_add(Relay *relay, const Event *event)
 	snprintf(version, sizeof(version), "%" PRId64, event->version);
 	result = database_query(relay->sql, &problem,
 							"INSERT INTO esgf_stac.dead_letter (stream, event_id, collection_id, item_id, version, reason, document)"
-							" VALUES ($1, $2, $3, $4, $5, left($6, 2000), $7)"
+							" SELECT $1, $2::uuid, $3, $4, $5::bigint, left($6, 2000), $7::jsonb"
+							" FROM pg_catalog.set_config('synchronous_commit', 'local', true)"
 							" ON CONFLICT (stream, collection_id, item_id, version) DO UPDATE"
 							" SET reason = excluded.reason, document = excluded.document, at = now(), redrive_at = NULL, settled_at = NULL",
 							7, parameters);

@@ -120,10 +120,15 @@ batch_drop(Relay *relay)
 	relay->batch_bytes = 0;
 }
 
-/* Is an event done with? If the sink refused it for good, write that down */
+/*
+ * Is an event done with? If the sink refused it for good, that is so once it is
+ * written down: until then it stays in the batch.
+ */
 static ExitStatus
 judge(Relay *relay, Event *event, bool *done)
 {
+	ExitStatus	status = STATUS_RUNNING;
+
 	*done = true;
 	if (event->outcome == EVENT_RETRY || event->outcome == EVENT_BUSY)
 	{
@@ -134,18 +139,23 @@ judge(Relay *relay, Event *event, bool *done)
 			log_line(LOG_WARNING, "attempt %d failed: %s of %s %s: %s", event->attempts, event->type, event->collection_id,
 					 event->item_id != NULL ? event->item_id : "", event->problem);
 	}
+	if (*done && event->outcome != EVENT_DONE)
+	{
+		status = dead_letter_add(relay, event);
+		*done = status == STATUS_RUNNING;
+	}
 	if (!*done)
-		return STATUS_RUNNING;
+		return status;
 	if (event->xid > relay->last_xid)
 		relay->last_xid = event->xid;
 	if (event->outcome != EVENT_DONE)
-	{
 		relay->metrics.dead_letters++;
-		return dead_letter_add(relay, event);
+	else
+	{
+		relay->metrics.events++;
+		relay->metrics.bytes += (int64_t) event->document_length;
 	}
-	relay->metrics.events++;
-	relay->metrics.bytes += (int64_t) event->document_length;
-	return STATUS_RUNNING;
+	return status;
 }
 
 /* Keep in the batch what is to be tried again */
