@@ -111,6 +111,50 @@ prepare(PostgresSink *sink, const char *name, const char *query, int parameter_c
 	return result != NULL;
 }
 
+/* Find a table, which must outlive a crash of its server; false and a problem if it would not */
+static bool
+find_table(PostgresSink *sink, const char *quoted, bool *found, Buffer *problem)
+{
+	PGresult   *result = database_query(sink->connection, problem,
+										"SELECT relpersistence = 'u' FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass($1)", 1, &quoted);
+	bool		good = result != NULL;
+
+	*found = good && PQntuples(result) == 1;
+	if (*found && PQgetvalue(result, 0, 0)[0] == 't')
+	{
+		buffer_printf(problem, "table %s is unlogged: a crash of its server would empty it", quoted);
+		good = false;
+	}
+	PQclear(result);
+	return good;
+}
+
+/* Make a table if it is missing: where it is there, nobody needs the right to make one */
+static bool
+make_table(PostgresSink *sink, const char *quoted, const char *columns, Buffer *problem)
+{
+	Buffer		query = {0};
+	bool		found;
+	bool		good = find_table(sink, quoted, &found, problem);
+
+	buffer_printf(&query, "CREATE TABLE %s (%s)", quoted, columns);
+	good = good && (found || database_do(sink->connection, problem, query.data));
+	buffer_free(&query);
+	return good;
+}
+
+/*
+ * What the sink says it has is confirmed, so a commit has to be on disk. More
+ * than that, that a standby has it too, is the server's to ask for.
+ */
+static bool
+commit_durably(PostgresSink *sink, Buffer *problem)
+{
+	return database_do(sink->connection, problem,
+					   "SELECT pg_catalog.set_config('synchronous_commit', 'on', false)"
+					   " WHERE pg_catalog.current_setting('synchronous_commit') = 'off'");
+}
+
 /* Make the tables if they are missing, and prepare the statements */
 static bool
 prepare_tables(PostgresSink *sink, const char *table, Buffer *problem)
@@ -122,16 +166,14 @@ prepare_tables(PostgresSink *sink, const char *table, Buffer *problem)
 
 	quote_table(sink->connection, &items, table, "");
 	quote_table(sink->connection, &sources, table, "_source");
-	buffer_printf(&query, "SET client_min_messages = warning;"
-				  "CREATE TABLE IF NOT EXISTS %s (collection_id text, item_id text, version bigint NOT NULL, document jsonb,"
-				  " PRIMARY KEY (collection_id, item_id));"
-				  "CREATE TABLE IF NOT EXISTS %s (source text PRIMARY KEY, newest jsonb NOT NULL)", items.data, sources.data);
-	good = database_do(sink->connection, problem, query.data);
+	good = make_table(sink, items.data, "collection_id text, item_id text, version bigint NOT NULL, document jsonb,"
+					  " PRIMARY KEY (collection_id, item_id)", problem) &&
+		make_table(sink, sources.data, "source text PRIMARY KEY, newest jsonb NOT NULL", problem);
 
-	buffer_clear(&query);
+	/* Of one version, a null document only says that it left some stream. */
 	buffer_printf(&query, "INSERT INTO %s AS t (collection_id, item_id, version, document) VALUES ($1, $2, $3, $4)"
 				  " ON CONFLICT (collection_id, item_id) DO UPDATE SET version = excluded.version, document = excluded.document"
-				  " WHERE excluded.version > t.version", items.data);
+				  " WHERE (excluded.version, excluded.document IS NOT NULL) > (t.version, t.document IS NOT NULL)", items.data);
 	good = good && prepare(sink, "upsert", query.data, 4, problem);
 
 	buffer_clear(&query);
@@ -173,7 +215,7 @@ postgres_open(const SinkSettings *settings, const char *source, Buffer *problem)
 		abort();				/* postgres_check() has seen it */
 	sink->connection = database_connect(conninfo, false, "a connection to the sink", problem);
 	free(conninfo);
-	if (sink->connection == NULL || !prepare_tables(sink, table, problem))
+	if (sink->connection == NULL || !commit_durably(sink, problem) || !prepare_tables(sink, table, problem))
 	{
 		postgres_close(&sink->sink);
 		return NULL;

@@ -17,6 +17,7 @@ my $log  = "$dir/log";
 # The index is a server of its own, for it will go down.
 my $index = PostgreSQL::Test::Cluster->new('index');
 $index->init;
+$index->append_conf('postgresql.conf', "synchronous_commit = off\nwal_writer_delay = 10s\n");
 $index->start;
 my $sink = 'postgres:' . $index->connstr('postgres') . '#public.items';
 new_stream($node, 'a');
@@ -144,13 +145,17 @@ wait_for('the next', sub { in_index(q{SELECT count(*) FROM items WHERE item_id =
 wait_for('the letter', sub { $node->safe_psql('postgres', q{SELECT count(*) FROM esgf_stac.dead_letter WHERE item_id = 'g' AND reason ~ 'not today'}) });
 pass('until --max-attempts');
 
-# The index goes down, and comes back.
+# The index goes down, and comes back; it trusts to luck, but we do not.
+emit('durable', 1, q{'{}'});
+my $durable = wal_end($node);
+ok($node->poll_query_until('postgres', "SELECT confirmed_flush_lsn >= '$durable' FROM pg_replication_slots WHERE slot_name = 'esgf_stac_a'"), 'an event is confirmed');
 $index->stop('immediate');
 emit('i', 1, q{'{}'});
 wait_for('a failure', sub { slurp_file($log) =~ /sink is down/ });
 $index->start;
 wait_for('the event', sub { in_index(q{SELECT count(*) FROM items WHERE item_id = 'i'}) });
 pass('an index that was down gets what it missed');
+is(in_index(q{SELECT count(*) FROM items WHERE item_id = 'durable'}), 1, 'and has what was confirmed, whatever its synchronous_commit is');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM esgf_stac.dead_letter WHERE item_id = 'i'}), 0, 'not as a dead letter');
 
 # Its table is gone: nobody's document is at fault.
@@ -176,5 +181,36 @@ $index->safe_psql('carried', q{ALTER TABLE items DROP CONSTRAINT items_document_
 $node->safe_psql('postgres', q{SELECT esgf_stac.redrive('b')});
 ok($node->poll_query_until('postgres', q{SELECT settled_at IS NOT NULL FROM esgf_stac.dead_letter WHERE stream = 'b'}), 'replay, dead letter and redrive as well');
 is(stop_relay($relay), 0, 'stops');
+
+# Tables that the index's administrator made, and rights on nothing else.
+$index->safe_psql('carried', q{
+	CREATE ROLE keeper LOGIN;
+	CREATE TABLE kept (LIKE items INCLUDING ALL);
+	CREATE TABLE kept_source (LIKE items_source INCLUDING ALL);
+	GRANT SELECT, INSERT, UPDATE ON kept, kept_source TO keeper});
+my $kept = 'postgres:' . $index->connstr('carried') . ' user=keeper#kept';
+$node->safe_psql('postgres', q{SELECT esgf_stac.create_stream('c', filter => '$.properties.retracted == false')});
+my @keep = ('--stream', 'c', '--sink', $kept, '--no-loop');
+($status, undef, $stderr) = run_relay($node, @keep, '--create', '--snapshot', '--endpos', wal_end($node));
+is($status, 0, 'a login that may make no table') or diag $stderr;
+($status, undef, $stderr) = run_relay($node, '--stream', 'c', '--sink', $kept =~ s/#kept/#other/r, '--no-loop');
+is($status, 5, 'in a table that is missing');
+like($stderr, qr/sink is down.*permission denied/, 'it cannot write');
+
+# An item that leaves one stream, and is in the next one that fills the same table.
+$node->safe_psql('postgres', q{SELECT esgf_stac.retract_item('CMIP6', 'item-1.v1')});
+run_relay($node, @keep, '--endpos', wal_end($node));
+my $left = q{SELECT document IS NULL FROM kept WHERE item_id = 'item-1.v1'};
+is($index->safe_psql('carried', $left), 't', 'an item that left the stream');
+$node->safe_psql('postgres', $_) for q{SELECT esgf_stac.drop_stream('c')}, q{SELECT esgf_stac.create_stream('c')};
+run_relay($node, @keep, '--create', '--snapshot', '--endpos', wal_end($node));
+is($index->safe_psql('carried', $left), 'f', 'is back when a stream with another filter seeds the table');
+run_relay($node, @keep, '--endpos', wal_end($node));
+
+# What a crash would empty is no index.
+$index->safe_psql('carried', 'ALTER TABLE kept SET UNLOGGED');
+($status, undef, $stderr) = run_relay($node, @keep);
+is($status, 5, 'an unlogged table');
+like($stderr, qr/sink is down.*unlogged/, 'is refused');
 
 done_testing();
