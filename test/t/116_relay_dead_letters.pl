@@ -64,12 +64,6 @@ my %obstacles = (
 	'its session is terminated' => sub { $node->safe_psql('postgres', $end_relay_session) },
 	'the server crashes'        => sub { $node->stop('immediate'); $node->start },
 	'the server is restarted'   => sub { $node->restart },
-	'the lock is waited for too long' => sub {
-		$node->safe_psql('postgres', $_) for q{ALTER DATABASE postgres SET lock_timeout = '50ms'}, $end_relay_session;
-		my $before = () = slurp_file($log) =~ /lock timeout/g;
-		wait_for('two timeouts', sub { (() = slurp_file($log) =~ /lock timeout/g) > $before + 1 });
-		$node->safe_psql('postgres', 'ALTER DATABASE postgres RESET lock_timeout');
-	},
 	'the relay is killed' => sub { kill_relay($relay); $relay = start_relay($node, $log, @read) });
 my $number = 0;
 for my $obstacle (sort keys %obstacles)
