@@ -347,11 +347,13 @@ describe_refused_part(const Part *part)
 static char *
 grant_call(const Part *part, const Principals *principals)
 {
-	return psprintf("SELECT esgf_stac.grant_access(%s, '%s', '%s', %s%s%s)",
-					principals->names ? quote_literal_cstr(linitial(principals->names)) : "principal",
-					role_names[part->roles[0]],
-					scope_names[part->scope], quote_literal_cstr(part->target),
-					part->institution ? ", " : "", part->institution ? quote_literal_cstr(part->institution) : "");
+	char	   *call = psprintf("SELECT esgf_stac.grant_access(%s, '%s', '%s', %s%s%s)",
+							principals->names ? quote_literal_cstr(linitial(principals->names)) : "principal",
+							role_names[part->roles[0]],
+							scope_names[part->scope], quote_literal_cstr(part->target),
+							part->institution ? ", " : "", part->institution ? quote_literal_cstr(part->institution) : "");
+
+	return without_controls(call);
 }
 
 /* Note what a part lacks. */
@@ -500,7 +502,7 @@ advise(List *parts, const Principals *principals)
 
 		if (part->reason && strcmp(part->reason, "no-right") == 0 && count++ < PROBLEMS_MAX)
 			ereport(NOTICE,
-					(errmsg("%s", describe_refused_part(part)),
+					(errsentence("%s", describe_refused_part(part)),
 					 errhint("%s", grant_call(part, principals))));
 	}
 }

@@ -330,6 +330,7 @@ SELECT format('DO $d$ BEGIN SET LOCAL ROLE esgf_stac_test_%s; PERFORM %s; END $d
   FROM (VALUES
     ('gateway', 'esgf_stac.patch_item($$CMIP6$$, $$there.v1$$, $${}$$)', 'PT401', 'identity-missing'),
     ('gateway', 'esgf_stac.transact($$[]$$)', 'PT401', 'identity-missing'),
+    ('gateway', 'esgf_stac.transact($$[{"method": "DELETE", "collection_id": "CMIP6", "item_id": "there.v1"}]$$, true, $${"sub": "x", "principals": ["x\r\nSet-Cookie: a=b"]}$$)', 'PT400', 'bad-request'),
     ('gateway', 'esgf_stac.delete_collection($$empty$$)', '42501', NULL),
     ('reader', 'esgf_stac.delete_item($$CMIP6$$, $$there.v1$$)', '42501', NULL),
     ('reader', 'esgf_stac.transact($$[]$$)', '42501', NULL),
