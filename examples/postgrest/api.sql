@@ -28,16 +28,21 @@ AS $$
 DECLARE
     claims CONSTANT jsonb := nullif(current_setting('request.jwt.claims', true), '');
     headers CONSTANT jsonb := nullif(current_setting('request.headers', true), '');
+    entitlements CONSTANT jsonb := coalesce(nullif(claims -> 'eduperson_entitlement', 'null'), '[]');
 BEGIN
     IF claims ->> 'sub' IS NULL THEN
         RETURN;
     END IF;
     PERFORM set_config('role', 'api_gateway', true);
+    -- Claims go on as they are: set_identity() refuses those of another form, 400.
     PERFORM esgf_stac.set_identity(jsonb_build_object(
-        'sub', claims ->> 'sub',
-        'iss', claims ->> 'iss',
-        'client_id', coalesce(claims ->> 'client_id', claims ->> 'azp'),
-        'principals', coalesce(claims -> 'eduperson_entitlement', '[]'),
+        'sub', claims -> 'sub',
+        'iss', claims -> 'iss',
+        'client_id', coalesce(nullif(claims -> 'client_id', 'null'), claims -> 'azp'),
+        -- An entitlement is a URN; whatever else the claim lists must not pass for another principal ("group:..."),
+        -- but for a role of the database, which set_identity() refuses.
+        'principals', CASE WHEN jsonb_typeof(entitlements) = 'array'
+            THEN jsonb_path_query_array(entitlements, '$[*] ? (@.type() != "string" || @ starts with "urn:" || @ starts with "role:")') ELSE entitlements END,
         'request_id', headers ->> 'x-request-id',
         'batch', headers ->> 'x-batch'));
 END
@@ -81,9 +86,9 @@ CREATE FUNCTION api.explain_access(request jsonb)
     LANGUAGE sql AS 'SELECT * FROM esgf_stac.explain_access($1)';
 CREATE FUNCTION api.get_item(collection_id text, item_id text, version bigint DEFAULT NULL) RETURNS esgf_stac.item_state
     LANGUAGE sql AS 'SELECT esgf_stac.get_item($1, $2, $3)';
-CREATE FUNCTION api.changes(cursor text DEFAULT NULL, max_events int DEFAULT 1000) RETURNS TABLE (next text, event jsonb)
-    LANGUAGE sql STABLE AS 'SELECT * FROM esgf_stac.changes($1, $2)';
+CREATE FUNCTION api.changes(cursor text DEFAULT NULL, max_events int DEFAULT 1000, stream text DEFAULT NULL) RETURNS TABLE (next text, event jsonb)
+    LANGUAGE sql STABLE AS 'SELECT * FROM esgf_stac.changes($1, $2, $3)';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA api FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA api TO api_gateway;
-GRANT EXECUTE ON FUNCTION api.get_item(text, text, bigint), api.changes(text, int) TO api_anonymous;
+GRANT EXECUTE ON FUNCTION api.get_item(text, text, bigint), api.changes(text, int, text) TO api_anonymous;

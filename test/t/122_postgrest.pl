@@ -136,6 +136,7 @@ sub refused
 	return;
 }
 
+query(q{SELECT esgf_stac.grant_access('group:aai.egi.eu/curators', 'UPDATE', 'project', 'CMIP6')});
 my $eve   = '{"sub": "eve", "iss": "https://aai.egi.eu"}';
 my $patch = '"collection_id": "CMIP6", "item_id": "tas.v1", "patch": {"properties": {"title": "e"}}';
 my $root  = '{"sub": "root", "principals": ["urn:mace:egi.eu:group:esgf.vo.egi.eu:project:CMIP6:role=UPDATE#aai.egi.eu"]}';
@@ -144,6 +145,11 @@ refused('without sub', 401, qr/permission denied for function patch_item/, '{"is
 refused('an identity of his own', 404, qr/PGRST202/, $eve, 'rpc/transact', qq({"requests": [{"method": "PATCH", $patch}], "identity": $root}));
 refused('the function that says it', 404, qr/PGRST202/, $eve, 'rpc/set_identity', qq({"identity": $root}));
 refused('a claim of a role of the database', 400, qr/must not begin with role:/, '{"sub": "eve", "eduperson_entitlement": ["role:postgres"]}', 'rpc/patch_item', "{$patch}");
+refused('an entitlement that would pass for a group', 403, qr/UPDATE on project CMIP6 is missing/, '{"sub": "eve", "eduperson_entitlement": ["group:aai.egi.eu/curators", "urn:x:y"]}', 'rpc/patch_item', "{$patch}");
+refused('entitlements that are no strings', 400, qr/must be a string/, '{"sub": "eve", "eduperson_entitlement": [7]}', 'rpc/patch_item', "{$patch}");
+refused('a subject that is none', 400, qr/must be a string/, '{"sub": {"a": "b"}}', 'rpc/patch_item', "{$patch}");
+refused('a client that is none', 400, qr/must be a string/, '{"sub": "eve", "azp": ["b"]}', 'rpc/patch_item', "{$patch}");
+refused('claims that are null', 403, qr/UPDATE on project CMIP6 is missing/, '{"sub": "eve", "iss": null, "azp": null, "client_id": null, "eduperson_entitlement": null}', 'rpc/patch_item', "{$patch}");
 refused('entitlements that are no list', 400, qr/must be an array/, '{"sub": "eve", "eduperson_entitlement": {"a": "b"}}', 'rpc/patch_item', "{$patch}");
 refused("the role $_", 403, qr/42501/, qq({"sub": "eve", "role": "$_"}), 'rpc/patch_item', "{$patch}")
   for qw(esgf_stac_admin esgf_stac_gateway postgres);
