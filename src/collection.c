@@ -22,6 +22,7 @@
 #include "compat.h"
 #include "document.h"
 #include "errors.h"
+#include "limits.h"
 #include "identity.h"
 #include "outbox.h"
 #include "receipt.h"
@@ -98,7 +99,7 @@ static bool
 read_settings(const char *id, int len, CollectionSettings *settings, MemoryContext context)
 {
 	static Statement statement = {
-		"SELECT require_version, complete_replicas, stamp_times, null_members, institution_path"
+		"SELECT require_version, complete_replicas, stamp_times, null_members, institution_path, max_document_bytes"
 		" FROM esgf_stac.collection WHERE id OPERATOR(pg_catalog.=) $1 AND NOT deleted",
 		1, {TEXTOID}
 	};
@@ -118,6 +119,7 @@ read_settings(const char *id, int len, CollectionSettings *settings, MemoryConte
 		settings->stamp_times = DatumGetBool(SPI_getbinval(row, desc, 3, &isnull));
 		settings->ignore_null_members = strcmp(SPI_getvalue(row, desc, 4), "ignore") == 0;
 		settings->institution_path = MemoryContextStrdup(context, SPI_getvalue(row, desc, 5));
+		settings->max_document_bytes = DatumGetInt32(SPI_getbinval(row, desc, 6, &isnull));
 	}
 	SPI_finish();
 	return found;
@@ -323,6 +325,8 @@ esgf_collection_before_row(PG_FUNCTION_ARGS)
 				 errhint("Create another collection.")));
 	if (old && same_collection(new, old, desc))
 		return PointerGetDatum(new);
+	check_text_size(DatumGetJsonbP(column(new, COLLECTION_DOCUMENT, desc)),
+					old ? DatumGetJsonbP(column(old, COLLECTION_DOCUMENT, desc)) : NULL, "collection", COLLECTION_DOCUMENT_MAX);
 	check_document(id, DatumGetJsonbP(column(new, COLLECTION_DOCUMENT, desc)));
 
 	values[0] = Int64GetDatum(old ? DatumGetInt64(column(old, COLLECTION_VERSION, desc)) + 1 : 1);

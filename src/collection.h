@@ -13,6 +13,7 @@ typedef struct CollectionSettings
 	bool		complete_replicas;
 	bool		stamp_times;
 	bool		ignore_null_members;
+	int			max_document_bytes;
 	char	   *institution_path;
 } CollectionSettings;
 

@@ -106,6 +106,7 @@ document_set(DocumentEdit *edit, const JsonbValue *value, int depth, const JsonK
 	JsonNode	new = {{0}};
 	JsonNode   *object;
 	uint32		place;
+	uint32		key_len = 0;
 	int			known = follow_path(edit, depth, path, &there);
 
 	slice_of_value(value, &new.slice);
@@ -130,9 +131,10 @@ document_set(DocumentEdit *edit, const JsonbValue *value, int depth, const JsonK
 			node_find(object, key.data, key.len, &place);
 			node_insert(edit, object, place, &key, known == depth - 1 ? &new : &missing);
 			object = node_change(edit, object, place);
+			key_len += key.len;
 		}
 	}
-	edit->size += new.slice.len;
+	tree_grow(edit, &new, key_len);
 	return true;
 }
 

@@ -74,6 +74,6 @@ extern Jsonb *document_finish(DocumentEdit *edit);
  * path. The table is the one that a refusal names, NULL for a document of none.
  */
 typedef void (*AddHook) (DocumentEdit *edit, const char *path, int len);
-extern Jsonb *json_patch(Jsonb *target, Jsonb *operations, const char *table, AddHook before_add);
+extern Jsonb *json_patch(Jsonb *target, Jsonb *operations, const char *table, AddHook before_add, uint64 max_text);
 
 #endif							/* ESGF_STAC_DOCUMENT_H */

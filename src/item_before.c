@@ -24,6 +24,7 @@
 #include "limits.h"
 #include "receipt.h"
 #include "stamps.h"
+#include "text_size.h"
 
 /* The last microsecond of the year 9999. */
 #define LAST_TIME (INT64CONST(252455615999999999))
@@ -109,6 +110,16 @@ identify(ItemChange *change)
 	parse_item_id(VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id), &change->id);
 }
 
+/* Refuse a document that has grown beyond its bound: not by flags and stamps alone. */
+static void
+check_size(const ItemChange *change, const Jsonb *document, const Jsonb *old)
+{
+	uint64		max = change->settings.max_document_bytes;
+
+	if (text_exceeds(document, max) && !(old && same_but_for_stamps_and_flags(old, document)))
+		check_text_size(document, old, "item", max);
+}
+
 /* Complete the document as far as it needs no table, and check it; an old one is that of an item which comes back. */
 static void
 complete_document(ItemChange *change, const Jsonb *old)
@@ -120,6 +131,7 @@ complete_document(ItemChange *change, const Jsonb *old)
 
 	if (old && same_but_for_stamps_and_flags(old, document))
 		document = settle_stamps(document, old, &fine);
+	check_size(change, document, old);
 	check_item_document(document, old, change->collection_id, &change->id, change->settings.institution_path, &change->nodes);
 	change->new.document = document;
 }
@@ -302,6 +314,7 @@ before_update_of_active(ItemChange *change)
 	check_retracted(change);
 	if (same)
 		return true;
+	check_size(change, row->document, row_document(old));
 	check_item_document(row->document, row_document(old), change->collection_id, &change->id,
 						change->settings.institution_path, &change->nodes);
 	if (!same_institution(row_document(old), row->document, change->settings.institution_path))

@@ -308,7 +308,7 @@ change(const ItemRequest *request, const CollectionSettings *settings, const Cur
 			update_item(request, JsonbPGetDatum(document), false);
 			break;
 		case METHOD_PATCH:
-			document = apply_patch(DatumGetJsonbP(current->document), request->body);
+			document = apply_patch(DatumGetJsonbP(current->document), request->body, settings);
 			update_item(request, JsonbPGetDatum(document), false);
 			break;
 		case METHOD_DELETE:

@@ -11,9 +11,11 @@
 #include "fmgr.h"
 #include "json_pointer.h"
 #include "json_tree.h"
+#include "limits.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "problems.h"
+#include "text_size.h"
 
 #define DETAIL_CHARACTERS	200
 
@@ -246,7 +248,7 @@ add_value(JsonTree *tree, const Operation *operation, const JsonNode *value)
 
 	if (operation->before_add)
 		operation->before_add(tree, operation->path.data, operation->path.len);
-	tree->size += value->slice.len;
+	tree_grow(tree, value, operation->path.len);
 	if (operation->path.len == 0)
 	{
 		tree->root = *value;
@@ -292,7 +294,7 @@ replace_value(JsonTree *tree, const Operation *operation, const JsonNode *value)
 	JsonNode   *parent;
 	JsonbSlice	token;
 
-	tree->size += value->slice.len;
+	tree_grow(tree, value, operation->path.len);
 	if (operation->path.len == 0)
 	{
 		tree->root = *value;
@@ -370,7 +372,7 @@ check_json_patch(const Jsonb *operations, const char *table)
 
 /* RFC 6902: the target itself, if it is not changed. */
 Jsonb *
-json_patch(Jsonb *target, Jsonb *operations, const char *table, AddHook before_add)
+json_patch(Jsonb *target, Jsonb *operations, const char *table, AddHook before_add, uint64 max_text)
 {
 	JsonTree	tree;
 	JsonbCursor cursor;
@@ -387,6 +389,8 @@ json_patch(Jsonb *target, Jsonb *operations, const char *table, AddHook before_a
 		read_operation(&source, i, &operation);
 		apply_operation(&tree, &operation);
 	}
+	if (tree_exceeds(&tree, max_text))
+		document_too_large(table, max_text);
 	return tree_finish(&tree);
 }
 
@@ -394,5 +398,5 @@ PG_FUNCTION_INFO_V1(jsonb_patch);
 Datum
 jsonb_patch(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_JSONB_P(json_patch(PG_GETARG_JSONB_P(0), PG_GETARG_JSONB_P(1), NULL, NULL));
+	PG_RETURN_JSONB_P(json_patch(PG_GETARG_JSONB_P(0), PG_GETARG_JSONB_P(1), NULL, NULL, MAX_TEXT));
 }

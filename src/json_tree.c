@@ -6,6 +6,10 @@
 
 #include "jsonb_writer.h"
 #include "miscadmin.h"
+#include "text_size.h"
+
+/* What a member costs at most beside its key and its value: entries, padding, a container's header. */
+#define MEMBER_SIZE		32
 
 typedef struct Piece
 {
@@ -37,7 +41,7 @@ tree_init(JsonTree *tree, Jsonb *source)
 	slice_of_jsonb(source, &slice);
 	tree->root = node_of_slice(&slice);
 	tree->source = source;
-	tree->size = VARSIZE(source);
+	tree->size = tree->bound = VARSIZE(source);
 	tree->random = UINT64CONST(0x9E3779B97F4A7C15);
 	tree->stamp = 0;
 }
@@ -47,6 +51,14 @@ void
 tree_share(JsonTree *tree)
 {
 	tree->stamp++;
+}
+
+/* A value is about to be put somewhere: an opened one may be all that there is, and be there again. */
+void
+tree_grow(JsonTree *tree, const JsonNode *value, uint32 key_len)
+{
+	tree->size += value->slice.len;
+	tree->bound += Min(value->opened ? tree->bound : value->slice.len, PG_UINT32_MAX) + key_len + MEMBER_SIZE;
 }
 
 /* Next priority; the same changes always make the same tree (xorshift64). */
@@ -473,6 +485,62 @@ write_node(JsonbWriter *writer, JsonbFrame *parent, const JsonNode *node)
 		write_pieces(writer, &frame, node->opened->pieces, true);
 	write_pieces(writer, &frame, node->opened->pieces, false);
 	writer_end(writer, &frame);
+}
+
+static uint64 node_text_size(const JsonNode *node, uint64 max);
+
+/* The size of pieces as text, without what is between them. */
+static uint64
+pieces_text_size(const Piece *piece, bool object, uint64 max)
+{
+	uint64		size = 0;
+	JsonbCursor run;
+
+	check_stack_depth();
+	for (; piece != NULL && size <= max; piece = piece->right)
+	{
+		if (piece->left != NULL)
+			size += pieces_text_size(piece->left, object, max - size);
+		if (size > max)
+			break;
+		if (piece->source == NULL)
+		{
+			size += object ? slice_text_size(&piece->key, max) : 0;
+			size += size <= max ? node_text_size(&piece->value, max - size) : 0;
+			continue;
+		}
+		for (int keys = object; keys >= 0 && size <= max; keys--)
+		{
+			init_run(&run, piece, keys);
+			size += run_text_size(&run, piece->count, max - size);
+		}
+	}
+	return size;
+}
+
+/* The size of a node as text, counted up to max. */
+static uint64
+node_text_size(const JsonNode *node, uint64 max)
+{
+	uint64		entries;
+	uint64		size;
+
+	CHECK_FOR_INTERRUPTS();
+	if (node->opened == NULL)
+		return slice_text_size(&node->slice, max);
+	entries = (uint64) node_count(node) * (node->opened->object ? 2 : 1);
+	size = BRACKETS_SIZE + (entries > 0 ? (entries - 1) * SEPARATOR_SIZE : 0);
+	return size > max ? size : size + pieces_text_size(node->opened->pieces, node->opened->object, max - size);
+}
+
+/* Would the changed document have grown beyond so many bytes of text? It is not written to find out. */
+bool
+tree_exceeds(const JsonTree *tree, uint64 max)
+{
+	if (tree->bound <= max)
+		return false;
+	max = Max(max, text_size(tree->source, MAX_TEXT));
+	return node_text_size(&tree->root, max) > max;
 }
 
 /* The changed document; the source itself if nothing was changed. */

@@ -28,12 +28,15 @@ typedef struct JsonTree
 	JsonNode	root;
 	Jsonb	   *source;
 	Size		size;			/* of source and values: a guess at the result */
+	uint64		bound;			/* the result has no more bytes */
 	uint64		random;			/* state of the generator of priorities */
 	uint32		stamp;			/* what has another stamp is shared */
 } JsonTree;
 
 extern void tree_init(JsonTree *tree, Jsonb *source);
 extern void tree_share(JsonTree *tree);
+extern void tree_grow(JsonTree *tree, const JsonNode *value, uint32 key_len);
+extern bool tree_exceeds(const JsonTree *tree, uint64 max);
 extern Jsonb *tree_finish(JsonTree *tree);
 
 extern bool node_is_object(const JsonNode *node);

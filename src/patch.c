@@ -17,6 +17,7 @@
 #include "errors.h"
 #include "item_id.h"
 #include "json_pointer.h"
+#include "limits.h"
 #include "patch.h"
 #include "problems.h"
 
@@ -294,11 +295,11 @@ prepare_patch(Jsonb *patch, const CollectionSettings *settings)
 
 /* What a prepared patch makes of an item's document. */
 Jsonb *
-apply_patch(Jsonb *document, Jsonb *patch)
+apply_patch(Jsonb *document, Jsonb *patch, const CollectionSettings *settings)
 {
 	if (JB_ROOT_IS_OBJECT(patch))
 		return merge_patch(document, patch);
-	return json_patch(document, patch, "item", make_alternate);
+	return json_patch(document, patch, "item", make_alternate, settings->max_document_bytes);
 }
 
 /* apply_patch(document, patch): what a patch makes of a collection's document. */
@@ -313,5 +314,5 @@ esgf_apply_patch(PG_FUNCTION_ARGS)
 	operations = operations_of(patch);
 	if (operations == NULL)
 		PG_RETURN_JSONB_P(merge_patch(document, patch));
-	PG_RETURN_JSONB_P(json_patch(document, without_doubled_removes(operations), "collection", make_alternate));
+	PG_RETURN_JSONB_P(json_patch(document, without_doubled_removes(operations), "collection", make_alternate, COLLECTION_DOCUMENT_MAX));
 }

@@ -14,6 +14,6 @@
 extern void check_patch_form(Jsonb *patch, const char *table);
 extern bool patch_touches(Jsonb *patch, const char *pointer);
 extern Jsonb *prepare_patch(Jsonb *patch, const CollectionSettings *settings);
-extern Jsonb *apply_patch(Jsonb *document, Jsonb *patch);
+extern Jsonb *apply_patch(Jsonb *document, Jsonb *patch, const CollectionSettings *settings);
 
 #endif							/* ESGF_STAC_PATCH_H */

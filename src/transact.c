@@ -296,7 +296,7 @@ lock_all(Outcome **outcomes, int count)
 	return lock_items_of_requests(requests);
 }
 
-/* Enter the idempotency keys of all requests that have a proper one. */
+/* Enter the idempotency keys of all requests that have a proper one, and can be printed to be remembered. */
 static void
 enter_all_keys(Outcome **outcomes, int count)
 {
@@ -310,7 +310,7 @@ enter_all_keys(Outcome **outcomes, int count)
 		if (turn->source.type != jbvBinary || !JsonContainerIsObject(turn->source.val.binary.data))
 			continue;
 		request_id = peek_at_string(turn->source.val.binary.data, JSON_PATH(JSON_KEY("request_id")));
-		if (request_id == NULL || request_id_problem(request_id))
+		if (request_id == NULL || request_id_problem(request_id) || request_exceeds(&turn->source, REQUEST_MAX))
 			continue;
 		turn->key = make_request_key(request_id, &turn->source);
 		keys = lappend(keys, turn->key);
@@ -394,6 +394,8 @@ take_turn(Outcome *outcome)
 
 	CHECK_FOR_INTERRUPTS();
 	read_request(&turn->source, &turn->request);
+	if (turn->request.request_id && turn->key == NULL)
+		document_too_large("request", REQUEST_MAX);
 	remembered = turn->key ? remembered_outcome(turn->key) : NULL;
 	if (remembered)
 		recall_outcome(turn, remembered);

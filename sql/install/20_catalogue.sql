@@ -281,7 +281,8 @@ BEGIN
         complete_replicas boolean NOT NULL DEFAULT true,
         stamp_times boolean NOT NULL DEFAULT true,
         institution_path text NOT NULL CHECK (institution_path LIKE '/%'),
-        null_members text NOT NULL DEFAULT 'reject' CHECK (null_members IN ('reject', 'ignore'))
+        null_members text NOT NULL DEFAULT 'reject' CHECK (null_members IN ('reject', 'ignore')),
+        max_document_bytes int NOT NULL DEFAULT 33554432 CHECK (max_document_bytes BETWEEN 1 AND 268435456)
     );
 
     CREATE TABLE esgf_stac.dataset (

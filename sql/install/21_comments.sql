@@ -23,6 +23,7 @@ BEGIN
         ('collection', 'complete_replicas', 'a replica must cover every data file (409 replica-incomplete)'),
         ('collection', 'stamp_times', 'properties.created and updated are written by the database'),
         ('collection', 'institution_path', 'JSON Pointer to the institution in an item'),
+        ('collection', 'max_document_bytes', 'an item''s document has at most so many bytes as text (413 document-too-large)'),
         ('collection', 'null_members', 'a merge patch that nulls a member which STAC requires is refused (reject), or those nulls are dropped (ignore)'),
         ('dataset', NULL, 'one row per base_id; its lock is the mutex of supersession and the guarantee of one latest'),
         ('dataset', 'collection_id', 'the collection of its items'),

@@ -9,6 +9,7 @@ CREATE FUNCTION esgf_stac_internal.upgrade_from_0_1_0() RETURNS void
 AS $$
 BEGIN
     ALTER TABLE esgf_stac.dataset ADD COLUMN institution jsonb;
+    ALTER TABLE esgf_stac.collection ADD COLUMN max_document_bytes int NOT NULL DEFAULT 33554432 CHECK (max_document_bytes BETWEEN 1 AND 268435456);
     ALTER TABLE esgf_stac.item ADD COLUMN created_by jsonb, ADD COLUMN updated_by jsonb;
 
     -- Who has a large catalogue makes the index before, concurrently: see doc/administration.md.

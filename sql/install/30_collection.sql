@@ -155,6 +155,8 @@ BEGIN
                     THEN CASE WHEN jsonb_typeof(s.value) <> 'boolean' THEN 'must be true or false' END
                 WHEN s.key = 'institution_path'
                     THEN CASE WHEN jsonb_typeof(s.value) <> 'string' OR s.value #>> '{}' !~ '^(/([^~/]|~[01])*)+$' THEN 'must be a JSON pointer' END
+                WHEN s.key = 'max_document_bytes'
+                    THEN CASE WHEN NOT s.value @? 'strict $ ? (@ >= 1 && @ <= 268435456 && @.floor() == @)' THEN 'must be a whole number from 1 to 268435456' END
                 WHEN s.key = 'null_members'
                     THEN CASE WHEN s.value NOT IN ('"reject"', '"ignore"') THEN 'must be reject or ignore' END
                 ELSE 'is no setting of a collection'
@@ -172,7 +174,8 @@ BEGIN
            complete_replicas = coalesce((settings -> 'complete_replicas')::boolean, c.complete_replicas),
            stamp_times = coalesce((settings -> 'stamp_times')::boolean, c.stamp_times),
            institution_path = coalesce(settings ->> 'institution_path', c.institution_path),
-           null_members = coalesce(settings ->> 'null_members', c.null_members)
+           null_members = coalesce(settings ->> 'null_members', c.null_members),
+           max_document_bytes = coalesce((settings -> 'max_document_bytes')::int, c.max_document_bytes)
      WHERE c.id = collection_id;
     RETURN esgf_stac_internal.collection_receipt(collection_id, before);
 END
