@@ -25,6 +25,7 @@
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -51,6 +52,7 @@ static int	n_cache_droppers = 0;
 PG_FUNCTION_INFO_V1(esgf_system_identifier);
 PG_FUNCTION_INFO_V1(esgf_drop_caches);
 PG_FUNCTION_INFO_V1(esgf_refuse_removal);
+PG_FUNCTION_INFO_V1(esgf_require_triggers);
 PG_FUNCTION_INFO_V1(esgf_require_catalogue);
 PG_FUNCTION_INFO_V1(esgf_library_version);
 
@@ -346,6 +348,40 @@ esgf_refuse_removal(PG_FUNCTION_ARGS)
 					TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event) ? "TRUNCATE" : "DELETE",
 					RelationGetRelationName(trigdata->tg_relation)),
 			 errhint("%s", trigdata->tg_trigger->tgargs[0])));
+	return PointerGetDatum(NULL);
+}
+
+/* Has a table a trigger of that name? */
+static bool
+has_trigger(Relation table, const char *name)
+{
+	for (int i = 0; i < table->trigdesc->numtriggers; i++)
+		if (strcmp(table->trigdesc->triggers[i].tgname, name) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Trigger: refuse writing while one of the triggers is missing that its
+ * arguments name. It is no member of the extension, and outlives it.
+ */
+Datum
+esgf_require_triggers(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by trigger manager", "require_triggers")));
+	for (int i = 0; i < trigdata->tg_trigger->tgnargs; i++)
+		if (!has_trigger(trigdata->tg_relation, trigdata->tg_trigger->tgargs[i]))
+			ereport(ERROR,
+					(errproblem(PROBLEM_NO_CATALOGUE),
+					 errtable_of(RelationGetRelationName(trigdata->tg_relation)),
+					 errmsg("table \"%s\" is closed: it has lost its trigger \"%s\"",
+							RelationGetRelationName(trigdata->tg_relation), trigdata->tg_trigger->tgargs[i]),
+					 errhint("A superuser runs CREATE EXTENSION esgf_stac, if it was dropped, and SELECT esgf_stac.upgrade_catalogue().")));
 	return PointerGetDatum(NULL);
 }
 

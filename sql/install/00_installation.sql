@@ -29,39 +29,55 @@ END
 $$;
 
 -- Roles belong to the cluster, so another database's installation, or one that
--- was dropped, may have left them. What nobody else may have done is to
--- prepare a role of our name and join it: that would make him administrator.
+-- was dropped, may have left them; or somebody has prepared a role of our name
+-- and joined it, which would make him administrator. Nothing in this database
+-- tells the one from the other: the superuser does.
 DO $$
 DECLARE
     ours CONSTANT name[] := ARRAY['esgf_stac_reader', 'esgf_stac_writer', 'esgf_stac_gateway',
                                   'esgf_stac_admin', 'esgf_stac_relay'];
+    accepted CONSTANT boolean := coalesce(nullif(pg_catalog.current_setting('esgf_stac.accept_roles', true), ''), 'off');
     role_name name;
-    problem text;
+    found text;
 BEGIN
+    SELECT pg_catalog.string_agg(r.rolname, ', ' ORDER BY r.rolname)
+      INTO found
+      FROM pg_catalog.pg_roles r
+     WHERE r.rolname = ANY (ours)
+       AND (r.rolsuper OR r.rolcanlogin OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls);
+    IF found <> '' THEN
+        RAISE EXCEPTION 'there are roles of this extension with attributes that it never gives them'
+            USING ERRCODE = 'insufficient_privilege', DETAIL = found,
+                  HINT = 'ALTER ROLE ... NOSUPERUSER NOLOGIN NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS, if they are yours; then create the extension again.';
+    END IF;
+
+    -- Members, but for those that the extension's own roles are.
+    SELECT pg_catalog.string_agg(pg_catalog.format('%s: %s', role, members), E'\n' ORDER BY role)
+      INTO found
+      FROM (SELECT r.rolname AS role,
+                   pg_catalog.string_agg(m.rolname || CASE WHEN a.admin_option THEN ' (with admin option)' ELSE '' END, ', ' ORDER BY m.rolname)
+                       FILTER (WHERE a.place <= 100)
+                   || CASE WHEN pg_catalog.max(a.place) > 100 THEN pg_catalog.format(' and %s more', pg_catalog.max(a.place) - 100) ELSE '' END AS members
+              FROM (SELECT m.roleid, m.member, pg_catalog.bool_or(m.admin_option) AS admin_option,
+                           pg_catalog.row_number() OVER (PARTITION BY m.roleid ORDER BY m.member) AS place
+                      FROM pg_catalog.pg_auth_members m
+                      JOIN pg_catalog.pg_roles r ON r.oid = m.roleid AND r.rolname = ANY (ours)
+                      JOIN pg_catalog.pg_roles member ON member.oid = m.member
+                     WHERE m.admin_option
+                        OR (r.rolname, member.rolname) NOT IN (('esgf_stac_reader', 'esgf_stac_writer'), ('esgf_stac_writer', 'esgf_stac_gateway'), ('esgf_stac_writer', 'esgf_stac_admin'))
+                     GROUP BY m.roleid, m.member) a
+              JOIN pg_catalog.pg_roles r ON r.oid = a.roleid
+              JOIN pg_catalog.pg_roles m ON m.oid = a.member
+             GROUP BY r.rolname) granted;
+    IF found <> '' AND NOT accepted THEN
+        RAISE EXCEPTION 'roles of this extension exist already and have members'
+            USING ERRCODE = 'insufficient_privilege', DETAIL = found,
+                  HINT = 'If you know all of them, as after another installation or a restore of roles: SET esgf_stac.accept_roles = on, and create the extension again. Else revoke the roles from them first.';
+    END IF;
+
     FOREACH role_name IN ARRAY ours LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role_name) THEN
             EXECUTE pg_catalog.format('CREATE ROLE %I', role_name);
-            CONTINUE;
-        END IF;
-        SELECT CASE
-                   WHEN r.rolsuper OR r.rolcanlogin OR r.rolcreaterole OR r.rolcreatedb
-                        OR r.rolreplication OR r.rolbypassrls
-                       THEN 'has attributes that this extension never gives it'
-                   WHEN EXISTS (SELECT FROM pg_catalog.pg_auth_members m
-                                 WHERE m.roleid = r.oid
-                                   AND m.member NOT IN (SELECT o.oid FROM pg_catalog.pg_roles o WHERE o.rolname = ANY (ours)))
-                        AND NOT EXISTS (SELECT FROM pg_catalog.pg_shdepend d
-                                         WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass
-                                           AND d.refobjid = r.oid AND d.dbid <> 0)
-                       THEN 'has members, and no database of this cluster uses it yet'
-               END
-          INTO problem
-          FROM pg_catalog.pg_roles r
-         WHERE r.rolname = role_name;
-        IF problem IS NOT NULL THEN
-            RAISE EXCEPTION 'role "%" exists already and %', role_name, problem
-                USING ERRCODE = 'insufficient_privilege',
-                      HINT = 'If it is yours, revoke what it holds, create the extension, and grant it again.';
         END IF;
     END LOOP;
 END

@@ -229,6 +229,23 @@ BEGIN
     CREATE OR REPLACE TRIGGER check_site BEFORE INSERT OR UPDATE OR DELETE ON esgf_stac.site
         FOR EACH ROW EXECUTE FUNCTION esgf_stac.check_site();
 
+    -- What refuses writing while triggers above are missing, as after a DROP
+    -- EXTENSION ... CASCADE, is no member of the extension, and outlives it.
+    CREATE OR REPLACE FUNCTION esgf_stac.require_triggers() RETURNS trigger
+        AS 'MODULE_PATHNAME', 'esgf_require_triggers' LANGUAGE C;
+    REVOKE ALL ON FUNCTION esgf_stac.require_triggers() FROM PUBLIC;
+    COMMENT ON FUNCTION esgf_stac.require_triggers() IS 'trigger: refuses writing while the triggers named by its arguments are missing';
+    CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.item
+        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('before_row', 'after_row', 'after_statement', 'refuse_removal');
+    CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.collection
+        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('before_row', 'after_row', 'refuse_removal', 'drop_caches');
+    CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.site
+        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('check_site', 'drop_caches');
+    CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.access_rule
+        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('only_close', 'refuse_removal', 'drop_caches');
+    CREATE OR REPLACE TRIGGER require_triggers BEFORE UPDATE OR DELETE OR TRUNCATE ON esgf_stac.outbox
+        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('refuse_removal');
+
     -- What was decided stays readable: a rule may be closed, once, and no more.
     CREATE OR REPLACE TRIGGER only_close BEFORE UPDATE ON esgf_stac.access_rule
         FOR EACH ROW EXECUTE FUNCTION esgf_stac.only_close();

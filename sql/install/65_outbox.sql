@@ -124,6 +124,12 @@ BEGIN
                'SELECT esgf_stac.upgrade_catalogue();'
           FROM esgf_stac.catalogue c WHERE c.version <> esgf_stac.installed_version()
         UNION ALL
+        SELECT 'closed', format('esgf_stac.%I', t.relname), 'the table has lost triggers of the extension, and cannot be written', 'SELECT esgf_stac.upgrade_catalogue();'
+          FROM pg_class t JOIN pg_trigger g ON g.tgrelid = t.oid AND g.tgname = 'require_triggers'
+         WHERE t.relnamespace = 'esgf_stac'::regnamespace
+           AND EXISTS (SELECT FROM string_to_table(encode(g.tgargs, 'escape'), '\000') AS name
+                        WHERE name <> '' AND NOT EXISTS (SELECT FROM pg_trigger n WHERE n.tgrelid = t.oid AND n.tgname = name))
+        UNION ALL
         SELECT 'not adopted', 'catalogue', 'the catalogue comes from another cluster and cannot be written', 'SELECT esgf_stac.adopt_catalogue();'
           FROM esgf_stac.catalogue c WHERE c.system_identifier <> esgf_stac_internal.system_identifier()
         UNION ALL

@@ -3,7 +3,7 @@
 \set setup :srcdir '/setup.psql'
 \i :setup
 -- Installing, laying the catalogue, and who may do what to it.
-SELECT plan(56);
+SELECT plan(100);
 
 SELECT pg_temp.refused($$SELECT esgf_stac.create_item('C', '{"id": "x"}')$$, 'PT503', 'no-catalogue', 'a verb in C without a catalogue');
 SELECT pg_temp.refused($$SELECT esgf_stac.create_collection('{}')$$, 'PT503', 'no-catalogue', 'a verb in PL/pgSQL without a catalogue');
@@ -73,11 +73,69 @@ SELECT ok(NOT has_function_privilege('esgf_stac_writer', 'esgf_stac.create_colle
 -- Code and data are apart.
 SELECT pg_temp.refused('DROP EXTENSION esgf_stac', '2BP01', NULL, 'DROP EXTENSION refuses while a catalogue stands');
 DO $$ BEGIN PERFORM esgf_stac.create_collection(pg_temp.collection_document('CMIP6')); END $$;
+CREATE FUNCTION pg_temp.attached() RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(t, E'\n' ORDER BY t COLLATE "C") FROM (
+        SELECT concat_ws(' ', pg_get_triggerdef(oid), tgenabled) FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'esgf_stac'::regnamespace)
+        UNION ALL SELECT concat_ws(' ', oid::regclass, relacl) FROM pg_class WHERE relnamespace = 'esgf_stac'::regnamespace
+        UNION ALL SELECT concat_ws(' ', attrelid::regclass, attname, attacl) FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE relnamespace = 'esgf_stac'::regnamespace AND attacl IS NOT NULL) AS x(t) $$;
+CREATE TEMPORARY TABLE before AS SELECT pg_temp.attached();
+CREATE ROLE esgf_stac_test_writer IN ROLE esgf_stac_writer;
+CREATE ROLE esgf_stac_test_admin IN ROLE esgf_stac_admin;
 DROP EXTENSION esgf_stac CASCADE;
 SELECT is((SELECT count(*) FROM esgf_stac.outbox), 1::bigint, 'DROP EXTENSION CASCADE erases no row');
-CREATE EXTENSION esgf_stac;
+
+-- What has lost its triggers is closed, until it has them again.
+CREATE FUNCTION pg_temp.closed(as_role text, query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    slug text;
+BEGIN
+    EXECUTE format('SET LOCAL ROLE %I', as_role);
+    EXECUTE query;
+    RESET ROLE;
+    RETURN 'was done';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS slug = CONSTRAINT_NAME;
+    RETURN SQLSTATE || ' ' || slug;
+END $$;
+CREATE TEMPORARY TABLE closed (as_role text, query text);
+INSERT INTO closed VALUES
+    ('esgf_stac_test_writer', 'INSERT INTO esgf_stac.item VALUES (''CMIP6'', ''x'', 1, ''x'', NULL, true, false, false, ''{}'', NULL, ''{}'', now(), now())'),
+    ('esgf_stac_test_writer', 'INSERT INTO esgf_stac.item VALUES (''CMIP6'', ''x'', 1, ''x'', NULL, true, false, false, ''{}'', NULL, ''{}'', now(), now()) ON CONFLICT (collection_id, id) DO UPDATE SET document = ''{}'''),
+    ('esgf_stac_test_writer', 'UPDATE esgf_stac.item SET document = ''{}'''), ('esgf_stac_test_writer', 'UPDATE esgf_stac.item SET version = 9 WHERE false'),
+    ('esgf_stac_test_writer', 'MERGE INTO esgf_stac.item i USING (VALUES (1)) v ON false WHEN NOT MATCHED THEN INSERT VALUES (''CMIP6'', ''x'', 1, ''x'', NULL, true, false, false, ''{}'', NULL, ''{}'', now(), now())'),
+    ('esgf_stac_test_admin', 'UPDATE esgf_stac.collection SET document = ''{}'''), ('esgf_stac_test_admin', 'INSERT INTO esgf_stac.collection (id, document, version, created, updated, institution_path) VALUES (''C'', ''{}'', 1, now(), now(), ''/i'')'),
+    ('esgf_stac_test_admin', 'INSERT INTO esgf_stac.site VALUES (''x.org'', ''{nothing}'')'), ('esgf_stac_test_admin', 'DELETE FROM esgf_stac.site');
+INSERT INTO closed SELECT current_user, format(query, t) FROM unnest(ARRAY['item', 'outbox', 'collection', 'access_rule']) t, unnest(ARRAY['DELETE FROM esgf_stac.%I', 'TRUNCATE esgf_stac.%I']) query;
+INSERT INTO closed VALUES (current_user, 'INSERT INTO esgf_stac.access_rule (principal, role, scope, target, granted_by) VALUES (''group:x'', ''UPDATE'', ''project'', ''*'', ''x'')');
+SELECT is(pg_temp.closed(as_role, query), 'PT503 no-catalogue', 'closed: ' || left(query, 70)) FROM closed;
+SET LOCAL ROLE esgf_stac_test_writer;
+SELECT is((SELECT count(*) FROM esgf_stac.published_item), 0::bigint, 'while readers read on');
+RESET ROLE;
+
+-- Whoever had the roles keeps them only if a superuser says so.
+CREATE FUNCTION pg_temp.install() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
+BEGIN
+    CREATE EXTENSION esgf_stac;
+    RETURN 'installed';
+EXCEPTION WHEN insufficient_privilege THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+    RETURN detail;
+END $$;
+SELECT is(pg_temp.install(), E'esgf_stac_admin: esgf_stac_test_admin\nesgf_stac_writer: esgf_stac_test_writer', 'installing again names the members');
+SELECT is(current_setting('esgf_stac.accept_roles', true), NULL, 'no library knows of the setting');
+SET LOCAL esgf_stac.accept_roles = off;
+SELECT isnt(pg_temp.install(), 'installed', 'which off leaves as it is');
+SET LOCAL esgf_stac.accept_roles = on;
+SELECT is(pg_temp.install(), 'installed', 'and takes them once they are accepted');
+SELECT is(pg_temp.closed(as_role, query), 'PT503 no-catalogue', 'closed still: ' || left(query, 70)) FROM closed;
+SELECT set_eq($$SELECT subject, cure FROM esgf_stac.doctor() WHERE hazard = 'closed'$$,
+              $$SELECT t, 'SELECT esgf_stac.upgrade_catalogue();' FROM unnest(ARRAY['esgf_stac.item', 'esgf_stac.outbox', 'esgf_stac.collection', 'esgf_stac.access_rule', 'esgf_stac.site']) t$$, 'as doctor says');
 SELECT lives_ok('SELECT esgf_stac.upgrade_catalogue()', 'the catalogue is attached to the extension again');
+SELECT is(pg_temp.attached(), (SELECT attached FROM before), 'with all its triggers and grants');
 SELECT is((SELECT r.version FROM esgf_stac.patch_collection('CMIP6', '{"title": "t"}') r), 2::bigint, 'and its versions go on');
+SELECT is(pg_temp.closed('esgf_stac_test_writer', 'UPDATE esgf_stac.item SET document = ''{}'' WHERE false'), 'was done', 'and it is open');
 
 UPDATE esgf_stac.catalogue SET version = '0.0.0';
 SELECT pg_temp.refused($$SELECT esgf_stac.get_item('C', 'x')$$, '55000', NULL, 'tables of another version are an error');

@@ -47,7 +47,7 @@ sub new_catalogue
 {
 	my ($database) = @_;
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
-	$node->safe_psql($database, 'CREATE EXTENSION esgf_stac; SELECT esgf_stac.create_catalogue()');
+	$node->safe_psql($database, 'SET esgf_stac.accept_roles = on; CREATE EXTENSION esgf_stac; SELECT esgf_stac.create_catalogue()');
 	$ENV{PGDATABASE} = $database;
 	return;
 }
