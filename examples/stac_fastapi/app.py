@@ -36,9 +36,7 @@ from web import (
     without_our_links,
 )
 
-ABOUT = dict(
-    title="esgf_stac", description="Transactions of a catalogue of ESGF", version="0.2.0", landing_id="esgf_stac"
-)
+ABOUT = dict(title="esgf_stac", description="Transactions on a catalogue", version="1")
 MAX_PAGE = 250  # items
 NEVER = 10**18  # a version that no item has
 VERBS = dict(POST=("create", "item"), PUT=("replace", "item"), PATCH=("patch", "patch"), DELETE=("delete", "reason"))
@@ -84,12 +82,6 @@ async def transact(connection, request, method, given):
     if problem:
         raise HTTPException(problem["status"], problem)
     return outcomes
-
-
-async def version_of(connection, collection_id, item_id):
-    """The version of an item, or None."""
-    query = "SELECT version FROM esgf_stac.published_item WHERE (collection_id, id) = (%s, %s)"
-    return next(iter(await (await connection.execute(query, [collection_id, item_id])).fetchone() or ()), None)
 
 
 async def read(connection, request, query, *values):
@@ -197,7 +189,10 @@ async def lifespan(app):
 
 app = Api(
     settings=config.ApiSettings(**{f"stac_fastapi_{name}": value for name, value in ABOUT.items()}),
-    client=Reader(base_conformance_classes=[Stac.CORE, Stac.COLLECTIONS, *transaction.TransactionConformanceClasses]),
+    client=Reader(
+        landing_page_id="esgf_stac",
+        base_conformance_classes=[Stac.CORE, Stac.COLLECTIONS, *transaction.TransactionConformanceClasses],
+    ),
     items_get_request_model=Page,
     health_check=health,
     exceptions={},
@@ -209,7 +204,7 @@ app = Api(
         Middleware(middleware.ProxyHeaderMiddleware),
         Middleware(Edge),
     ],
-    app=FastAPI(lifespan=lifespan, openapi_url="/api", docs_url="/api.html", redirect_slashes=False),
+    app=FastAPI(lifespan=lifespan, openapi_url="/api", docs_url="/api.html", redirect_slashes=False, **ABOUT),
 ).app
 app.openapi = functools.cache(lambda: describe(app))
 for kind in REFUSED:
@@ -244,11 +239,10 @@ async def create_items(request: Request, collection_id: str, who=Depends(identit
 @app.delete("/collections/{collection_id}/items/{item_id}")
 async def change_item(request: Request, collection_id: str, item_id: str, who=Depends(identity), body=Depends(body_of)):
     async with transaction_for(request, who) as connection:
-        if versions(request, "if-none-match") not in (None, "*"):
-            if version := await version_of(connection, collection_id, item_id):
-                check(request, version)
         given = {"item_id": item_id, VERBS[request.method][1]: body}
         [outcome] = await transact(connection, request, request.method, [given])
+        if outcome["status"] == 200:
+            check(request, outcome["version"] - outcome["changed"])
         found = await read(connection, request, f"{ITEMS} AND id = %s", collection_id, outcome["item_id"])
         status = PATCH_STATUS if request.method == "PATCH" else outcome["status"]
         return answer(request, found or [(outcome["version"], outcome)], status)
@@ -277,4 +271,5 @@ async def change_collection(request: Request, collection_id: str, who=Depends(cu
         id, _, version, changed, *_ = await cursor.fetchone()
         check(request, None if verb == "create" else version - changed)
         found = await read(connection, request, one, id)
-        return answer(request, found or [(version, {"id": id})], 201 if verb == "create" else 200)
+        status = {"create": 201, "patch": PATCH_STATUS}.get(verb, 200)
+        return answer(request, found or [(version, {"id": id})], status)

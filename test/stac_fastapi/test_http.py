@@ -58,6 +58,9 @@ async def test_if_match_lists_and_the_same_again(app_client, load_test_item, sta
     assert (first.headers["etag"], again.headers["etag"], again.json()) == ('"3"', '"3"', first.json())
     refused(await app_client.patch(PATH, json={"properties": {"n": 3}}, headers=headers), 409, "request-id-reused")
     assert state() == before
+    headers = {"If-None-Match": '"1", "4"', "Idempotency-Key": "b"}
+    for _ in range(2):
+        assert (await app_client.patch(PATH, json={"properties": {"n": 4}}, headers=headers)).headers["etag"] == '"4"'
 
 
 async def test_only_what_is_not_there(app_client, load_test_item, item, state):
@@ -73,6 +76,7 @@ async def test_only_what_is_not_there(app_client, load_test_item, item, state):
     ):
         conflicts(response, 1)
     refused(await app_client.put(f"{ITEMS}/new", json=item("other"), headers=none), 400, "bad-request")
+    refused(await app_client.patch(PATH, json=[{}], headers={"If-None-Match": '"1"'}), 400, "bad-patch")
     for headers in (none, {"If-None-Match": '"1"', "If-Match": '"1"'}):
         refused(await app_client.patch(f"{ITEMS}/new", json=TITLE, headers=headers), 404, "item-does-not-exist")
     assert state() == before
@@ -312,6 +316,7 @@ async def test_status_of_patch(app_client, load_test_item, monkeypatch):
     monkeypatch.setattr(example, "PATCH_STATUS", 202)
     patched = await app_client.patch(PATH, json=TITLE)
     assert (patched.status_code, patched.headers["etag"], patched.json()["properties"]["title"]) == (202, '"2"', "x")
+    assert (await app_client.patch(COLLECTION, json={"title": "x"})).status_code == 202
     refused(await app_client.patch(f"{ITEMS}/none", json=TITLE), 404, "item-does-not-exist")
 
 
