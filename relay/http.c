@@ -14,6 +14,9 @@
 /* So long we wait for the server before we look after the rest of the relay. */
 #define WAIT_MS 2
 
+/* No Retry-After asks for more. */
+#define LONGEST_RETRY_SECONDS INT64_C(86400)
+
 /* What is longer is no answer to our requests. */
 #define ANSWER_LIMIT (64 * 1024 * 1024)
 
@@ -197,6 +200,13 @@ perform(HttpClient *client)
 	return code;
 }
 
+/* What a Retry-After asks for; a date may have passed, and a number be any */
+static int64_t
+retry_after_ms(curl_off_t seconds)
+{
+	return seconds < 0 ? 0 : seconds < LONGEST_RETRY_SECONDS ? seconds * 1000 : LONGEST_RETRY_SECONDS * 1000;
+}
+
 /* Post a body and take the answer; false and a problem if there is none */
 bool
 http_post(HttpClient *client, const Buffer *body, struct curl_slist *headers, Buffer *problem)
@@ -223,7 +233,7 @@ http_post(HttpClient *client, const Buffer *body, struct curl_slist *headers, Bu
 	}
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &client->status);
 	curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &retry_after);
-	client->retry_after = (int64_t) retry_after * 1000;
+	client->retry_after = retry_after_ms(retry_after);
 	return true;
 }
 

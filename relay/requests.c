@@ -57,8 +57,11 @@ static bool
 post_body(Requests *requests, Event *const *events, int count, Buffer *problem)
 {
 	struct curl_slist *headers = requests->kind->headers(requests, events, count);
-	bool		answered = http_post(&requests->client, &requests->body, headers, problem);
+	bool		answered;
 
+	/* libcurl would wait a second for leave to send what is large. */
+	http_header(&headers, "Expect", "");
+	answered = http_post(&requests->client, &requests->body, headers, problem);
 	curl_slist_free_all(headers);
 	return answered;
 }

@@ -1,9 +1,13 @@
 /*
  * sink_ndjson.c
- *		Newline-delimited JSON, to a file or to stdout.
+ *		Newline-delimited JSON, to a file, to stdout or to a pipe.
  *
- * A file is appended to. What a crash left of an unfinished last line is cut
- * off on opening: its event was never confirmed, so it comes again.
+ * file		is appended to, by one relay at a time, and ends with a whole line:
+ *			what a crash or a full disk left of another is cut off. Its lines
+ *			are durable when it was synced and still is what its name names
+ * tail		the lines of a file that no flush made durable. Their events come
+ *			again; those that stand there already are not written twice
+ * pipe		its lines are as durable as can be when the reader has taken them
  */
 #include "sink.h"
 
@@ -13,21 +17,49 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* Lines are handed to the system once they are that many bytes. */
 #define WRITE_SIZE (256 * 1024)
 
+/* So often we see whether the reader of a pipe has taken everything. */
+#define DRAIN_MS 20
+
+/* Who can read a file on stdout, though it may be open for writing alone. */
+#define STDOUT_PATH "/dev/stdout"
+
 typedef struct NdjsonSink
 {
 	Sink		sink;
-	const char *name;
+	const char *name;			/* "-": stdout */
 	int			file;
 	bool		regular;		/* a file that can be cut and synced */
+	bool		pipe;
 	Format		format;
 	Buffer		lines;
+
+	/* Of a regular file. */
+	off_t		end;			/* of its last whole line */
+	off_t		tail;			/* where an event that comes again may stand */
+	int			reader;			/* to compare; -1: not open */
 } NdjsonSink;
+
+/* How much of which file is durable: a sink that is opened again has to know. */
+static struct
+{
+	dev_t		device;
+	ino_t		inode;
+	off_t		end;
+}			durable;
+
+static bool
+is_stdout(const NdjsonSink *sink)
+{
+	return strcmp(sink->name, "-") == 0;
+}
 
 /* Find where the last complete line ends; -1 if the file cannot be read */
 static off_t
@@ -64,26 +96,72 @@ sync_directory(const char *path)
 	return synced;
 }
 
+/* Open what the name names; a pipe that nobody reads cannot be opened */
+static bool
+open_named(NdjsonSink *sink)
+{
+	sink->file = open(sink->name, O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC);
+	if (sink->file < 0 && errno == ENOENT)
+	{
+		sink->file = open(sink->name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+		if (sink->file >= 0 && !sync_directory(sink->name))
+			return false;
+	}
+	return sink->file >= 0;
+}
+
+/* Cut a file to a length; what is written next is to stand there */
+static bool
+cut_file(NdjsonSink *sink, off_t length)
+{
+	struct stat status;
+
+	sink->end = length;
+	return fstat(sink->file, &status) == 0 &&
+		(status.st_size == length || ftruncate(sink->file, length) == 0) &&
+		lseek(sink->file, length, SEEK_SET) >= 0;
+}
+
+/* Make a file ours, and have it end with a whole line */
+static bool
+prepare_file(NdjsonSink *sink, const struct stat *status)
+{
+	bool		known = status->st_dev == durable.device && status->st_ino == durable.inode && status->st_size >= durable.end;
+	off_t		end;
+
+	/* Where files cannot be locked, the operator has to know what he does. */
+	if (flock(sink->file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+		return false;
+	sink->reader = open(is_stdout(sink) ? STDOUT_PATH : sink->name, O_RDONLY | O_CLOEXEC);
+	if (sink->reader < 0)
+		return false;
+	end = end_of_last_line(sink->reader, status->st_size);
+	if (end < 0 || !cut_file(sink, end))
+		return false;
+	if (!known)
+	{
+		durable.device = status->st_dev;
+		durable.inode = status->st_ino;
+		durable.end = end;
+	}
+	sink->tail = durable.end;
+	return true;
+}
+
 static bool
 open_file(NdjsonSink *sink)
 {
 	struct stat status;
-	off_t		end;
 
-	sink->file = open(sink->name, O_RDWR | O_APPEND | O_CLOEXEC);
-	if (sink->file < 0 && errno == ENOENT)
-	{
-		sink->file = open(sink->name, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-		if (sink->file < 0 || !sync_directory(sink->name))
-			return false;
-	}
-	if (sink->file < 0 || fstat(sink->file, &status) != 0)
+	if (is_stdout(sink))
+		sink->file = STDOUT_FILENO;
+	else if (!open_named(sink))
+		return false;
+	if (fstat(sink->file, &status) != 0)
 		return false;
 	sink->regular = S_ISREG(status.st_mode);
-	if (!sink->regular)
-		return true;
-	end = end_of_last_line(sink->file, status.st_size);
-	return end >= 0 && (end == status.st_size || ftruncate(sink->file, end) == 0);
+	sink->pipe = S_ISFIFO(status.st_mode);
+	return !sink->regular || prepare_file(sink, &status);
 }
 
 static void
@@ -93,8 +171,21 @@ ndjson_close(Sink *opened)
 
 	if (sink->file > STDOUT_FILENO)
 		close(sink->file);
+	if (sink->reader >= 0)
+		close(sink->reader);
 	buffer_free(&sink->lines);
 	free(sink);
+}
+
+/* Say what is wrong; stdout cannot be opened again */
+static bool
+fail(NdjsonSink *sink, const char *what, Buffer *problem)
+{
+	const char *why = errno == EWOULDBLOCK ? "another relay writes to it" : errno == ENXIO ? "nobody reads it" : strerror(errno);
+
+	buffer_printf(problem, "could not %s \"%s\": %s", what, sink->name, why);
+	sink->sink.gone = is_stdout(sink);
+	return false;
 }
 
 static Sink *
@@ -106,14 +197,23 @@ ndjson_open(const SinkSettings *settings, const char *source, Buffer *problem)
 	sink->sink.kind = &sink_ndjson;
 	sink->name = settings->target;
 	sink->format = settings->format;
-	sink->file = STDOUT_FILENO;
-	if (strcmp(sink->name, "-") != 0 && !open_file(sink))
-	{
-		buffer_printf(problem, "could not open file \"%s\": %s", sink->name, strerror(errno));
-		ndjson_close(&sink->sink);
-		return NULL;
-	}
-	return &sink->sink;
+	sink->file = sink->reader = -1;
+	if (open_file(sink))
+		return &sink->sink;
+	fail(sink, "open file", problem);
+	ndjson_close(&sink->sink);
+	return NULL;
+}
+
+/* ---------------------------------------------------------------- writing */
+
+/* Say that the reader of a pipe takes nothing */
+static bool
+fail_pipe(NdjsonSink *sink, const char *what, Buffer *problem)
+{
+	buffer_printf(problem, "the reader of \"%s\" %s", sink->name, what);
+	sink->sink.gone = is_stdout(sink);
+	return false;
 }
 
 /* Wait until a pipe has room, which its reader makes; false and a problem if that takes too long for a stop */
@@ -123,15 +223,19 @@ await_room(NdjsonSink *sink, Buffer *problem)
 	Wait		wait = wait_begin("the reader of what the sink writes");
 
 	while (!wait_on(&wait, sink->file, POLLOUT, 1000))
-	{
 		if (stop_due())
-		{
-			buffer_printf(problem, "the reader of \"%s\" stands still", sink->name);
-			return false;
-		}
-	}
+			return fail_pipe(sink, "stands still", problem);
 	wait_end(&wait);
 	return true;
+}
+
+/* A line that the disk did not take whole is none; the whole ones stand */
+static void
+cut_half_line(NdjsonSink *sink, size_t done)
+{
+	while (done > 0 && sink->lines.data[done - 1] != '\n')
+		done--;
+	cut_file(sink, sink->end + (off_t) done);
 }
 
 /* Hand the lines to the system */
@@ -151,19 +255,57 @@ write_lines(NdjsonSink *sink, Buffer *problem)
 		if (!sink->regular && rest > PIPE_BUF)
 			rest = PIPE_BUF;
 		count = write(sink->file, sink->lines.data + done, rest);
-
-		if (count < 0 && errno == EINTR)
+		if (count < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (count < 0)
 		{
-			buffer_printf(problem, "could not write to \"%s\": %s", sink->name, strerror(errno));
-			sink->sink.gone = sink->file == STDOUT_FILENO;
+			fail(sink, "write to", problem);
+			if (sink->regular)
+				cut_half_line(sink, done);
 			return false;
 		}
 		done += (size_t) count;
 	}
+	sink->end += (off_t) done;
 	buffer_clear(&sink->lines);
 	return true;
+}
+
+/* Is that line the next one of the tail? Then it need not be written */
+static bool
+stands_in_tail(NdjsonSink *sink, const char *line, size_t length)
+{
+	char		chunk[65536];
+	size_t		same = 0;
+
+	if (sink->tail + (off_t) length > sink->end)
+		return false;
+	while (same < length)
+	{
+		size_t		part = length - same < sizeof(chunk) ? length - same : sizeof(chunk);
+
+		if (pread(sink->reader, chunk, part, sink->tail + (off_t) same) != (ssize_t) part ||
+			memcmp(chunk, line + same, part) != 0)
+			return false;
+		same += part;
+	}
+	sink->tail += (off_t) length;
+	return true;
+}
+
+/* Append what tells of an event, unless it stands there already */
+static void
+add_event(NdjsonSink *sink, const Event *event)
+{
+	size_t		before = sink->lines.length;
+
+	format_event(&sink->lines, event, sink->format);
+	if (sink->tail >= sink->end || sink->lines.length == before)
+		return;
+	if (before == 0 && stands_in_tail(sink, sink->lines.data, sink->lines.length))
+		buffer_clear(&sink->lines);
+	else
+		sink->tail = sink->end; /* from here on it is other events */
 }
 
 static bool
@@ -173,11 +315,67 @@ ndjson_write(Sink *opened, Event *events, int count, Buffer *problem)
 
 	for (int i = 0; i < count; i++)
 	{
-		format_event(&sink->lines, &events[i], sink->format);
+		add_event(sink, &events[i]);
 		if (sink->lines.length >= WRITE_SIZE && !write_lines(sink, problem))
 			return false;
 	}
 	return write_lines(sink, problem);
+}
+
+/* ---------------------------------------------------------------- flushing */
+
+/* Wait until the reader of a pipe has taken everything */
+static bool
+flush_pipe(NdjsonSink *sink, Buffer *problem)
+{
+	Wait		wait = wait_begin("the reader of what the sink writes");
+	int			unread = 0;
+
+	while (ioctl(sink->file, FIONREAD, &unread) == 0 && unread > 0)
+	{
+		/* Ready without a wish: nobody is there to read. */
+		if (wait_on(&wait, sink->file, 0, DRAIN_MS))
+			return fail_pipe(sink, "is gone", problem);
+		if (stop_due())
+			return fail_pipe(sink, "stands still", problem);
+	}
+	wait_end(&wait);
+	return true;
+}
+
+/* Will a reader find our lines under the file's name? */
+static bool
+file_stands(NdjsonSink *sink, Buffer *problem)
+{
+	struct stat opened;
+	struct stat named;
+
+	if (fstat(sink->file, &opened) != 0)
+		return fail(sink, "look at", problem);
+	if (is_stdout(sink) ? opened.st_nlink == 0 :
+		(stat(sink->name, &named) != 0 || named.st_dev != opened.st_dev || named.st_ino != opened.st_ino))
+		buffer_printf(problem, "\"%s\" was removed or renamed", sink->name);
+	else if (opened.st_size < sink->end)
+		buffer_printf(problem, "\"%s\" was cut by somebody else", sink->name);
+	else
+		return true;
+	sink->sink.gone = is_stdout(sink);
+	return false;
+}
+
+static bool
+flush_file(NdjsonSink *sink, Buffer *problem)
+{
+	if (fsync(sink->file) != 0)
+	{
+		/* What of the tail is on disk, nobody knows: it has to be written again. */
+		durable.inode = 0;
+		return fail(sink, "sync", problem);
+	}
+	if (!file_stands(sink, problem))
+		return false;
+	durable.end = sink->tail = sink->end;
+	return true;
 }
 
 static bool
@@ -185,12 +383,9 @@ ndjson_flush(Sink *opened, Buffer *problem)
 {
 	NdjsonSink *sink = (NdjsonSink *) opened;
 
-	if (sink->regular && fsync(sink->file) != 0)
-	{
-		buffer_printf(problem, "could not sync \"%s\": %s", sink->name, strerror(errno));
-		return false;
-	}
-	return true;
+	if (sink->pipe)
+		return flush_pipe(sink, problem);
+	return !sink->regular || flush_file(sink, problem);
 }
 
 /* The last line, without its document */
@@ -206,8 +401,8 @@ ndjson_newest(Sink *opened, Buffer *event)
 
 	if (sink->format != FORMAT_EVENT || !sink->regular || fstat(sink->file, &status) != 0 || status.st_size == 0)
 		return false;
-	start = end_of_last_line(sink->file, status.st_size - 1);
-	count = start < 0 ? -1 : pread(sink->file, head, sizeof(head) - 1, start);
+	start = end_of_last_line(sink->reader, status.st_size - 1);
+	count = start < 0 ? -1 : pread(sink->reader, head, sizeof(head) - 1, start);
 	if (count <= 0)
 		return false;
 	head[count] = '\0';

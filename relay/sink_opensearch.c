@@ -191,65 +191,81 @@ tells_of_index(int status, const json_t *error)
 	return false;
 }
 
-/* What an error of one line means for its event, unless it tells of the index */
+/* What the status of one line means for its event, unless it tells of the index */
 static Outcome
-outcome_of(int status)
+outcome_of(const Event *event, int status, const json_t *error)
 {
-	if (status == 409)
-		return EVENT_DONE;		/* it has a later version */
+	if (http_status_good(status) || status == 409)
+		return EVENT_DONE;		/* 409: it has a later version */
+	if (status == 404 && event->document == NULL && !json_is_object(error))
+		return EVENT_DONE;		/* what is to be deleted is not there */
 	if (status == 400)
 		return EVENT_REFUSED;
 	return http_status_busy(status) ? EVENT_BUSY : EVENT_RETRY;
 }
 
+/* Tell what an error says; without one, only the status is known */
+static void
+tell_error(int status, const json_t *error, Buffer *text)
+{
+	const char *cause = text_of(json_object_get(error, "caused_by"), "reason");
+
+	if (!json_is_object(error))
+	{
+		buffer_printf(text, "answered %d without an error", status);
+		return;
+	}
+	buffer_printf(text, "%s: %s", text_of(error, "type"), text_of(error, "reason"));
+	if (cause[0] != '\0')
+		buffer_printf(text, ": %s", cause);
+}
+
 /* Take the outcome of one event; false and a problem if the sink is down */
 static bool
-take_outcome(OpensearchSink *sink, Event *event, const json_t *line, Buffer *problem)
+take_outcome(OpensearchSink *sink, Event *event, int status, const json_t *error, Buffer *problem)
 {
-	const json_t *error = json_object_get(line, "error");
-	const char *cause = text_of(json_object_get(error, "caused_by"), "reason");
-	int			status = (int) json_integer_value(json_object_get(line, "status"));
+	Outcome		outcome = outcome_of(event, status, error);
 	Buffer		text = {0};
 	bool		down;
 
-	/* The deletion of what is absent is 404 without an error. */
-	if (error == NULL)
+	if (outcome == EVENT_DONE)
 		return true;
 	down = tells_of_index(status, error);
-	buffer_printf(&text, "%s: %s", text_of(error, "type"), text_of(error, "reason"));
-	if (cause[0] != '\0')
-		buffer_printf(&text, ": %s", cause);
+	tell_error(status, error, &text);
 	if (down)
 		buffer_printf(problem, "index or alias \"%s\" cannot be written: %s", expand(sink, sink->index, event), text.data);
-	else if (outcome_of(status) != EVENT_DONE)
-		event_refuse(event, outcome_of(status), text.data);
+	else
+		event_refuse(event, outcome, text.data);
 	buffer_free(&text);
 	return !down;
 }
 
-/* Take the outcomes of all events: their lines have the same order */
+/* Take the outcomes of all events: their lines have the same order, and a status each */
 static bool
 take_outcomes(Requests *requests, Event *const *events, int count, Buffer *problem)
 {
 	json_t	   *answer = parse_answer(requests);
 	const json_t *lines = json_object_get(answer, "items");
 	bool		good = json_is_array(lines) && json_array_size(lines) == (size_t) count;
+	bool		down = false;
 
+	for (int i = 0; good && !down && i < count; i++)
+	{
+		/* Its only member is called index or delete. */
+		const json_t *line = json_object_iter_value(json_object_iter(json_array_get(lines, (size_t) i)));
+		const json_t *status = json_object_get(line, "status");
+
+		good = json_is_integer(status);
+		down = good && !take_outcome((OpensearchSink *) requests, events[i], (int) json_integer_value(status),
+									 json_object_get(line, "error"), problem);
+	}
 	if (!good)
 	{
 		buffer_text(problem, "that is no answer to _bulk: ");
 		http_answer(&requests->client, problem);
 	}
-	for (int i = 0; good && !json_is_false(json_object_get(answer, "errors")) && i < count; i++)
-	{
-		json_t	   *line = json_array_get(lines, (size_t) i);
-
-		/* Its only member is called index or delete. */
-		good = take_outcome((OpensearchSink *) requests, events[i],
-							json_object_iter_value(json_object_iter(line)), problem);
-	}
 	json_decref(answer);
-	return good;
+	return good && !down;
 }
 
 static const RequestKind bulk = {

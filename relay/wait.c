@@ -68,6 +68,7 @@ wait_set_signals(void)
 	sigaction(SIGINT, &stop, NULL);
 	sigaction(SIGALRM, &late, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);	/* a file that may not grow is an error */
 }
 
 /* Is it time to give up what is in hand? */
