@@ -114,7 +114,7 @@ my ($identity) = $page =~ /^ {4}(\{"sub".*?\})$/ms;
 query($setup);
 write_file('ada.json', $identity);
 query("SELECT esgf_stac.create_collection('" . collection_document($_) . "')") for qw(CMIP6 CMIP7);
-query(q{INSERT INTO esgf_stac.site (node, href_prefixes) VALUES ('esgf-data.dkrz.de', '{https://esgf-data.dkrz.de/}'), ('elsewhere.org', '{https://elsewhere.org/}')});
+query(q{INSERT INTO esgf_stac.site (node, href_prefixes) VALUES ('esgf-data.dkrz.de', '{https://esgf-data.dkrz.de/}'), ('elsewhere.org', '{https://elsewhere.org/}'), ('esgf.nci.org.au', '{https://esgf.nci.org.au/}')});
 
 # One dataset has a version already; two of those to come belong to one dataset.
 query("SELECT esgf_stac.create_item('CMIP6', '" . item('CMIP6.old.v1') . "')");
@@ -122,6 +122,8 @@ my $empty = documents();
 my @ids = ('CMIP6.old.v2', 'CMIP6.twice.v1', 'CMIP6.twice.v2', map { "CMIP6.d$_.v1" } 4 .. 1200);
 write_file('items.ndjson', map { item($_) } @ids);
 write_file('withdrawn.txt', map { "$_\n" } @ids, 'CMIP6.unknown.v20261120');
+write_file('copied.txt', "CMIP6.d1190.v1\n", "CMIP6.d1191.v1\n");
+write_file('copied.ndjson', map { qq({"collection": "CMIP6", "id": "CMIP6.d$_.v1", "assets": {"f.nc": {"href": "https://esgf.nci.org.au/f.nc"}}}\n) } 1190, 1191);
 
 # The page's examples.
 while ($page =~ /^```sh\n(.*?)^```\n```text\n(.*?)^```$/msg)
@@ -135,16 +137,49 @@ while ($page =~ /^```sh\n(.*?)^```\n```text\n(.*?)^```$/msg)
 is(events('CanESM5 2026-11'), 'item.published 1200, item.superseded 2', 'the page publishes');
 is(events('withdrawn 7'), 'item.retracted 1200', 'the page retracts');
 is(events('undo withdrawn 7'), 'item.reinstated 1200', 'the page reinstates');
+is(join('; ', map { events($_) } 'nci 12', 'nci 13', 'undo nci 13', 'errata 3', 'gone 1'),
+	'item.replica_added 2; item.replica_removed 2; item.replica_added 2; item.updated 2; item.deleted 2', 'adds and removes replicas, patches and deletes');
+
+# Each of these is undone; the last one leaves nothing of what the page did to these two items.
+my $state = q{SELECT string_agg(DISTINCT concat_ws(' ', nodes, document #>> '{properties,cmip6:further_info}'), ', ') FROM esgf_stac.published_item WHERE id IN ('CMIP6.d1190.v1', 'CMIP6.d1191.v1')};
+my ($status, $stdout, $stderr) = run_script('undo', '--batch', 'gone 1', '--dry-run');
+is("$status $stdout", '0 ', 'a dry run of undoing refuses nothing');
+like($stderr, qr/^Nothing was changed: 2 would be done, 0 refused\.$/m, 'and says so');
+is(events('undo gone 1') . query($state), '', 'nothing is changed');
+($status, $stdout) = run_script('undo', '--batch', 'gone 1');
+is("$status $stdout" . events('undo gone 1') . ' ' . query($state), '0 item.restored 2 {esgf-data.dkrz.de,esgf.nci.org.au} see the errata', 'deleted items are restored');
+write_file('other.json', '{"properties": {"cmip6:further_info": "see elsewhere"}}');
+write_file('raw.json', '{"assets": {"f.nc": {"alternate": {"esgf.nci.org.au": {"href": "https://esgf.nci.org.au/f.nc", "alternate:name": "esgf.nci.org.au"}}}}}');
+write_file('none.json', '[{"op": "remove", "path": "/properties/cmip6:further_info"}]');
+my @by_id = ('copied.txt', '--collection', 'CMIP6');
+my @node = ('--node', 'esgf.nci.org.au');
+foreach my $case (
+	[ 'patched items', 'item.updated 2', '{esgf-data.dkrz.de,esgf.nci.org.au} see elsewhere', 'patch', @by_id, '--patch', 'other.json' ],
+	[ 'items without a replica', 'item.replica_removed 2', '{esgf-data.dkrz.de} see the errata', 'remove-replica', @by_id, @node ],
+	[ undef, 'item.replica_removed 2', '{esgf-data.dkrz.de} see the errata', 'remove-replica', @by_id, @node ],
+	[ 'items with a replica', 'item.replica_added 2', '{esgf-data.dkrz.de,esgf.nci.org.au} see the errata', 'add-replica', 'copied.ndjson', @node ],
+	[ 'items with a replica by a patch', 'item.replica_added 2', '{esgf-data.dkrz.de,esgf.nci.org.au} see the errata', 'patch', @by_id, '--patch', 'raw.json' ],
+	[ undef, 'item.updated 2', '{esgf-data.dkrz.de}', 'patch', @by_id, '--patch', 'none.json' ])
+{
+	my ($name, $events, $done, @arguments) = @$case;
+	my ($batch, $before) = ('batch ' . ($name // $arguments[0]), documents());
+	($status, $stdout) = run_script(@arguments, '--batch', $batch);
+	is("$status $stdout" . events($batch) . ' ' . query($state), "0 $events $done", $batch);
+	next unless defined $name;
+	($status, $stdout) = run_script('undo', '--batch', $batch);
+	is("$status $stdout" . documents(), "0 $before", "undo $batch");
+}
 is(query(q{SELECT DISTINCT reason FROM esgf_stac.outbox WHERE batch = 'withdrawn 7'}), 'wrong units', 'events carry the reason');
 is(query(q{SELECT DISTINCT document #>> '{properties,n}' FROM esgf_stac.published_item}), '1.50', 'numbers keep their spelling');
 my $published = documents();
 is(query(q{SELECT string_agg(id, ' ' ORDER BY id) FROM esgf_stac.published_item WHERE NOT latest}), 'CMIP6.old.v1 CMIP6.twice.v1', 'the latest are as they were');
 
 # The same again.
-my ($status, $stdout, $stderr) = run_script('publish', 'items.ndjson', '--batch', 'CanESM5 2026-11');
+my $versions = query('SELECT sum(version) FROM esgf_stac.item');
+($status, $stdout, $stderr) = run_script('publish', 'items.ndjson', '--batch', 'CanESM5 2026-11');
 is("$status $stdout", '0 ', 'published again, nothing is refused');
 is(events('CanESM5 2026-11'), 'item.published 1200, item.superseded 2', 'and nothing is done');
-is(query('SELECT max(version) FROM esgf_stac.item'), '4', 'no item has a version more');
+is(query('SELECT sum(version) FROM esgf_stac.item'), $versions, 'no item has a version more');
 
 # Killed while the second chunk waits.
 interrupt(q{SELECT FROM esgf_stac.item WHERE id = 'CMIP6.d700.v1' FOR UPDATE;},
@@ -201,6 +236,11 @@ is( refusals($stdout),
 	'each with its problem');
 is(events('bad'), 'item.published 1', 'the others are done');
 
+# Names may be so long that they make no idempotency key together.
+write_file('long.ndjson', item('CMIP6.' . 'x' x 240 . '.v1'));
+($status, $stdout) = run_script('publish', 'long.ndjson', '--batch', 'a long name ' x 8) for 1, 2;
+is("$status $stdout" . events('a long name ' x 8), '0 item.published 1', 'an item and a batch with long names');
+
 # What stops it before anything is done: (name, reason, arguments).
 sub stops
 {
@@ -209,6 +249,7 @@ sub stops
 	my ($code, $out, $error) = run_script(@arguments);
 	is("$code $out", '2 ', "$name: it stops");
 	like($error, $reason, "$name: it says why");
+	unlike($error, qr/The same command goes on from here/, "$name: it promises nothing");
 	is(query('SELECT max(seq) FROM esgf_stac.outbox'), $before, "$name: nothing is done");
 	return;
 }
@@ -220,6 +261,11 @@ stops('no collection', qr/^stopped: nameless\.ndjson:1 is no item .*'collection'
 stops('no file', qr/^stopped: .*No such file.*absent\.txt/, 'retract', 'absent.txt', '--collection', 'CMIP6', '--batch', 'x');
 stops('no batch', qr/required: --batch/, 'publish', 'items.ndjson');
 stops('no files', qr/usage: /, 'publish', '--batch', 'x');
+stops('no patch', qr/usage: patch needs --patch/, 'patch', 'withdrawn.txt', '--collection', 'CMIP6', '--batch', 'x');
+write_file('broken.json', '{');
+stops('a patch that is no JSON', qr/^stopped: Expecting/, 'patch', 'withdrawn.txt', '--collection', 'CMIP6', '--batch', 'x', '--patch', 'broken.json');
+stops('a node for a retraction', qr/usage: retract takes no --node/, 'retract', 'withdrawn.txt', '--collection', 'CMIP6', '--batch', 'x', '--node', 'y');
+stops('no replica', qr/^stopped: nameless\.ndjson:1 is no object with an id/, 'add-replica', 'nameless.ndjson', '--batch', 'x', '--node', 'y');
 stops('no collection to retract from', qr/usage: /, 'retract', 'withdrawn.txt', '--batch', 'x');
 stops('undo with files', qr/usage: /, 'undo', 'withdrawn.txt', '--batch', 'x');
 stops('an unknown batch', qr/^stopped: there is no event of batch y$/m, 'undo', '--batch', 'y');
