@@ -146,8 +146,11 @@ judge(Relay *relay, Event *event, bool *done)
 	}
 	if (!*done)
 		return status;
-	if (event->xid > relay->last_xid)
+	if (event->xid != 0)
+	{
 		relay->last_xid = event->xid;
+		relay->uncovered = true;
+	}
 	if (event->outcome != EVENT_DONE)
 		relay->metrics.dead_letters++;
 	else

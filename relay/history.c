@@ -6,7 +6,8 @@
  *
  * Three witnesses are asked: what this relay delivered before it lost its
  * connection, what the table consumer says (which may have lost the same WAL),
- * and the newest event that the sink holds.
+ * and the newest event that the sink holds. After a dump was restored none of
+ * them need know: see check_restore().
  */
 #include "relay.h"
 
@@ -132,12 +133,35 @@ check_sink(Relay *relay)
 	return status;
 }
 
+/*
+ * After a restore nobody knows what the sink holds, but it may be told to begin
+ * anew: once, and not by a configuration that always says so.
+ */
+static ExitStatus
+check_restore(Relay *relay)
+{
+	const Options *options = &relay->options;
+
+	if (!relay->consumer.restored)
+		return STATUS_RUNNING;
+	if (options->create && !options->if_not_exists && (options->snapshot || options->from_beginning))
+		relay->begun_anew = true;
+	if (relay->begun_anew)
+		return STATUS_RUNNING;
+	log_problem("unknown-history", "the catalogue was restored: what this stream delivered before may never have been in it."
+				" Empty the index and start once with --create --snapshot, without --if-not-exists;"
+				" or, if the restore lost nothing, with --create --from-beginning. For other readers drop and create the stream");
+	return STATUS_SLOT;
+}
+
 /* Stop rather than mix two truths */
 ExitStatus
 history_check(Relay *relay)
 {
-	ExitStatus	status = STATUS_RUNNING;
+	ExitStatus	status = check_restore(relay);
 
+	if (status != STATUS_RUNNING)
+		return status;
 	if (relay->delivered_timeline != 0)
 		status = check_position(relay, relay->delivered_timeline, relay->delivered, "this relay");
 	if (status == STATUS_RUNNING && relay->consumer.known)

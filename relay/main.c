@@ -41,10 +41,12 @@ run_session(Relay *relay)
 		status = catalogue_check(relay);
 	if (status == STATUS_RUNNING)
 		status = history_connect(relay);
-	if (status == STATUS_RUNNING && relay->options.sink_kind != NULL)
-		status = sink_open(relay);
 	if (status == STATUS_RUNNING)
 		status = consumer_load(relay);
+	if (status == STATUS_RUNNING)
+		status = consumer_deliver(relay);
+	if (status == STATUS_RUNNING && relay->options.sink_kind != NULL)
+		status = sink_open(relay);
 	if (status == STATUS_RUNNING)
 		status = history_check(relay);
 	if (status == STATUS_RUNNING)

@@ -19,7 +19,10 @@
 /* What the table consumer remembers of our stream. */
 typedef struct Consumer
 {
-	bool		known;			/* the stream was read before, in this cluster */
+	bool		known;			/* the stream was read before, in this history */
+	bool		restored;		/* it may have been read in another */
+	bool		delivering;		/* a relay had a sink for it before */
+	bool		problem_told;	/* the row says why the stream stands still */
 	int			timeline;
 	uint64_t	delivered;
 	uint64_t	confirmed;
@@ -28,12 +31,18 @@ typedef struct Consumer
 	bool		seeding;		/* a snapshot is under way */
 	char	   *seeded_collection;	/* its last item; NULL at its beginning */
 	char	   *seeded_item;
+	int64_t		snapshot_sent;
+	int64_t		snapshot_total; /* -1: not known */
+	char	   *delivered_snapshot; /* queries saw in it what is durable; NULL:
+									 * not known */
 } Consumer;
 
 /* A horizon to be: it holds once all up to that position is durable. */
 typedef struct Candidate
 {
 	uint64_t	horizon;
+	char	   *snapshot;
+	bool		covers;			/* something that no earlier one did */
 	uint64_t	position;		/* 0: none */
 } Candidate;
 
@@ -102,7 +111,10 @@ typedef struct Relay
 	uint64_t	durable;
 	uint64_t	delivered;
 	int			delivered_timeline; /* 0: no session yet */
-	uint64_t	last_xid;		/* the youngest transaction delivered */
+	uint64_t	last_xid;		/* of the last event delivered */
+	bool		uncovered;		/* something was delivered that no snapshot in
+								 * consumer covers */
+	bool		begun_anew;		/* --create was asked for, after a restore */
 
 	Consumer	consumer;
 	Candidate	candidate;
@@ -134,11 +146,14 @@ extern ExitStatus history_check(Relay *relay);
 /* consumer.c */
 extern ExitStatus consumer_load(Relay *relay);
 extern ExitStatus consumer_begin(Relay *relay);
+extern ExitStatus consumer_deliver(Relay *relay);
 extern ExitStatus consumer_forget(Relay *relay);
 extern ExitStatus consumer_replayed(Relay *relay);
 extern ExitStatus consumer_seeded(Relay *relay, const char *collection_id, const char *item_id);
 extern ExitStatus consumer_advance(Relay *relay);
-extern bool consumer_behind(const Relay *relay);
+extern ExitStatus consumer_cover(Relay *relay);
+extern void consumer_problem(Relay *relay, const char *problem);
+extern void consumer_well(Relay *relay);
 
 /* dead_letter.c */
 extern ExitStatus dead_letter_add(Relay *relay, const Event *event);

@@ -157,7 +157,8 @@ BEGIN
         ), publication AS (
             SELECT substr(pubname, 11) COLLATE "default" AS name, pubname FROM pg_publication WHERE pubname LIKE 'esgf\_stac\_%'
         ), here AS (
-            SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END AS lsn
+            SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END AS lsn,
+                   'esgf_stac.outbox'::regclass::oid AS outbox
         )
         SELECT name, s.collections, s.filter, p.pubname::text AS publication, l.slot_name::text AS slot, l.active,
                l.wal_status, l.restart_lsn, l.confirmed_flush_lsn,
@@ -166,26 +167,30 @@ BEGIN
                pg_wal_lsn_diff(here.lsn, l.restart_lsn)::bigint AS wal_held_bytes, l.safe_wal_size,
                CASE WHEN s.name IS NULL THEN 'orphan: no such stream'
                     WHEN p.pubname IS NULL THEN 'publication is missing'
+                    WHEN s.outbox_oid <> here.outbox AND c.stream IS NULL THEN 'unknown history: the catalogue was restored, begin the stream anew'
                     WHEN l.slot_name IS NULL THEN 'no slot: nobody has begun to read'
                     WHEN l.wal_status = 'lost' THEN 'slot is lost: the relay will replace it and replay'
                     WHEN l.wal_status = 'unreserved' THEN 'slot holds too much WAL and is about to be lost'
                     WHEN l.wal_status = 'extended' THEN 'slot holds too much WAL: more than max_wal_size'
+                    WHEN c.problem_at > now() - interval '2 minutes' THEN c.problem
+                    WHEN c.snapshot_position IS NOT NULL AND c.updated > now() - interval '2 minutes'
+                        THEN concat('seeding: ', c.snapshot_sent, ' of ' || c.snapshot_total, ' items sent')
                     WHEN NOT l.active THEN 'nobody reads the slot'
                END AS warning
           FROM esgf_stac.stream s
           FULL JOIN slot l USING (name)
           FULL JOIN publication p USING (name)
           CROSS JOIN here
-          LEFT JOIN esgf_stac.consumer c ON c.stream = name
+          LEFT JOIN esgf_stac.consumer c ON c.stream = name AND c.outbox_oid = here.outbox
           LEFT JOIN LATERAL (
             SELECT count(*) AS lag_events,
                    coalesce(extract(epoch FROM clock_timestamp() - min(o.occurred_at)), 0)::float8 AS lag_seconds
               FROM esgf_stac.outbox o
-             WHERE o.xid >= c.horizon
+             WHERE o.xid >= c.horizon AND (c.delivered IS NULL OR NOT pg_visible_in_snapshot(o.xid, c.delivered))
                AND (s.collections IS NULL OR o.aggregatetype = ANY (s.collections)
                     OR (o.aggregatetype = 'collection' AND o.aggregateid = ANY (s.collections)))
                AND (s.filter IS NULL OR o.aggregatetype = 'collection' OR o.streams @> ARRAY[name] OR o.left_streams @> ARRAY[name])
-          ) behind ON c.stream IS NOT NULL;
+          ) behind ON c.delivering_since IS NOT NULL;
 
     CREATE OR REPLACE TRIGGER before_row BEFORE INSERT OR UPDATE ON esgf_stac.item
         FOR EACH ROW EXECUTE FUNCTION esgf_stac.item_before_row();
@@ -387,7 +392,8 @@ BEGIN
         name text PRIMARY KEY CHECK (name ~ '^[a-z0-9_]{1,50}$'),
         collections text[],
         filter jsonpath,
-        created timestamptz NOT NULL DEFAULT now()
+        created timestamptz NOT NULL DEFAULT now(),
+        outbox_oid oid NOT NULL
     );
 
     CREATE TABLE esgf_stac.consumer (
@@ -399,7 +405,14 @@ BEGIN
         horizon xid8 NOT NULL,
         snapshot_position text[],
         seeded timestamptz,
-        updated timestamptz NOT NULL DEFAULT now()
+        updated timestamptz NOT NULL DEFAULT now(),
+        outbox_oid oid NOT NULL,
+        delivering_since timestamptz,
+        delivered pg_snapshot,
+        snapshot_sent bigint,
+        snapshot_total bigint,
+        problem text,
+        problem_at timestamptz
     );
 
     CREATE TABLE esgf_stac.dead_letter (
@@ -412,7 +425,8 @@ BEGIN
         document jsonb,
         at timestamptz NOT NULL DEFAULT now(),
         redrive_at timestamptz,
-        settled_at timestamptz
+        settled_at timestamptz,
+        skipped boolean NOT NULL DEFAULT false
     );
     CREATE UNIQUE INDEX dead_letter_key ON esgf_stac.dead_letter (stream, collection_id, item_id, version) NULLS NOT DISTINCT;
 
@@ -466,6 +480,32 @@ BEGIN
         RAISE EXCEPTION 'this database has no catalogue'
             USING ERRCODE = 'PT503', CONSTRAINT = 'no-catalogue', SCHEMA = 'esgf_stac', TABLE = 'catalogue',
                   HINT = 'SELECT esgf_stac.create_catalogue() makes one.';
+    END IF;
+    -- Where pg_upgrade moved the rows, each still says which transaction wrote it,
+    -- and what relays know of transactions holds; a restore wrote them anew. What
+    -- was delivered before that may not be in it: streams are to begin anew.
+    IF (SELECT system_identifier FROM esgf_stac.catalogue) <> esgf_stac_internal.system_identifier() THEN
+        IF (SELECT count(*) FILTER (WHERE o.xmin = o.xid::xid) * 2 < count(*)
+              FROM (SELECT xmin, xid FROM esgf_stac.outbox ORDER BY seq DESC LIMIT 100) o) THEN
+            UPDATE esgf_stac.stream SET outbox_oid = 0;
+            UPDATE esgf_stac.consumer SET outbox_oid = 0;
+        END IF;
+        UPDATE esgf_stac.consumer
+           SET system_identifier = esgf_stac_internal.system_identifier(), lsn = '0/0', confirmed = '0/0',
+               timeline = (SELECT timeline_id FROM pg_control_checkpoint());
+    END IF;
+    -- Where pg_upgrade moved the rows, each still says which transaction wrote it,
+    -- and what relays know of transactions holds; a restore wrote them anew. What
+    -- was delivered before that may not be in it: streams are to begin anew.
+    IF (SELECT system_identifier FROM esgf_stac.catalogue) <> esgf_stac_internal.system_identifier() THEN
+        IF (SELECT count(*) FILTER (WHERE o.xmin = o.xid::xid) * 2 < count(*)
+              FROM (SELECT xmin, xid FROM esgf_stac.outbox ORDER BY seq DESC LIMIT 100) o) THEN
+            UPDATE esgf_stac.stream SET outbox_oid = 0;
+            UPDATE esgf_stac.consumer SET outbox_oid = 0;
+        END IF;
+        UPDATE esgf_stac.consumer
+           SET system_identifier = esgf_stac_internal.system_identifier(), lsn = '0/0', confirmed = '0/0',
+               timeline = (SELECT timeline_id FROM pg_control_checkpoint());
     END IF;
     -- Ids that this cluster has not given yet would hide their events from
     -- every reader that waits for transactions to end. They become the last one

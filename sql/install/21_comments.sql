@@ -102,6 +102,7 @@ BEGIN
         ('stream', 'collections', 'the collections it is of; null is all'),
         ('stream', 'filter', 'which items are in it, judged on the stored document; null is all'),
         ('stream', 'created', 'when it was made'),
+        ('stream', 'outbox_oid', 'the table outbox that it was made on: after a restore there is another, and what was delivered may not be in it'),
         ('stream_status', NULL, 'every stream, slot and publication of ours: lag, WAL held, health, orphans'),
         ('stream_status', 'name', 'the stream'),
         ('stream_status', 'collections', 'as created'),
@@ -128,6 +129,13 @@ BEGIN
         ('consumer', 'snapshot_position', 'primary key of the last item of a snapshot under way, empty at its beginning; null when there is none'),
         ('consumer', 'seeded', 'when --snapshot or --from-beginning was done'),
         ('consumer', 'updated', 'when this row was written'),
+        ('consumer', 'outbox_oid', 'the table outbox that all this is about'),
+        ('consumer', 'delivering_since', 'when a relay first had a sink for it; null: a relay made the slot, and others read it'),
+        ('consumer', 'delivered', 'every event whose transaction is visible in this snapshot is durable at the sink; its xmin is the horizon'),
+        ('consumer', 'snapshot_sent', 'items that the snapshot under way has sent'),
+        ('consumer', 'snapshot_total', 'items that it is to send, as counted or estimated at its beginning'),
+        ('consumer', 'problem', 'why the stream stands still; null: it does not'),
+        ('consumer', 'problem_at', 'when the relay last said so'),
         ('dead_letter', NULL, 'events that a sink refused for good'),
         ('dead_letter', 'stream', 'the stream whose sink refused it'),
         ('dead_letter', 'event_id', 'the event; null where a snapshot sent the item'),
@@ -138,7 +146,8 @@ BEGIN
         ('dead_letter', 'document', 'what it refused'),
         ('dead_letter', 'at', 'when'),
         ('dead_letter', 'redrive_at', 'when redrive() asked the relay to send the item''s current state'),
-        ('dead_letter', 'settled_at', 'when the sink took that state, or a later event of the item')
+        ('dead_letter', 'settled_at', 'when the sink took that state, or a later event of the item'),
+        ('dead_letter', 'skipped', 'skip_event() has the relay pass it over')
     LOOP
         IF c.column2 IS NOT NULL THEN
             EXECUTE format('COMMENT ON COLUMN esgf_stac.%I.%I IS %L', c.column1, c.column2, c.column3);

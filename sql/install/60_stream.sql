@@ -61,7 +61,8 @@ BEGIN
 
     -- From here no writer runs who does not know the stream.
     LOCK TABLE esgf_stac.item, esgf_stac.collection IN SHARE ROW EXCLUSIVE MODE;
-    INSERT INTO esgf_stac.stream (name, collections, filter) VALUES (name, collections, filter);
+    INSERT INTO esgf_stac.stream (name, collections, filter, outbox_oid)
+        VALUES (name, collections, filter, 'esgf_stac.outbox'::regclass);
 
     row_filter := concat_ws(' AND ',
         CASE WHEN collections IS NOT NULL THEN format(

@@ -83,7 +83,9 @@ BEGIN
                   HINT = 'For example interval ''90 days''; even_undelivered is true or false.';
     END IF;
     IF NOT even_undelivered THEN
-        SELECT least(below, min(c.horizon)) INTO below FROM esgf_stac.consumer c;
+        SELECT least(below, min(c.horizon)) INTO below
+          FROM esgf_stac.consumer c
+         WHERE c.delivering_since IS NOT NULL AND c.outbox_oid = 'esgf_stac.outbox'::regclass;
     END IF;
     LOOP
         batch := esgf_stac_internal.delete_events(before, below, 10000);
@@ -107,10 +109,6 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-        SELECT 'wal_level', 'server', 'no stream can be read while wal_level is ' || current_setting('wal_level'),
-               'ALTER SYSTEM SET wal_level = logical; -- then restart the server'
-         WHERE current_setting('wal_level') <> 'logical'
-        UNION ALL
         SELECT 'version', 'extension', format('the extension is of version %s, the installed files of %s', e.installed_version, e.default_version),
                'ALTER EXTENSION esgf_stac UPDATE; SELECT esgf_stac.upgrade_catalogue();'
           FROM pg_available_extensions e WHERE e.name = 'esgf_stac' AND e.installed_version <> e.default_version
@@ -118,11 +116,19 @@ BEGIN
         SELECT 'version', 'library', format('this session has the library of version %s, the extension is of %s', esgf_stac.library_version(), e.installed_version),
                '-- reconnect'
           FROM pg_available_extensions e WHERE e.name = 'esgf_stac' AND e.installed_version = e.default_version
-           AND esgf_stac.library_version() <> e.installed_version
-        UNION ALL
+           AND esgf_stac.library_version() <> e.installed_version;
+    -- Tables of another version may lack what is asked for below.
+    RETURN QUERY
         SELECT 'version', 'catalogue', format('the catalogue is of version %s, the extension of %s', c.version, esgf_stac.installed_version()),
                'SELECT esgf_stac.upgrade_catalogue();'
-          FROM esgf_stac.catalogue c WHERE c.version <> esgf_stac.installed_version()
+          FROM esgf_stac.catalogue c WHERE c.version <> esgf_stac.installed_version();
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+        SELECT 'wal_level', 'server', 'no stream can be read while wal_level is ' || current_setting('wal_level'),
+               'ALTER SYSTEM SET wal_level = logical; -- then restart the server'
+         WHERE current_setting('wal_level') <> 'logical'
         UNION ALL
         SELECT 'closed', format('esgf_stac.%I', t.relname), 'the table has lost triggers of the extension, and cannot be written', 'SELECT esgf_stac.upgrade_catalogue();'
           FROM pg_class t JOIN pg_trigger g ON g.tgrelid = t.oid AND g.tgname = 'require_triggers'
@@ -162,10 +168,19 @@ BEGIN
                format('-- start the relay; or SELECT esgf_stac.drop_stream(%L);', substr(s.slot_name, 11))
           FROM pg_replication_slots s
          WHERE s.slot_name LIKE 'esgf\_stac\_%' AND s.database = current_database() AND NOT s.active AND s.wal_status <> 'lost'
+           AND NOT EXISTS (SELECT FROM esgf_stac.consumer c
+                            WHERE 'esgf_stac_' || c.stream = s.slot_name
+                              AND greatest(c.problem_at, CASE WHEN c.snapshot_position IS NOT NULL THEN c.updated END) > now() - interval '2 minutes')
         UNION ALL
-        SELECT 'unknown history', c.stream, 'its relay last read another cluster than this',
-               format('-- esgf_stac_relay --stream %s --create', c.stream)
-          FROM esgf_stac.consumer c WHERE c.system_identifier <> esgf_stac_internal.system_identifier()
+        SELECT 'stream stands still', c.stream, c.problem,
+               coalesce(substring(c.problem FROM 'SELECT esgf_stac\.skip_event\([^)]*\)') || ';', '-- mend what its relay complains of')
+          FROM esgf_stac.consumer c WHERE c.problem_at > now() - interval '2 minutes'
+        UNION ALL
+        SELECT 'unknown history', t.name, 'the catalogue was restored: what the stream delivered before may not be in it',
+               format('-- empty its index, then esgf_stac_relay --stream %s --create --snapshot', t.name)
+          FROM esgf_stac.stream t
+         WHERE t.outbox_oid <> 'esgf_stac.outbox'::regclass
+           AND NOT EXISTS (SELECT FROM esgf_stac.consumer c WHERE c.stream = t.name AND c.outbox_oid = 'esgf_stac.outbox'::regclass)
         UNION ALL
         SELECT 'filter', t.name, 'its filter has a variable, so that no item satisfies it',
                format('SELECT esgf_stac.drop_stream(%L); -- then create_stream() with another filter', t.name)

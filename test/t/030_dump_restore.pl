@@ -86,8 +86,9 @@ is($new->safe_psql('copy', 'SELECT count(*) FROM esgf_stac.outbox WHERE xid >= p
 goes_on($new, 'copy', 'another server');
 
 # A stream of the copy runs.
-my ($created) = run_relay_at($new, 'copy', '--stream', 'east', '--create');
-is($created, 0, 'a slot is made anew');
+my ($created) = run_relay_at($new, 'copy', '--stream', 'east', '--create', '--from-beginning', '--sink', 'ndjson:-',
+	'--endpos', $new->safe_psql('copy', 'SELECT pg_current_wal_insert_lsn()'));
+is($created, 0, 'begun anew, with a new slot');
 $new->safe_psql('copy', "SELECT esgf_stac.patch_item('CMIP6', id, '{\"properties\": {\"again\": 1}}') FROM (SELECT id FROM esgf_stac.published_item WHERE NOT retracted ORDER BY id LIMIT 3) i");
 my $now = $new->safe_psql('copy', 'SELECT pg_current_wal_insert_lsn()');
 my (undef, $lines) = run_relay_at($new, 'copy', '--stream', 'east', '--sink', 'ndjson:-', '--endpos', $now);
