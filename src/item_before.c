@@ -244,14 +244,16 @@ before_insert(ItemChange *change)
 	publish(change, document_flag(row->document, "latest"));
 
 	created = updated = GetCurrentTimestamp();
-	change->keeps_times = importing;
 	if (importing)
 	{
-		/* No change was made in time to come; and after the year 9999 none could follow. */
 		TimestampTz now = updated;
 
-		updated = Min(now, document_time(row->document, "updated", now));
-		created = Min(now, document_time(row->document, "created", updated));
+		updated = document_time(row->document, "updated", now);
+		created = document_time(row->document, "created", Min(now, updated));
+		/* No change was made in time to come; and after the year 9999 none could follow. */
+		change->keeps_times = updated <= now && created <= now;
+		updated = Min(now, updated);
+		created = Min(now, created);
 	}
 	derive_columns(change, 1, created, updated);
 	set_column(row, ITEM_CREATED_BY, column(row, ITEM_UPDATED_BY));
