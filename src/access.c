@@ -522,7 +522,7 @@ esgf_explain_access(PG_FUNCTION_ARGS)
 	request = PG_GETARG_JSONB_P(0);
 	if (!PG_ARGISNULL(1) && !is_administrator())
 		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				(errforbidden(), errtable_of("access_rule"),
 				 errmsg("only an administrator asks about others"),
 				 errhint("Leave out the identity to ask about yourself.")));
 	get_writable_catalogue();

@@ -41,6 +41,9 @@
 #define PROBLEM_NO_CATALOGUE				ESGF_PT('5', '0', '3'), "no-catalogue"
 #define PROBLEM_CATALOGUE_NOT_ADOPTED		ESGF_PT('5', '0', '3'), "catalogue-not-adopted"
 
+/* What the server itself says to who lacks a privilege; it has no slug. */
+#define errforbidden()	(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), err_generic_string(PG_DIAG_SCHEMA_NAME, "esgf_stac"))
+
 /* The message of an error that repeats a caller's words. */
 #define errsentence(...)	errmsg_internal("%s", one_line(psprintf(__VA_ARGS__)))
 

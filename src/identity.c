@@ -177,7 +177,7 @@ calling_role(void)
 {
 	if (InSecurityRestrictedOperation())
 		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				(errforbidden(), errtable_of("catalogue"),
 				 errmsg("the catalogue cannot be changed within a security-restricted operation"),
 				 errhint("Functions of indexes and materialized views must not change it.")));
 	return GetOuterUserId();
@@ -310,7 +310,7 @@ require_own_rights(void)
 	require_identity();
 	if (acts_for_another())
 		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				(errforbidden(), errtable_of("access_rule"),
 				 errmsg("only an administrator may do that, and an identity is none"),
 				 errdetail("While an identity is set, it alone is judged, whatever the login may do."),
 				 errhint("Administrators act in transactions of their own, with a login that is no gateway.")));
@@ -326,7 +326,7 @@ set_transaction_identity(Jsonb *identity)
 
 	if (!is_gateway())
 		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				(errforbidden(), errtable_of("access_rule"),
 				 errmsg("only a gateway acts for others"),
 				 errhint("Members of esgf_stac_gateway may; everybody else is the role that called.")));
 	check_identity(identity, true);

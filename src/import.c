@@ -241,7 +241,7 @@ esgf_import_items(PG_FUNCTION_ARGS)
 				 errhint("Give it an array of items, perhaps an empty one.")));
 	if (!is_administrator())
 		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				(errforbidden(), errtable_of("item"),
 				 errmsg("only an administrator imports items"),
 				 errhint("Members of esgf_stac_admin may; everybody else publishes.")));
 	get_writable_catalogue();

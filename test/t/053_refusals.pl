@@ -27,16 +27,17 @@ sub check_words
 	is(join(' ', grep { !$functions{$_} } $words =~ /\b([a-z]\w+)\((?!s\))/g), '', "$place: names functions that there are") if $words =~ /\w\(/;
 }
 
-# Of C: errproblem() sets SQLSTATE, slug and schema.
+# Of C: errproblem() sets SQLSTATE, slug and schema; errforbidden() has no slug.
 for my $path (glob "src/*.c")
 {
 	my $name = $path =~ s{.*/}{}r;
 	my $text = slurp_file($path) =~ s{/\*.*?\*/}{$& =~ tr/\n//cdr}gesr;
-	$said += () = $text =~ /\berrproblem\(PROBLEM_/g;
+	$said += () = $text =~ /\b(?:errproblem\(PROBLEM_|errforbidden\()/g;
+	unlike($text, qr/ERRCODE_INSUFFICIENT_PRIVILEGE/, "$name: a privilege is missing by errforbidden()");
 	for (calls('ereport', $text))
 	{
 		my ($line, $call) = @$_;
-		next unless $call =~ /^\(ERROR/ && $call =~ /\berrproblem\(/;
+		next unless $call =~ /^\(ERROR/ && $call =~ /\b(?:errproblem|errforbidden)\(/;
 		$found++;
 		# A JSON pointer alone is of no table.
 		like($call, qr/\berrtable_of\(/, "$name, line $line: its table") unless $name eq 'json_pointer.c';
