@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "log.h"
 
@@ -106,7 +107,8 @@ batch_add(Relay *relay, const Event *event)
 {
 	if (relay->batch == NULL)
 		relay->batch = allocate((size_t) relay->options.batch * sizeof(Event));
-	relay->batch[relay->batch_count++] = *event;
+	relay->batch[relay->batch_count] = *event;
+	suspect_recall(relay, &relay->batch[relay->batch_count++]);
 	relay->batch_bytes += event->document_length;
 	return batch_full(relay) ? batch_deliver(relay) : STATUS_RUNNING;
 }
@@ -115,9 +117,18 @@ void
 batch_drop(Relay *relay)
 {
 	for (int i = 0; i < relay->batch_count; i++)
+	{
+		suspect_remember(relay, &relay->batch[i]);
 		event_release(&relay->batch[i]);
+	}
 	relay->batch_count = 0;
 	relay->batch_bytes = 0;
+}
+
+static bool
+to_be_tried_again(const Event *event)
+{
+	return event->outcome == EVENT_RETRY || event->outcome == EVENT_BUSY;
 }
 
 /*
@@ -130,7 +141,7 @@ judge(Relay *relay, Event *event, bool *done)
 	ExitStatus	status = STATUS_RUNNING;
 
 	*done = true;
-	if (event->outcome == EVENT_RETRY || event->outcome == EVENT_BUSY)
+	if (to_be_tried_again(event))
 	{
 		relay->metrics.retries++;
 		event->attempts += event->outcome == EVENT_RETRY;
@@ -161,6 +172,61 @@ judge(Relay *relay, Event *event, bool *done)
 	return status;
 }
 
+static int
+compare_items(const Event *a, const Event *b)
+{
+	int			order = strcmp(a->collection_id, b->collection_id);
+
+	if (order != 0 || a->item_id == NULL || b->item_id == NULL)
+		return order != 0 ? order : (a->item_id != NULL) - (b->item_id != NULL);
+	return strcmp(a->item_id, b->item_id);
+}
+
+/* For qsort: by item, then as they stand in the batch */
+static int
+compare_places(const void *a, const void *b)
+{
+	const Event *one = *(const Event *const *) a;
+	const Event *other = *(const Event *const *) b;
+	int			order = compare_items(one, other);
+
+	return order != 0 ? order : (one > other) - (one < other);
+}
+
+/*
+ * What failed while a later version of its item was taken is done with: by the
+ * next attempt an index may have forgotten that that version was a deletion.
+ */
+static void
+pass_overtaken(Relay *relay)
+{
+	Event	  **events = allocate((size_t) relay->batch_count * sizeof(Event *));
+	int64_t		taken = 0;		/* the latest version so far of the item */
+
+	for (int i = 0; i < relay->batch_count; i++)
+		events[i] = &relay->batch[i];
+	qsort(events, (size_t) relay->batch_count, sizeof(Event *), compare_places);
+	for (int i = relay->batch_count - 1; i >= 0; i--)
+	{
+		if (i == relay->batch_count - 1 || compare_items(events[i], events[i + 1]) != 0)
+			taken = 0;
+		if (events[i]->outcome == EVENT_DONE && events[i]->version > taken)
+			taken = events[i]->version;
+		if (to_be_tried_again(events[i]) && events[i]->version <= taken)
+			events[i]->outcome = EVENT_DONE;
+	}
+	free(events);
+}
+
+static bool
+any_to_be_tried_again(const Relay *relay)
+{
+	for (int i = 0; i < relay->batch_count; i++)
+		if (to_be_tried_again(&relay->batch[i]))
+			return true;
+	return false;
+}
+
 /* Keep in the batch what is to be tried again */
 static ExitStatus
 judge_batch(Relay *relay)
@@ -170,6 +236,8 @@ judge_batch(Relay *relay)
 	int			busy = 0;
 	const char *why_busy = NULL;
 
+	if (any_to_be_tried_again(relay))
+		pass_overtaken(relay);
 	for (int i = 0; i < relay->batch_count; i++)
 	{
 		Event	   *event = &relay->batch[i];

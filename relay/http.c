@@ -103,6 +103,31 @@ take_answer(char *bytes, size_t size, size_t count, void *taker)
 	return size * count;
 }
 
+/* Give a part of the body */
+static size_t
+give_body(char *bytes, size_t size, size_t count, void *giver)
+{
+	HttpClient *client = giver;
+	size_t		rest = client->body->length - client->given;
+	size_t		part = size * count < rest ? size * count : rest;
+
+	memcpy(bytes, client->body->data + client->given, part);
+	client->given += part;
+	return part;
+}
+
+/* The body is wanted again, from its beginning; that it was begun is kept in mind */
+static int
+rewind_body(void *giver, curl_off_t offset, int origin)
+{
+	HttpClient *client = giver;
+
+	(void) origin;
+	client->rewound = client->rewound || client->given > 0;
+	client->given = (size_t) offset;
+	return CURL_SEEKFUNC_OK;
+}
+
 /* Prepare to post to a URL; the connection is made by the first request */
 void
 http_open(HttpClient *client, Sink *sink, const char *url, const SinkSettings *settings)
@@ -120,6 +145,10 @@ http_open(HttpClient *client, Sink *sink, const char *url, const SinkSettings *s
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->curl_problem);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, client);
+	curl_easy_setopt(curl, CURLOPT_READFUNCTION, give_body);
+	curl_easy_setopt(curl, CURLOPT_READDATA, client);
+	curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, rewind_body);
+	curl_easy_setopt(curl, CURLOPT_SEEKDATA, client);
 	curl_easy_setopt(curl, CURLOPT_USERAGENT, "esgf_stac_relay/" ESGF_STAC_VERSION);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT, timeout_seconds(settings));
@@ -207,6 +236,18 @@ retry_after_ms(curl_off_t seconds)
 	return seconds < 0 ? 0 : seconds < LONGEST_RETRY_SECONDS ? seconds * 1000 : LONGEST_RETRY_SECONDS * 1000;
 }
 
+/*
+ * Did the connection break after some of the body was sent? On a connection that
+ * was kept, libcurl tries once more by itself, perhaps in vain.
+ */
+static bool
+broke_on_body(const HttpClient *client, CURLcode code)
+{
+	return (client->given > 0 || client->rewound) &&
+		(code == CURLE_GOT_NOTHING || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR ||
+		 code == CURLE_PARTIAL_FILE || code == CURLE_COULDNT_CONNECT);
+}
+
 /* Post a body and take the answer; false and a problem if there is none */
 bool
 http_post(HttpClient *client, const Buffer *body, struct curl_slist *headers, Buffer *problem)
@@ -223,9 +264,12 @@ http_post(HttpClient *client, const Buffer *body, struct curl_slist *headers, Bu
 	buffer_clear(&client->answer);
 	client->curl_problem[0] = '\0';
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body->data);
+	client->body = body;
+	client->given = 0;
+	client->rewound = false;
 	curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) body->length);
 	code = perform(client);
+	client->broke = broke_on_body(client, code);
 	if (code != CURLE_OK)
 	{
 		tell_problem(client, code, problem);

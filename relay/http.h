@@ -22,6 +22,12 @@ typedef struct HttpClient
 	Buffer		compressed;
 	char		curl_problem[CURL_ERROR_SIZE];
 
+	const Buffer *body;			/* of the request under way */
+	size_t		given;			/* so much of it libcurl has taken */
+	bool		rewound;		/* that once more, after a part was taken */
+	bool		broke;			/* the connection broke after some of it was
+								 * taken, and there was no answer */
+
 	/* The last answer. */
 	long		status;
 	int64_t		retry_after;	/* milliseconds; 0 if it does not say */

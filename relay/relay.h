@@ -77,6 +77,9 @@ typedef struct Redrive
 	bool	   *overtaken;		/* the stream brought a later version since */
 } Redrive;
 
+/* An event that failed in a session that is over, see suspect.c. */
+typedef struct Suspect Suspect;
+
 typedef struct Relay
 {
 	Options		options;
@@ -93,6 +96,8 @@ typedef struct Relay
 	Event	   *batch;
 	int			batch_count;
 	size_t		batch_bytes;
+	Suspect    *suspects;
+	int			suspect_count;
 	int64_t		gather_until;	/* until then a batch may still grow */
 	bool		unflushed;		/* the sink has events that no flush covers */
 	bool		sink_is_down;	/* the sink waits for its server, and knows why */
@@ -130,6 +135,10 @@ extern ExitStatus batch_add(Relay *relay, const Event *event);
 extern void batch_drop(Relay *relay);
 extern ExitStatus batch_deliver(Relay *relay);
 extern ExitStatus batch_settle(Relay *relay);
+
+/* suspect.c */
+extern void suspect_remember(Relay *relay, const Event *event);
+extern void suspect_recall(Relay *relay, Event *event);
 
 /* envelope.c */
 extern ExitStatus envelope_prepare(Relay *relay);

@@ -19,6 +19,12 @@ typedef struct RequestKind
 	/* The headers of a request with those events; the caller frees them. */
 	struct curl_slist *(*headers) (Requests *requests, Event *const *events, int count);
 
+	/*
+	 * Can it be asked to delete what is not there? That shows whether it is
+	 * well, where an event makes it fail.
+	 */
+	bool		probes;
+
 	/* Is a bad status the fault of what the body holds? */
 	bool		(*blames_events) (const Requests *requests);
 
@@ -40,6 +46,7 @@ struct Requests
 };
 
 extern void requests_open(Requests *requests, const RequestKind *kind, const char *url, const SinkSettings *settings);
+extern void requests_suspect(Event *event, int company);
 extern bool requests_send(Requests *requests, Event *const *events, int count, Buffer *problem);
 extern void requests_close(Requests *requests);
 

@@ -256,6 +256,8 @@ take_outcomes(Requests *requests, Event *const *events, int count, Buffer *probl
 		const json_t *status = json_object_get(line, "status");
 
 		good = json_is_integer(status);
+		if (json_integer_value(status) == 429)
+			requests_suspect(events[i], count);
 		down = good && !take_outcome((OpensearchSink *) requests, events[i], (int) json_integer_value(status),
 									 json_object_get(line, "error"), problem);
 	}
@@ -269,6 +271,7 @@ take_outcomes(Requests *requests, Event *const *events, int count, Buffer *probl
 }
 
 static const RequestKind bulk = {
+	.probes = true,
 	.append = append_event,
 	.headers = bulk_headers,
 	.blames_events = bulk_blames_events,

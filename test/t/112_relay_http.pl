@@ -532,4 +532,100 @@ is((deliver('--sink', $index))[0], 0, 'a line that fails the request');
 like(letters(), qr/^CMIP6 b5 6 answered 400: .*id is too long/, 'is refused');
 is(join(' ', lines_of(grep { $_->{status} == 200 } requests())), 'b1 b2 b3 b4 b6 b7 b8 b9', 'the others stand');
 
+# What is no proper answer. A line has a status, and that decides.
+emit_batch(7, qw(a b));
+answers(
+	{ body => '{"errors":true,"items":[{"index":{"status":503}},{"index":{"status":201}}]}' },
+	{ body => '{"errors":false,"items":[{"index":{"status":503,"error":{"type":"x","reason":"y"}}}]}' });
+is((deliver('--sink', $index))[0], 0, 'a line that failed, whatever else is said');
+is_deeply([ lines_of(requests()) ], [ 'a b', 'a', 'a' ], 'is sent again');
+emit_batch(8, qw(a b));
+answers({ body => '{"errors":true,"items":[{"index":{"status":201,"error":null}},{"index":{"status":200}}]}' });
+is((deliver('--sink', $index))[0], 0, 'an error that is null is none');
+is(scalar(requests()), 1, 'and nothing is sent again');
+emit_batch(9, qw(a b));
+for my $items ('[null,null]', '[{"index":{}},{"index":{}}]', '[{"index":{"status":"201"}},{"index":{"status":201}}]', '[{},{}]')
+{
+	answers({ body => qq({"errors":true,"items":$items}) });
+	($status, $stderr) = deliver('--sink', $index);
+	is($status, 5, "the server is to blame: $items");
+	like($stderr, qr/sink is down.*no answer to _bulk/, 'and the log tells');
+}
+deliver('--sink', $index);
+requests();
+
+# What a later version of the item has overtaken is not sent again: the index may have
+# forgotten by then that it was a deletion.
+emit('revenant', 1, '{}');
+in_batches(sub { emit('revenant', 2, '{}'); emit('other', 1, '{}'); emit('revenant', 3, undef) });
+answers({ lines => { 'revenant 2' => said(429, 'rejected_execution_exception', 'full'), other => said(429, 'rejected_execution_exception', 'full') } });
+is((deliver('--sink', $index))[0], 0, 'a deletion that is taken, a version before it that is not');
+@got = requests();
+is((lines_of($got[-1]))[0], 'other', 'only what else was not is sent again');
+is(scalar(grep { $_->{body} =~ /"revenant","version":2/ } @got), 1, 'that version is not');
+
+# ---------------------------------------------------------------- opensearch: documents that it cannot bear
+
+# Requests are counted before they are looked at.
+sub times_sent { my ($text, @requests) = @_; return scalar(grep { $_->{body} =~ /$text/ } @requests); }
+
+for my $case ([ 'breaks the connection', { drop => JSON::PP::true }, 11 ], [ 'is answered 429', { status => 429 }, 12 ])
+{
+	my ($what, $answer, $version) = @$case;
+	set_refused({ %$answer, text => 'unbearable' });
+	in_batches(sub { emit($_, $version, $_ eq 'm' ? '{"unbearable": 1}' : '{}') for qw(k l m n o) });
+	my $relay = start_relay($node, $log, '--stream', 'a', '--sink', $index, '--max-attempts', 3);
+	wait_for('the dead letter', sub { $node->safe_psql('postgres', q{SELECT count(*) FROM esgf_stac.dead_letter WHERE settled_at IS NULL}) });
+	my $end = wal_end($node);
+	wait_for('all to be confirmed', sub { $node->safe_psql('postgres', "SELECT confirmed_flush_lsn >= '$end' FROM pg_replication_slots WHERE slot_name = 'esgf_stac_a'") eq 't' });
+	is(stop_relay($relay), 0, "a document that $what");
+	like(letters(), qr/^CMIP6 m $version [^\n]+$/, 'is a dead letter, and nothing else is');
+	@got = requests();
+	cmp_ok(times_sent('unbearable', grep { (() = lines_of($_) =~ /(\S+)/g) == 1 } @got), '>=', 3, 'after attempts with it alone');
+	my ($last) = grep { $got[ $_ + 1 ]{body} =~ /unbearable/ && $got[$_]{body} !~ /unbearable/ } reverse 0 .. $#got - 1;
+	like($got[$last]{body}, qr/^\{"delete":\{"_index":"items","_id":"esgf_stac_relay","version":0,/, 'before each of which the index has shown that it is well');
+	is(scalar(grep { $_->{status} == 200 && $_->{body} =~ /"_id":"[no]","version":$version/ } @got) >= 1, 1, 'the others are there');
+}
+
+# An index that bears nothing is down, or busy.
+my %unwell = ('breaks every connection' => [ { drop => JSON::PP::true }, qr/sink is down/ ], 'answers 429 to everything' => [ { status => 429 }, qr/sink is busy/ ]);
+for my $what (sort keys %unwell)
+{
+	my ($answer, $told) = @{ $unwell{$what} };
+	set_refused({ %$answer, text => '' });
+	emit("patient-$what", 1, '{}');
+	my $before = () = slurp_file($log) =~ /$told/g;
+	my $relay = start_relay($node, $log, '--stream', 'a', '--sink', $index, '--max-attempts', 1);
+	wait_for('some attempts', sub { (() = slurp_file($log) =~ /$told/g) >= $before + 3 });
+	is(letters(), '', "an index that $what refuses nothing");
+	set_refused();
+	my $end = wal_end($node);
+	wait_for('all to be confirmed', sub { $node->safe_psql('postgres', "SELECT confirmed_flush_lsn >= '$end' FROM pg_replication_slots WHERE slot_name = 'esgf_stac_a'") eq 't' });
+	is(stop_relay($relay), 0, 'and gets everything once it is well');
+	is(letters(), '', 'without a dead letter');
+}
+requests();
+
+# Waits asked for that make no sense.
+for my $when ('Wed, 21 Oct 2015 07:28:00 GMT', '-3600')
+{
+	emit("late-$when", 1, '{}');
+	answers(map { { status => 503, headers => { 'Retry-After' => $when } } } 1 .. 4);
+	is((deliver('--sink', $http))[0], 0, "Retry-After: $when");
+	my @times = map { $_->{time} } requests();
+	cmp_ok($times[4] - $times[3], '>', 0.15, 'is no wait at all, but the relay does wait');
+}
+emit('never', 1, '{}');
+answers({ status => 503, headers => { 'Retry-After' => '9223372036854775807' } });
+$relay = start_relay($node, $log, '--stream', 'a', '--sink', $http);
+wait_for('the request', sub { -e "$server->{folder}/requests" });
+Time::HiRes::sleep(1);
+is(scalar(requests()), 1, 'a wait without end is waited for');
+is(stop_relay($relay), 0, 'but not by a stop');
+
+# Nobody has to be asked whether he wants what is large.
+emit('large', 3, '{"text": "' . 'x' x 2_000_000 . '"}');
+deliver('--sink', $http);
+is(scalar(grep { exists $_->{headers}{expect} } requests()), 0, 'no Expect: 100-continue');
+
 done_testing();

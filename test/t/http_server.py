@@ -5,7 +5,7 @@
 FOLDER/port is written once it listens on 127.0.0.1, FOLDER/requests gets a line
 of JSON for each request, with its body's beginning. FOLDER/answers holds what it says to the next ones, a
 line of JSON each: status, headers, body; delay in seconds; drop, to say nothing
-at all; lines, of a _bulk request: what to say of each document by its id.
+at all; lines, of a _bulk request: what to say of each document by its id, or id and version.
 Where nothing is told, FOLDER/refused says what is not taken: a status for each
 body that holds a text, or has more than so many bytes. Anything else gets 200;
 if the path ends in _bulk, what an index says that keeps documents by version.
@@ -54,7 +54,7 @@ def bulk(body, told):
         if action == "index":
             next(lines)
         status = 201 if action == "index" else 404
-        said = told.get(of["_id"], {"status": status})
+        said = told.get(f"{of['_id']} {of['version']}") or told.get(of["_id"], {"status": status})
         if of["version"] < versions.get(key, 0):
             said = {"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "older"}}
         elif "error" not in said:
