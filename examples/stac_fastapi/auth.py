@@ -22,7 +22,8 @@ def claim(claims, name, form):
 def principals(issuer, groups, entitlements):
     """Groups under their issuer, which the last "/" ends; entitlements, of which none is taken for a group."""
     named = [f"group:{issuer}/{quote(group, safe='')}" for group in groups or ()]
-    return named + [urn for urn in entitlements or () if urn.startswith("urn:")]
+    urns = [urn for urn in entitlements or () if urn.startswith("urn:")]
+    return [principal for principal in named + urns if len(principal.encode()) <= 255]  # what a rule can name
 
 
 async def identity(request: Request):
@@ -35,7 +36,7 @@ async def identity(request: Request):
         sub, issuer = claim(claims, "sub", str), claim(claims, "iss", str)
         client = claim(claims, "client_id", str) or claim(claims, "azp", str)
         held = principals(issuer, claim(claims, "groups", list), claim(claims, "eduperson_entitlement", list))
-    except (jwt.InvalidTokenError, OverflowError) as error:
+    except (jwt.InvalidTokenError, OverflowError, UnicodeError) as error:
         raise HTTPException(401, f"no valid bearer token: {error}", {"WWW-Authenticate": "Bearer"}) from None
     return {"sub": sub, "iss": issuer, "client_id": client, "principals": held}
 
