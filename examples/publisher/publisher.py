@@ -107,11 +107,16 @@ BY_LINE = {"publish": publish, "add-replica": add_replica, **BY_ID}
 
 def undo(args, connection, collection_id, item_id, action, before, after):
     """Undo what was done to an item, unless somebody has changed it since."""
-    body = ""
-    if UNDO[action]["method"] == "PUT":
-        (document,) = connection.execute(BEFORE, [collection_id, item_id, before]).fetchone()
-        body = f'"item": {document}'
-    return make_request(args, collection_id=collection_id, item_id=item_id, if_match=after, body=body, **UNDO[action])
+    body, how = "", UNDO[action]
+    if how["method"] == "PUT":
+        try:
+            (document,) = connection.execute(BEFORE, [collection_id, item_id, before]).fetchone()
+            body = f'"item": {document}'
+        except psycopg.Error as error:
+            if error.diag.constraint_name != "item-does-not-exist":
+                raise
+            how = {"method": "CHECK"}  # it is deleted by now: so this is refused
+    return make_request(args, collection_id=collection_id, item_id=item_id, if_match=after, body=body, **how)
 
 
 def undo_all(args, connection):

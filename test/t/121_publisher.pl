@@ -241,6 +241,12 @@ write_file('long.ndjson', item('CMIP6.' . 'x' x 240 . '.v1'));
 ($status, $stdout) = run_script('publish', 'long.ndjson', '--batch', 'a long name ' x 8) for 1, 2;
 is("$status $stdout" . events('a long name ' x 8), '0 item.published 1', 'an item and a batch with long names');
 
+# An item that has been deleted since does not keep the others from being undone.
+run_script('patch', @by_id, '--patch', 'other.json', '--batch', 'half');
+query(q{SELECT esgf_stac.delete_item('CMIP6', 'CMIP6.d1190.v1')});
+($status, $stdout) = run_script('undo', '--batch', 'half');
+is("$status " . refusals($stdout) . ' ' . events('undo half'), '1 item-does-not-exist:CMIP6.d1190.v1 item.updated 1', 'what was deleted since is refused, all else undone');
+
 # What stops it before anything is done: (name, reason, arguments).
 sub stops
 {
