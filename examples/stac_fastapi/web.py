@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import sys
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -21,6 +22,8 @@ from auth import identity
 
 MAX_BODY = int(os.environ.get("STAC_MAX_BODY", 10_000_000))  # bytes
 PATCH_STATUS = int(os.environ.get("STAC_PATCH_STATUS", 200))  # of a PATCH that was done; 202 as today's API has it
+if PATCH_STATUS not in (200, 202):
+    sys.exit("STAC_PATCH_STATUS is 200 or 202")
 JSON, GEOJSON = "application/json", "application/geo+json"
 DOCUMENT = {JSON: object, GEOJSON: dict}
 PATCH = {JSON: object, "application/merge-patch+json": dict, "application/json-patch+json": list}
