@@ -19,6 +19,7 @@
 #include "access_rule.h"
 #include "catalogue.h"
 #include "compat.h"
+#include "miscadmin.h"
 
 const char *const role_names[ROLE_COUNT] = {
 	"CREATE", "UPDATE", "DELETE", "REPLICATE", "REVOKE", "RETRACT", "CITATION", "ERRATA"
@@ -36,6 +37,17 @@ typedef struct Rule
 	TimestampTz valid_from;
 	TimestampTz valid_to;
 } Rule;
+
+/* An entitlement; its strings point into the principal. */
+typedef struct Entitlement
+{
+	Role		role;
+	Scope		scope;
+	const char *target;
+	int			target_len;
+	const char *institution;	/* NULL: any */
+	int			institution_len;
+} Entitlement;
 
 typedef struct RuleBucket
 {
@@ -204,35 +216,57 @@ skip(const char **text, const char *prefix)
 }
 
 /*
- * Is a principal an entitlement of EGI to that role there, and for which
- * institution, *limit NULL: any?
+ * Read an entitlement of EGI; false if a principal is none.
  * urn:mace:egi.eu:group:esgf.vo.egi.eu:(project|node):<id>[:institution:<inst>]:role=<ROLE>#aai.egi.eu
  */
 static bool
-is_entitlement(const char *principal, Role role, Scope scope, const char *target, int target_len,
-			   const char **limit, int *limit_len)
+parse_entitlement(const char *principal, Entitlement *entitlement)
 {
 	const char *text = principal;
 	const char *end;
 
-	if (!skip(&text, "urn:mace:egi.eu:group:esgf.vo.egi.eu:") || !skip(&text, scope_names[scope]) || !skip(&text, ":"))
+	if (!skip(&text, "urn:mace:egi.eu:group:esgf.vo.egi.eu:"))
+		return false;
+	if (skip(&text, "project:"))
+		entitlement->scope = SCOPE_PROJECT;
+	else if (skip(&text, "node:"))
+		entitlement->scope = SCOPE_NODE;
+	else
 		return false;
 	end = strchr(text, ':');
-	if (end == NULL || !((end - text == 1 && *text == '*') ||
-						 (end - text == target_len && memcmp(text, target, target_len) == 0)))
+	if (end == NULL || end == text)
 		return false;
+	entitlement->target = text;
+	entitlement->target_len = end - text;
 	text = end + 1;
-	*limit = NULL;
+	entitlement->institution = NULL;
 	if (skip(&text, "institution:"))
 	{
 		end = strchr(text, ':');
 		if (end == NULL || end == text)
 			return false;
-		*limit = text;
-		*limit_len = end - text;
+		entitlement->institution = text;
+		entitlement->institution_len = end - text;
 		text = end + 1;
 	}
-	return skip(&text, "role=") && skip(&text, role_names[role]) && strcmp(text, "#aai.egi.eu") == 0;
+	end = strchr(text, '#');
+	return skip(&text, "role=") && end && find_role(text, end - text, &entitlement->role) && strcmp(end, "#aai.egi.eu") == 0;
+}
+
+/* Is a principal an entitlement to that role there, and for which institution, *limit NULL: any? */
+static bool
+is_entitlement(const char *principal, Role role, Scope scope, const char *target, int target_len,
+			   const char **limit, int *limit_len)
+{
+	Entitlement entitlement;
+
+	if (!parse_entitlement(principal, &entitlement) || entitlement.role != role || entitlement.scope != scope ||
+		!((entitlement.target_len == 1 && *entitlement.target == '*') ||
+		  (entitlement.target_len == target_len && memcmp(entitlement.target, target, target_len) == 0)))
+		return false;
+	*limit = entitlement.institution;
+	*limit_len = entitlement.institution_len;
+	return true;
 }
 
 /* Does one of the principals hold one of the roles there? The first role that will do is told. */
@@ -315,4 +349,92 @@ grant_reach(const Principals *principals, const Role *roles, int role_count, Sco
 		}
 	}
 	return reach;
+}
+
+/* Order strings by their bytes, for qsort and bsearch. */
+static int
+compare_strings(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+/* Order held rights by the ids of their rules. */
+static int
+compare_held(const ListCell *a, const ListCell *b)
+{
+	int64		x = ((HeldRight *) lfirst(a))->rule_id;
+	int64		y = ((HeldRight *) lfirst(b))->rule_id;
+
+	return x < y ? -1 : x > y;
+}
+
+/* What the rules give to the principals now, in the order of their ids. */
+static List *
+rights_by_rules(const Principals *principals)
+{
+	HTAB	   *table = rules ? rules : read_rules();
+	TimestampTz now = GetCurrentTimestamp();
+	int			count = list_length(principals->names);
+	const char **names = palloc(sizeof(char *) * Max(1, count));
+	List	   *rights = NIL;
+	HASH_SEQ_STATUS status;
+	RuleBucket *bucket;
+	ListCell   *cell;
+
+	foreach(cell, principals->names)
+		names[foreach_current_index(cell)] = lfirst(cell);
+	qsort(names, count, sizeof(char *), compare_strings);
+
+	hash_seq_init(&status, table);
+	while ((bucket = hash_seq_search(&status)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		foreach(cell, bucket->rules)
+		{
+			Rule	   *rule = lfirst(cell);
+			HeldRight  *right;
+
+			if (rule->valid_from > now || rule->valid_to <= now ||
+				bsearch(&rule->principal, names, count, sizeof(char *), compare_strings) == NULL)
+				continue;
+			right = palloc(sizeof(HeldRight));
+			right->role = rule->role;
+			right->scope = rule->scope;
+			right->target = rule->target;
+			right->institution = rule->institution;
+			right->until = rule->valid_to;
+			right->rule_id = rule->id;
+			right->by = psprintf(INT64_FORMAT, rule->id);
+			rights = lappend(rights, right);
+		}
+	}
+	list_sort(rights, compare_held);
+	return rights;
+}
+
+/* All that the principals hold now: by rules, then by entitlements. */
+List *
+held_rights(const Principals *principals)
+{
+	List	   *rights = rights_by_rules(principals);
+	ListCell   *cell;
+
+	foreach(cell, principals->names)
+	{
+		Entitlement entitlement;
+		HeldRight  *right;
+
+		if (!parse_entitlement(lfirst(cell), &entitlement))
+			continue;
+		right = palloc0(sizeof(HeldRight));
+		right->role = entitlement.role;
+		right->scope = entitlement.scope;
+		right->target = pnstrdup(entitlement.target, entitlement.target_len);
+		if (entitlement.institution)
+			right->institution = pnstrdup(entitlement.institution, entitlement.institution_len);
+		right->until = DT_NOEND;
+		right->by = lfirst(cell);
+		rights = lappend(rights, right);
+	}
+	return rights;
 }

@@ -11,6 +11,7 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "identity.h"
 
 typedef enum Role
@@ -32,6 +33,18 @@ typedef struct Grant
 	int64		rule_id;
 } Grant;
 
+/* A right that somebody holds now, and by what. */
+typedef struct HeldRight
+{
+	Role		role;
+	Scope		scope;
+	const char *target;
+	const char *institution;	/* NULL: any */
+	TimestampTz until;			/* DT_NOEND: no end is set */
+	int64		rule_id;		/* 0 is no rule */
+	const char *by;				/* the rule's id, or the entitlement */
+} HeldRight;
+
 /* For which institutions does somebody hold a role? */
 typedef enum GrantReach
 {
@@ -45,5 +58,6 @@ extern bool find_grant(const Principals *principals, const Role *roles, int role
 					   const char *target, int target_len, const char *institution, int institution_len, Grant *grant);
 extern GrantReach grant_reach(const Principals *principals, const Role *roles, int role_count, Scope scope,
 							  const char *target, int target_len);
+extern List *held_rights(const Principals *principals);
 
 #endif							/* ESGF_STAC_ACCESS_RULE_H */

@@ -4,6 +4,27 @@ CREATE FUNCTION esgf_stac_internal.calling_role() RETURNS text
     AS 'MODULE_PATHNAME', 'esgf_calling_role' LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION esgf_stac_internal.calling_role() IS 'who calls, whatever SECURITY DEFINER functions are on the way';
 
+-- Why a rule may give nobody anything, sentence by sentence: what it names may
+-- come to be, so that such a rule is not refused.
+CREATE FUNCTION esgf_stac_internal.rule_doubts(principal text, role text, scope text, target text) RETURNS SETOF text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+    SELECT doubt FROM (VALUES
+        (principal !~ '^[A-Za-z][A-Za-z0-9+.-]*:.' OR (principal ~* '^role:' AND principal !~ '^role:'),
+         format('principal "%s" is neither a role of the database, role:<name>, nor begins with a scheme, as group:<issuer>/<name>', esgf_stac_internal.one_line(principal))),
+        (principal LIKE 'role:_%' AND NOT EXISTS (SELECT FROM pg_roles r WHERE 'role:' || r.rolname = principal),
+         format('there is no role "%s"', esgf_stac_internal.one_line(substr(principal, 6)))),
+        (scope = 'node' AND target <> '*' AND NOT EXISTS (SELECT FROM esgf_stac.site s WHERE s.node = target),
+         format('there is no site "%s"', esgf_stac_internal.one_line(target))),
+        (scope = 'project' AND target <> '*' AND NOT EXISTS (SELECT FROM esgf_stac.collection c WHERE c.id = target AND NOT c.deleted),
+         format('there is no collection "%s"', esgf_stac_internal.one_line(target))),
+        (scope = 'node' AND role NOT IN ('CREATE', 'UPDATE', 'REPLICATE'),
+         format('%s is not asked for on nodes', role))) AS d(doubted, doubt)
+     WHERE doubted
+$$;
+COMMENT ON FUNCTION esgf_stac_internal.rule_doubts(text, text, text, text) IS 'why a rule of access may give nobody anything';
+REVOKE ALL ON FUNCTION esgf_stac_internal.rule_doubts(text, text, text, text) FROM PUBLIC;
+
 CREATE FUNCTION esgf_stac.grant_access(principal text, role text, scope text, target text, institution text DEFAULT NULL,
                                        valid_from timestamptz DEFAULT now(), valid_to timestamptz DEFAULT NULL) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
@@ -22,6 +43,7 @@ DECLARE
         CASE WHEN valid_from IS NULL THEN '/valid_from: must be given' END,
         CASE WHEN valid_to <= valid_from THEN '/valid_to: must be after valid_from' END);
     answer bigint;
+    doubts text;
 BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     PERFORM esgf_stac_internal.require_own_rights();
@@ -32,6 +54,11 @@ BEGIN
     INSERT INTO esgf_stac.access_rule (principal, role, scope, target, institution, valid_from, valid_to, granted_by)
         VALUES (principal, role, scope, target, institution, valid_from, valid_to, esgf_stac_internal.calling_role())
         RETURNING id INTO answer;
+    SELECT string_agg(doubt, E'\n') INTO doubts FROM esgf_stac_internal.rule_doubts(principal, role, scope, target) doubt;
+    IF doubts <> '' THEN
+        RAISE NOTICE 'rule % gives nobody anything as things are', answer
+            USING DETAIL = doubts, HINT = 'If that is a slip, call esgf_stac.revoke_access() and grant_access(); doctor() shows it as long as it is so.';
+    END IF;
     RETURN answer;
 END
 $$;
@@ -57,7 +84,13 @@ END
 $$;
 COMMENT ON FUNCTION esgf_stac.revoke_access(bigint) IS 'close a rule of access; its row stays, so that old decisions can be audited';
 
+CREATE FUNCTION esgf_stac.my_access()
+    RETURNS TABLE (role text, scope text, target text, institution text, until timestamptz, by text)
+    AS 'MODULE_PATHNAME', 'esgf_my_access' LANGUAGE C VOLATILE ROWS 10;
+COMMENT ON FUNCTION esgf_stac.my_access() IS 'the rights that the caller, or whom a gateway acts for, holds now, and by which rule or entitlement';
+
 REVOKE ALL ON FUNCTION
+    esgf_stac.my_access(),
     esgf_stac_internal.calling_role(),
     esgf_stac.grant_access(text, text, text, text, text, timestamptz, timestamptz),
     esgf_stac.revoke_access(bigint)
@@ -66,3 +99,4 @@ GRANT EXECUTE ON FUNCTION
     esgf_stac.grant_access(text, text, text, text, text, timestamptz, timestamptz),
     esgf_stac.revoke_access(bigint)
 TO esgf_stac_admin;
+GRANT EXECUTE ON FUNCTION esgf_stac.my_access() TO esgf_stac_writer;

@@ -196,6 +196,11 @@ BEGIN
          WHERE r.rolcanlogin AND NOT r.rolsuper
            AND pg_has_role(r.oid, 'esgf_stac_gateway', 'MEMBER') AND pg_has_role(r.oid, 'esgf_stac_admin', 'MEMBER')
         UNION ALL
+        SELECT 'doubtful rule', r.id::text, format('%s on %s %s for %s: %s', r.role, r.scope, r.target, esgf_stac_internal.one_line(r.principal), doubt),
+               format('SELECT esgf_stac.revoke_access(%s);', r.id)
+          FROM esgf_stac.access_rule r, esgf_stac_internal.rule_doubts(r.principal, r.role, r.scope, r.target) AS doubt
+         WHERE r.revoked_by IS NULL AND (r.valid_to IS NULL OR r.valid_to > now())
+        UNION ALL
         SELECT 'useless prefix', s.node, format('no href can be under the prefix %s: it %s', coalesce(quote_literal(esgf_stac_internal.one_line(p.prefix)), 'NULL'),
                                                coalesce(esgf_stac_internal.prefix_problem(p.prefix), 'must not be null')),
                format('UPDATE esgf_stac.site SET href_prefixes = array_remove(href_prefixes, %L) WHERE node = %L;', p.prefix, s.node)
