@@ -231,19 +231,17 @@ may_be_latest(Datum collection_id, const ParsedId *id, bool keep_own)
 Jsonb *
 institution_of(const Jsonb *document, const char *path)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue	key;
+	static uint32 nothing[2] = {0, JB_FOBJECT};
+	JsonKey		key = {path, strlen(path)};
 	JsonbValue	value;
+	DocumentEdit *edit;
 
-	key.type = jbvString;
-	key.val.string.val = (char *) path;
-	key.val.string.len = strlen(path);
+	SET_VARSIZE(nothing, sizeof(nothing));
+	edit = document_edit((Jsonb *) nothing);
 	if (!json_pointer_get(document, path, strlen(path), &value))
 		value.type = jbvNull;
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	pushJsonbValue(&state, WJB_KEY, &key);
-	pushJsonbValue(&state, WJB_VALUE, &value);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	document_set(edit, &value, 1, &key);
+	return document_finish(edit);
 }
 
 /* Do two documents say the same of their institution? */

@@ -7,7 +7,6 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "nodes/bitmapset.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -254,29 +253,6 @@ find_repeated_links(const JsonbContainer *links, uint32 first)
 	return repeated;
 }
 
-/* An array without some of its elements. */
-static Jsonb *
-without_elements(const JsonbContainer *array, const Bitmapset *left_out, Size expected)
-{
-	uint32		count = JsonContainerSize(array);
-	JsonbWriter writer;
-	JsonbFrame	frame;
-	JsonbCursor cursor;
-	JsonbSlice	element;
-
-	writer_init(&writer, expected);
-	writer_begin(&writer, &frame, NULL, (count - bms_num_members(left_out)) | JB_FARRAY);
-	cursor_init(&cursor, array, 0);
-	for (uint32 i = 0; i < count; i++)
-	{
-		cursor_next(&cursor, &element);
-		if (!bms_is_member(i, left_out))
-			writer_child(&writer, &frame, &element);
-	}
-	writer_end(&writer, &frame);
-	return writer_finish(&writer);
-}
-
 /* Are the links of a document the old ones, and others appended? */
 static bool
 appends_links(const JsonbContainer *links, const JsonbContainer *old)
@@ -320,7 +296,7 @@ without_repeated_links(Jsonb *document, const Jsonb *old)
 	repeated = find_repeated_links(links.val.binary.data, JsonContainerSize(old_links.val.binary.data));
 	if (repeated == NULL)
 		return document;
-	kept = without_elements(links.val.binary.data, repeated, links.val.binary.len);
+	kept = array_without(links.val.binary.data, repeated);
 	links.val.binary.data = &kept->root;
 	links.val.binary.len = VARSIZE(kept) - VARHDRSZ;
 	edit = document_edit(document);

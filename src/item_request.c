@@ -473,6 +473,7 @@ describe_request(const ItemRequest *request)
 {
 	JsonbParseState *state = NULL;
 	const char *method = method_names[request->method];
+	Jsonb	   *described;
 
 	if (request->method == METHOD_PATCH)
 		return request->body;
@@ -484,11 +485,10 @@ describe_request(const ItemRequest *request)
 	push_string_member(&state, "method", method, strlen(method));
 	if (request->node)
 		push_string_member(&state, "node", VARDATA_ANY(request->node), VARSIZE_ANY_EXHDR(request->node));
-	if (request->method == METHOD_ADD_REPLICA)
-		push_document_member(&state, "alternates", request->body);
 	if (request->reason)
 		push_string_member(&state, "reason", VARDATA_ANY(request->reason), VARSIZE_ANY_EXHDR(request->reason));
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	described = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return request->method == METHOD_ADD_REPLICA ? with_member(described, "alternates", request->body) : described;
 }
 
 /* Do what the method says. */

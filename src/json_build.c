@@ -7,6 +7,7 @@
 #include "utils/numeric.h"
 
 #include "compat.h"
+#include "document.h"
 #include "json_build.h"
 
 /* Begin a member. */
@@ -34,19 +35,6 @@ push_string_member(JsonbParseState **state, const char *key, const char *value, 
 	pushJsonbValue(state, WJB_VALUE, &v);
 }
 
-/* Add an object or an array. */
-void
-push_document_member(JsonbParseState **state, const char *key, Jsonb *value)
-{
-	JsonbValue	v;
-
-	push_key(state, key);
-	v.type = jbvBinary;
-	v.val.binary.data = &value->root;
-	v.val.binary.len = VARSIZE(value) - VARHDRSZ;
-	pushJsonbValue(state, WJB_VALUE, &v);
-}
-
 /* Add a number. */
 void
 push_number_member(JsonbParseState **state, const char *key, int64 value)
@@ -57,4 +45,19 @@ push_number_member(JsonbParseState **state, const char *key, int64 value)
 	v.type = jbvNumeric;
 	v.val.numeric = int64_to_numeric(value);
 	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
+/* An object with another member, whose value is not unpacked. */
+Jsonb *
+with_member(Jsonb *object, const char *key, const Jsonb *value)
+{
+	DocumentEdit *edit = document_edit(object);
+	JsonKey		name = {key, strlen(key)};
+	JsonbValue	v;
+
+	v.type = jbvBinary;
+	v.val.binary.data = (JsonbContainer *) &value->root;
+	v.val.binary.len = VARSIZE(value) - VARHDRSZ;
+	document_set(edit, &v, 1, &name);
+	return document_finish(edit);
 }

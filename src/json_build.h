@@ -11,7 +11,7 @@
 
 extern void push_key(JsonbParseState **state, const char *key);
 extern void push_string_member(JsonbParseState **state, const char *key, const char *value, int len);
-extern void push_document_member(JsonbParseState **state, const char *key, Jsonb *value);
+extern Jsonb *with_member(Jsonb *object, const char *key, const Jsonb *value);
 extern void push_number_member(JsonbParseState **state, const char *key, int64 value);
 
 #endif							/* ESGF_STAC_JSON_BUILD_H */

@@ -25,6 +25,10 @@ typedef struct Piece
 	JsonNode	value;			/* a child's, of its own */
 } Piece;
 
+/* Pieces that are allocated at once: 512 bytes' worth, up to 8 KB. */
+#define ALLOTTED_FIRST	(512 / sizeof(Piece))
+#define ALLOTTED_MAX	(8192 / sizeof(Piece))
+
 struct JsonOpened
 {
 	Piece	   *pieces;			/* NULL: empty */
@@ -44,6 +48,7 @@ tree_init(JsonTree *tree, Jsonb *source)
 	tree->size = tree->bound = VARSIZE(source);
 	tree->random = UINT64CONST(0x9E3779B97F4A7C15);
 	tree->stamp = 0;
+	tree->spare = tree->allotted = 0;
 }
 
 /* A node is about to stand at two places: let no change reach both. */
@@ -83,11 +88,25 @@ update_total(Piece *piece)
 	piece->total = piece_total(piece->left) + piece->count + piece_total(piece->right);
 }
 
+/* Room for a piece. The server rounds what is allocated to a power of two: so there are many in one. */
+static Piece *
+new_piece(JsonTree *tree)
+{
+	if (tree->spare == 0)
+	{
+		tree->allotted = tree->allotted == 0 ? ALLOTTED_FIRST : Min(tree->allotted * 2 + 1, ALLOTTED_MAX);
+		tree->spare = tree->allotted;
+		tree->pieces = palloc(sizeof(Piece) * tree->spare);
+	}
+	return &tree->pieces[--tree->spare];
+}
+
 static Piece *
 make_piece(JsonTree *tree, uint32 count)
 {
-	Piece	   *piece = palloc0(sizeof(Piece));
+	Piece	   *piece = new_piece(tree);
 
+	memset(piece, 0, sizeof(Piece));
 	piece->priority = next_priority(tree);
 	piece->stamp = tree->stamp;
 	piece->total = piece->count = count;
@@ -116,7 +135,7 @@ own_piece(JsonTree *tree, Piece *piece)
 
 	if (piece->stamp == tree->stamp)
 		return piece;
-	copy = palloc(sizeof(Piece));
+	copy = new_piece(tree);
 	*copy = *piece;
 	copy->stamp = tree->stamp;
 	return copy;
@@ -175,14 +194,14 @@ split_pieces(JsonTree *tree, Piece *piece, uint32 count, Piece **left, Piece **r
 	}
 	else
 	{
-		uint32		part = count - before;
+		Piece	   *rest = make_run(tree, piece->source, piece->first + count - before, piece->count - (count - before));
 
-		*left = join_pieces(tree, piece->left,
-							make_run(tree, piece->source, piece->first, part));
-		*right = join_pieces(tree,
-							 make_run(tree, piece->source, piece->first + part,
-									  piece->count - part),
-							 piece->right);
+		piece = own_piece(tree, piece);
+		*right = join_pieces(tree, rest, piece->right);
+		piece->right = NULL;
+		piece->count = count - before;
+		update_total(piece);
+		*left = piece;
 	}
 }
 

@@ -31,6 +31,9 @@ typedef struct JsonTree
 	uint64		bound;			/* the result has no more bytes */
 	uint64		random;			/* state of the generator of priorities */
 	uint32		stamp;			/* what has another stamp is shared */
+	struct Piece *pieces;		/* room for so many more */
+	uint32		spare;
+	uint32		allotted;
 } JsonTree;
 
 extern void tree_init(JsonTree *tree, Jsonb *source);

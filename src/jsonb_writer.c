@@ -4,6 +4,7 @@
  */
 #include "jsonb_writer.h"
 
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 /* What the server's writer makes at most, and would have to make from a dump. */
@@ -196,5 +197,29 @@ slice_to_jsonb(const JsonbSlice *slice)
 		writer_child(&writer, &frame, slice);
 		writer_end(&writer, &frame);
 	}
+	return writer_finish(&writer);
+}
+
+/* An array without some of its elements. */
+Jsonb *
+array_without(const JsonbContainer *array, const Bitmapset *left_out)
+{
+	uint32		count = JsonContainerSize(array);
+	JsonbWriter writer;
+	JsonbFrame	frame;
+	JsonbCursor cursor;
+	JsonbSlice	element;
+
+	writer_init(&writer, count > 0 ? sizeof(uint32) + count * sizeof(JEntry) + getJsonbOffset(array, count - 1) : sizeof(uint32));
+	writer_begin(&writer, &frame, NULL, (count - bms_num_members(left_out)) | JB_FARRAY);
+	cursor_init(&cursor, array, 0);
+	for (uint32 i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		cursor_next(&cursor, &element);
+		if (!bms_is_member(i, left_out))
+			writer_child(&writer, &frame, &element);
+	}
+	writer_end(&writer, &frame);
 	return writer_finish(&writer);
 }

@@ -13,6 +13,7 @@
 #define ESGF_STAC_JSONB_WRITER_H
 
 #include "jsonb_slice.h"
+#include "nodes/bitmapset.h"
 
 typedef struct JsonbWriter
 {
@@ -36,6 +37,7 @@ extern void writer_child(JsonbWriter *writer, JsonbFrame *frame, const JsonbSlic
 extern void writer_run(JsonbWriter *writer, JsonbFrame *frame, JsonbCursor *source, uint32 count);
 extern void writer_end(JsonbWriter *writer, JsonbFrame *frame);
 extern Jsonb *writer_finish(JsonbWriter *writer);
+extern Jsonb *array_without(const JsonbContainer *array, const Bitmapset *left_out);
 extern Jsonb *slice_to_jsonb(const JsonbSlice *slice);
 
 #endif							/* ESGF_STAC_JSONB_WRITER_H */

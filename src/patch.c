@@ -17,6 +17,7 @@
 #include "errors.h"
 #include "item_id.h"
 #include "json_pointer.h"
+#include "jsonb_writer.h"
 #include "limits.h"
 #include "patch.h"
 #include "problems.h"
@@ -178,11 +179,11 @@ compare_effects(const void *a, const void *b, void *arg)
 	return result ? result : ea->index < eb->index ? -1 : 1;
 }
 
-/* Note which operations only double a remove: `add p null` after a `remove p`, with no write at p between. Are there any? */
-static bool
-find_doubled_removes(PathEffect *effects, uint32 count, bool *doubled)
+/* The operations that only double a remove: `add p null` after a `remove p`, with no write at p between. */
+static Bitmapset *
+find_doubled_removes(PathEffect *effects, uint32 count)
 {
-	bool		found = false;
+	Bitmapset  *doubled = NULL;
 	bool		removed = false;
 
 	qsort_interruptible(effects, count, sizeof(PathEffect), compare_effects, NULL);
@@ -191,11 +192,11 @@ find_doubled_removes(PathEffect *effects, uint32 count, bool *doubled)
 		if (i > 0 && !values_equal(&effects[i].path, &effects[i - 1].path))
 			removed = false;
 		if (effects[i].effect == EFFECT_NULLS && removed)
-			doubled[effects[i].index] = found = true;
+			doubled = bms_add_member(doubled, effects[i].index);
 		if (effects[i].effect != EFFECT_NONE)
 			removed = effects[i].effect == EFFECT_REMOVES;
 	}
-	return found;
+	return doubled;
 }
 
 /* The operations without those that only double a remove; often the same array. */
@@ -204,8 +205,7 @@ without_doubled_removes(Jsonb *operations)
 {
 	uint32		count = JB_ROOT_COUNT(operations);
 	PathEffect *effects = palloc_extended(sizeof(PathEffect) * Max(1, count), MCXT_ALLOC_HUGE);
-	bool	   *doubled = palloc0(Max(1, count));
-	JsonbParseState *state = NULL;
+	Bitmapset  *doubled;
 	JsonbIterator *iterator = JsonbIteratorInit(&operations->root);
 	JsonbValue	operation;
 	uint32		i = 0;
@@ -218,19 +218,9 @@ without_doubled_removes(Jsonb *operations)
 		effects[i].index = i;
 		effects[i].effect = operation_effect(&operation);
 	}
-	if (!find_doubled_removes(effects, count, doubled))
-		return operations;
-
-	iterator = JsonbIteratorInit(&operations->root);
-	JsonbIteratorNext(&iterator, &operation, true);
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	for (i = 0; JsonbIteratorNext(&iterator, &operation, true) == WJB_ELEM; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (!doubled[i])
-			pushJsonbValue(&state, WJB_ELEM, &operation);
-	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	doubled = find_doubled_removes(effects, count);
+	pfree(effects);
+	return doubled ? array_without(&operations->root, doubled) : operations;
 }
 
 /* Make the `alternate` of an asset that gets its first entry, at "/assets/<key>/alternate/<node>". */

@@ -11,6 +11,7 @@
 
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "document.h"
 #include "errors.h"
@@ -206,21 +207,26 @@ check_alternates_form(const Jsonb *alternates)
 
 /* An entry of `alternate` for a node, its alternate:name filled in. */
 static JsonbValue
-named_entry(const JsonbValue *entry, JsonKey node)
+named_entry(const JsonbValue *entry, JsonKey node, MemoryContext scratch)
 {
 	JsonbValue	name;
 	JsonbValue	result = *entry;
 	DocumentEdit *edit;
 	Jsonb	   *named;
+	MemoryContext old;
 
 	if (document_get(entry->val.binary.data, &name, JSON_PATH(JSON_KEY("alternate:name"))) && name.type != jbvNull)
 		return result;
 	name.type = jbvString;
 	name.val.string.val = (char *) node.data;
 	name.val.string.len = node.len;
+	old = MemoryContextSwitchTo(scratch);
 	edit = document_edit(JsonbValueToJsonb(&result));
 	document_set(edit, &name, JSON_PATH(JSON_KEY("alternate:name")));
 	named = document_finish(edit);
+	MemoryContextSwitchTo(old);
+	named = memcpy(palloc(VARSIZE(named)), named, VARSIZE(named));
+	MemoryContextReset(scratch);
 	result.val.binary.data = &named->root;
 	result.val.binary.len = VARSIZE(named) - VARHDRSZ;
 	return result;
@@ -228,11 +234,11 @@ named_entry(const JsonbValue *entry, JsonKey node)
 
 /* Add one entry of a replica; the same location again is nothing. */
 static void
-add_entry(DocumentEdit *edit, JsonbContainer *assets, JsonKey key, JsonKey node, const JsonbValue *entry)
+add_entry(DocumentEdit *edit, JsonbContainer *assets, JsonKey key, JsonKey node, const JsonbValue *entry, MemoryContext scratch)
 {
 	Asset		asset;
 	JsonKey		path[4] = {JSON_KEY("assets"), key, JSON_KEY("alternate"), node};
-	JsonbValue	value = named_entry(entry, node);
+	JsonbValue	value = named_entry(entry, node, scratch);
 	Location	wanted = {key, node, false, value.val.binary.data};
 	Location	there;
 	JsonbValue	alternate;
@@ -265,6 +271,7 @@ add_replica(Jsonb *document, const text *node, Jsonb *alternates)
 	DocumentEdit *edit = document_edit(document);
 	JsonbContainer *assets = assets_of(document);
 	JsonbIterator *iterator = JsonbIteratorInit(&alternates->root);
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "esgf_stac entry of a replica", ALLOCSET_SMALL_SIZES);
 	JsonbValue	key;
 	JsonbValue	value;
 
@@ -272,7 +279,7 @@ add_replica(Jsonb *document, const text *node, Jsonb *alternates)
 	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
 	{
 		JsonbIteratorNext(&iterator, &value, true);
-		add_entry(edit, assets, (JsonKey) {key.val.string.val, key.val.string.len}, key_of_text(node), &value);
+		add_entry(edit, assets, (JsonKey) {key.val.string.val, key.val.string.len}, key_of_text(node), &value, scratch);
 	}
 	return document_finish(edit);
 }

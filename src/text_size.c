@@ -91,6 +91,7 @@ run_text_size(JsonbCursor *children, uint32 count, uint64 max)
 
 	while (count-- > 0 && size <= max)
 	{
+		CHECK_FOR_INTERRUPTS();
 		cursor_next(children, &child);
 		size += slice_text_size(&child, max - size);
 	}
