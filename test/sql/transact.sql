@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- Many requests in one call: order, atomicity, conditions, idempotency keys, problems.
-SELECT plan(85);
+SELECT plan(87);
 
 CREATE FUNCTION pg_temp.post(id text, more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$
     SELECT jsonb_build_object('method', 'POST', 'collection_id', 'CMIP6', 'item', pg_temp.document(id)) || more $$;
@@ -197,6 +197,14 @@ SELECT is(pg_temp.outcomes(false, pg_temp.request('CHECK', 'zz.v1', '{"request_i
                            pg_temp.request('CHECK', 'zz.v2', '{"if_match": 0, "request_id": "k6"}'), '{"request_id": "k7"}', '7'),
           '404 zz.v1 item-does-not-exist, 200 zz.v1, 200 zz.v1, 409 zz.v2 request-id-reused, 400 bad-request, 400 bad-request', 'one key several times in a call');
 SELECT is((SELECT string_agg(request_id, ' ' ORDER BY request_id) FROM esgf_stac.request), 'k1 k2 k3 k4 k5 k6', 'is one key, and none for what was refused');
+
+-- A verb within a verb: each event has its own request.
+CREATE FUNCTION pg_temp.also() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM esgf_stac.patch_item('CMIP6', 'keys.v1', '{"properties": {"n": 1}}'); RETURN NEW; END $$;
+CREATE TRIGGER also BEFORE UPDATE ON esgf_stac.item FOR EACH ROW WHEN (NEW.id = 'u.v3') EXECUTE FUNCTION pg_temp.also();
+SELECT is(pg_temp.outcomes(true, pg_temp.request('PATCH', 'u.v3', '{"patch": {"properties": {"title": "own"}}, "request_id": "nested"}')), '200 u.v3 2 updated', 'a change that makes another one');
+SELECT is((SELECT format('%s %s', request, request_id) FROM pg_temp.last_event('u.v3')) || (SELECT format(' %s %s', request, request_id) FROM pg_temp.last_event('keys.v1')),
+          '{"properties": {"title": "own"}} nested {"properties": {"n": 1}} ', 'both say what was asked');
+DROP TRIGGER also ON esgf_stac.item;
 
 -- What is no answer to one request ends the call, and is caught by whoever wants to.
 CREATE FUNCTION pg_temp.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'a trigger of the DBA'; END $$;
