@@ -41,7 +41,7 @@ SELECT row_eq($$SELECT streams FROM pg_temp.last_event('t.v1')$$, ROW (NULL::tex
 -- A filter never keeps an item from being written: times without a zone are in
 -- UTC, whoever writes; a variable, which 0.1.0 took, is never satisfied.
 SELECT lives_ok($$SELECT esgf_stac.create_stream('since', filter => '$.properties.datetime.datetime() >= "1850-01-01 12:00".datetime("yyyy-mm-dd HH24:MI")')$$, 'a filter that compares times');
-INSERT INTO esgf_stac.stream (name, filter) VALUES ('variable', '$.properties.title == "t" && $.properties.source != $source');
+INSERT INTO esgf_stac.stream (name, filter, outbox_oid) VALUES ('variable', '$.properties.title == "t" && $.properties.source != $source', 'esgf_stac.outbox'::regclass);
 SET LOCAL timezone = 'Asia/Tokyo';
 SELECT results_eq($$SELECT (SELECT streams FROM esgf_stac.create_item('CMIP6', pg_temp.document(id, jsonb_build_object('properties', jsonb_build_object('title', 't', 'datetime', d)))), pg_temp.last_event(id)), id
                       FROM (VALUES (1, 'tz1.v1', '1850-01-01T12:00:00+00:00'), (2, 'tz2.v1', '1850-01-01T11:59:59+00:00'), (3, 'tz3.v1', '1850-01-01T13:00:00+01:00'), (4, 'tz4.v1', NULL)) v(n, id, d) WHERE d IS NOT NULL ORDER BY n$$,
