@@ -18,7 +18,7 @@
 #define LONGEST_RETRY_SECONDS INT64_C(86400)
 
 /* What is longer is no answer to our requests. */
-#define ANSWER_LIMIT (64 * 1024 * 1024)
+#define ANSWER_LIMIT (16 * 1024 * 1024)
 
 /* So much of an answer stands in a message about it. */
 #define ANSWER_SHOWN 1000

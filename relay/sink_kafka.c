@@ -81,7 +81,8 @@ typedef struct KafkaSink
 /* What an operator may change. */
 static const SinkOption defaults[] = {
 	{"client.id", "esgf_stac_relay"},
-	{"message.max.bytes", "1000000000"},	/* the broker's limit decides */
+	{"message.max.bytes", "100000000"}, /* the topic's limit decides, but on
+										 * more a broker breaks the connection */
 	{"reconnect.backoff.max.ms", "1000"},
 	{"socket.keepalive.enable", "true"},
 	{"topic.metadata.propagation.max.ms", "3000"},	/* then a topic is missing */

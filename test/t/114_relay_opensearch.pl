@@ -187,6 +187,18 @@ like(letters(), qr/whole 1 answered 413/, 'one document larger than that is a de
 like(letters(), qr/iii 1 answered 400.*too long/, 'so is one with an id that no index has');
 $node->safe_psql('postgres', 'UPDATE esgf_stac.dead_letter SET settled_at = now()');
 
+# A document that the node has too much of, though not of others.
+ask('PUT', '/_cluster/settings', '{"transient": {"network.breaker.inflight_requests.limit": "500kb"}}');
+emit('heavy', 1, '{"links": "' . $kilobyte x 700 . '"}');
+emit('light', 1, '{}');
+($status, $stderr) = deliver('lines', '--sink', $sink . 'items_{collection}', '--max-attempts', 3);
+is($status, 0, 'a document that the node always answers 429 to') or diag $stderr;
+like(letters(), qr/heavy 1 answered 429: .*circuit_breaking_exception[^\n]*$/, 'is a dead letter');
+load_index('items_emitted');
+is(in_index(q{SELECT string_agg(id, ' ') FROM in_index WHERE id IN ('light', 'heavy', 'esgf_stac_relay')}), 'light', 'the next one is there, and nothing else');
+ask('PUT', '/_cluster/settings', '{"transient": {"network.breaker.inflight_requests.limit": null}}');
+$node->safe_psql('postgres', 'UPDATE esgf_stac.dead_letter SET settled_at = now()');
+
 # ---------------------------------------------------------------- everything at once
 
 new_items($node, 1, 1);
