@@ -5,6 +5,7 @@
 #include "buffer.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,4 +119,43 @@ buffer_free(Buffer *buffer)
 {
 	free(buffer->data);
 	memset(buffer, 0, sizeof(*buffer));
+}
+
+/* Does a character of so many bytes, which begins there, direct a terminal or a reader? */
+static bool
+is_control(const char *text, size_t length)
+{
+	static const char *const ranges[][2] = {
+		{"\xc2\x80", "\xc2\x9f"},	/* controls */
+		{"\xe2\x80\x8e", "\xe2\x80\x8f"},	/* direction of writing */
+		{"\xe2\x80\xa8", "\xe2\x80\xae"},
+		{"\xe2\x81\xa6", "\xe2\x81\xa9"},
+	};
+
+	if (length == 1)
+		return (unsigned char) text[0] < 0x20 || text[0] == 0x7f;
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+		if (length == strlen(ranges[i][0]) && memcmp(text, ranges[i][0], length) >= 0 && memcmp(text, ranges[i][1], length) <= 0)
+			return true;
+	return false;
+}
+
+/* How many bytes are the character of UTF-8 with which a text begins; 0: it is none, or no printable one */
+size_t
+printable_length(const char *text)
+{
+	unsigned char first = (unsigned char) text[0];
+	unsigned char second = first != 0 ? (unsigned char) text[1] : 0;
+	size_t		length = first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
+
+	/* The end of the text ends this too. */
+	for (size_t i = 1; i < length; i++)
+		if (((unsigned char) text[i] & 0xc0) != 0x80)
+			return 0;
+
+	/* Longer than it need be, a surrogate, or beyond the last one. */
+	if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second >= 0xa0) ||
+		(first == 0xf0 && second < 0x90) || (first == 0xf4 && second >= 0x90))
+		return 0;
+	return length > 0 && !is_control(text, length) ? length : 0;
 }

@@ -54,6 +54,13 @@ conninfo_valid(const char *conninfo)
 	return valid;
 }
 
+/* Is that a password which a connection string gives? */
+static bool
+is_password(const PQconninfoOption *part)
+{
+	return part->val != NULL && (strcmp(part->keyword, "password") == 0 || strcmp(part->keyword, "sslpassword") == 0);
+}
+
 bool
 conninfo_names_password(const char *conninfo)
 {
@@ -61,11 +68,21 @@ conninfo_names_password(const char *conninfo)
 	bool		found = false;
 
 	for (PQconninfoOption *part = parsed; part != NULL && part->keyword != NULL; part++)
-		if (part->val != NULL &&
-			(strcmp(part->keyword, "password") == 0 || strcmp(part->keyword, "sslpassword") == 0))
-			found = true;
+		found = found || is_password(part);
 	PQconninfoFree(parsed);
 	return found;
+}
+
+/* Have no message show the passwords of a connection string */
+void
+conninfo_hide_passwords(const char *conninfo)
+{
+	PQconninfoOption *parsed = PQconninfoParse(conninfo, NULL);
+
+	for (PQconninfoOption *part = parsed; part != NULL && part->keyword != NULL; part++)
+		if (is_password(part))
+			log_secret(part->val);
+	PQconninfoFree(parsed);
 }
 
 /* ---------------------------------------------------------------- connecting */

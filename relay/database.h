@@ -17,6 +17,7 @@
 
 extern bool conninfo_valid(const char *conninfo);
 extern bool conninfo_names_password(const char *conninfo);
+extern void conninfo_hide_passwords(const char *conninfo);
 extern PGconn *database_connect(const char *conninfo, bool replication, const char *what, Buffer *problem);
 extern bool database_receive(PGconn *connection);
 extern bool database_await(PGconn *connection, const char *query, Buffer *problem);

@@ -142,13 +142,21 @@ event_line(Buffer *line, const Event *event)
 	buffer_append(line, "}\n", 2);
 }
 
-/* Note that a sink did not take an event, and why */
+/* Note that a sink did not take an event, and why. Whatever bytes that is, a dead letter can hold it */
 void
 event_refuse(Event *event, Outcome outcome, const char *problem)
 {
 	event->outcome = outcome;
 	free(event->problem);
 	event->problem = copy_string(problem);
+	for (char *next = event->problem; *next != '\0';)
+	{
+		size_t		length = *next == '\n' || *next == '\t' ? 1 : printable_length(next);
+
+		if (length == 0)
+			*next++ = '?';
+		next += length;
+	}
 }
 
 void

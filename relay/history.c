@@ -95,7 +95,7 @@ static ExitStatus
 event_is_known(Relay *relay, const char *event, bool *known)
 {
 	Buffer		problem = {0};
-	PGresult   *result = database_query(relay->sql, &problem, "SELECT esgf_stac_internal.event_is_known($1::jsonb)", 1, &event);
+	PGresult   *result = database_query(relay->sql, &problem, "SELECT esgf_stac_internal.event_is_known($1)", 1, &event);
 
 	if (result == NULL)
 		return database_lost(&problem);

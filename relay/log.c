@@ -7,12 +7,15 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "buffer.h"
 
 static const char *stream_name;
 static bool show_details;
+static char **secrets;
+static int	secret_count;
 
 void
 log_start(const char *stream, bool verbose)
@@ -21,28 +24,61 @@ log_start(const char *stream, bool verbose)
 	show_details = verbose;
 }
 
-/* Append a text in quotes, on one line */
-static void
-append_quoted(Buffer *line, const char *text)
+/* Have no message show that text */
+void
+log_secret(const char *text)
 {
-	size_t		length;
+	/* Of less than that there would be too much elsewhere. */
+	if (text == NULL || strlen(text) < 3)
+		return;
+	for (int i = 0; i < secret_count; i++)
+		if (strcmp(secrets[i], text) == 0)
+			return;
+	secrets = reallocate(secrets, (size_t) (secret_count + 1) * sizeof(char *));
+	secrets[secret_count++] = copy_string(text);
+}
 
-	buffer_append(line, "\"", 1);
-	for (length = 0; text[length] != '\0'; length++)
+bool
+log_has_secrets(void)
+{
+	return secret_count > 0;
+}
+
+/* Does a secret begin there? Its length; 0 if none does */
+static size_t
+secret_length(const char *text)
+{
+	for (int i = 0; i < secret_count; i++)
+		if (strncmp(text, secrets[i], strlen(secrets[i])) == 0)
+			return strlen(secrets[i]);
+	return 0;
+}
+
+/* Append a text for a person: on one line, without secrets, and with nothing that directs a terminal */
+void
+log_quote(Buffer *line, const char *text)
+{
+	while (*text != '\0')
 	{
-		/* libpq ends its messages with a newline. */
-		if (text[length] == '\n' && text[length + 1] == '\0')
-			break;
-		if (text[length] == '\n')
-			buffer_text(line, "\\n");
+		size_t		secret = secret_length(text);
+		size_t		length = printable_length(text);
+
+		if (secret > 0)
+			buffer_text(line, "***");
+		else if (*text == '\n')
+			buffer_text(line, text[1] != '\0' ? "\\n" : "");	/* libpq's messages end with one */
+		else if (*text == '\t')
+			buffer_text(line, " ");
+		else if (length == 0)
+			buffer_printf(line, "\\x%02x", (unsigned char) *text);
 		else
 		{
-			if (text[length] == '"' || text[length] == '\\')
-				buffer_append(line, "\\", 1);
-			buffer_append(line, text + length, 1);
+			if (*text == '"' || *text == '\\')
+				buffer_text(line, "\\");
+			buffer_append(line, text, length);
 		}
+		text += secret > 0 ? secret : length > 0 ? length : 1;
 	}
-	buffer_append(line, "\"", 1);
 }
 
 /* Write one line, whole, so that no other writer's stands within it */
@@ -67,9 +103,9 @@ write_line(LogLevel level, const char *problem, const char *format, va_list argu
 		buffer_printf(&line, " stream=%s", stream_name);
 	if (problem != NULL)
 		buffer_printf(&line, " problem=%s", problem);
-	buffer_text(&line, " message=");
-	append_quoted(&line, message);
-	buffer_append(&line, "\n", 1);
+	buffer_text(&line, " message=\"");
+	log_quote(&line, message);
+	buffer_text(&line, "\"\n");
 	fwrite(line.data, 1, line.length, stderr);
 	buffer_free(&line);
 }

@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 
+#include "buffer.h"
+
 typedef enum LogLevel
 {
 	LOG_DETAIL,					/* with --verbose only */
@@ -17,6 +19,9 @@ typedef enum LogLevel
 } LogLevel;
 
 extern void log_start(const char *stream, bool verbose);
+extern void log_secret(const char *text);
+extern bool log_has_secrets(void);
+extern void log_quote(Buffer *line, const char *text);
 extern void log_line(LogLevel level, const char *format,...) __attribute__((format(printf, 2, 3)));
 extern void log_problem(const char *problem, const char *format,...) __attribute__((format(printf, 2, 3)));
 

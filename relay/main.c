@@ -5,7 +5,10 @@
  */
 #include "relay.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -63,6 +66,33 @@ run_session(Relay *relay)
 	return status;
 }
 
+/* Read the configuration again, and open the sink anew: its file may have been moved away */
+static ExitStatus
+reload(Relay *relay)
+{
+	ExitStatus	status = relay->sql != NULL ? batch_settle(relay) : STATUS_RUNNING;
+
+	if (status != STATUS_RUNNING)
+		return status;
+	reload_requested = false;
+	options_reload(&relay->options);
+	log_start(relay->options.stream, relay->options.verbose);
+	sink_close(relay);
+	free(relay->batch);
+	relay->batch = NULL;
+	log_line(LOG_NOTE, "read the configuration, and opened the sink, anew");
+	return relay->sql != NULL ? sink_open(relay) : STATUS_RUNNING;
+}
+
+/* Where nothing is in hand but what may be delivered: obey the signals that came */
+ExitStatus
+heed_signals(Relay *relay)
+{
+	if (stop_requested)
+		return STATUS_STOPPED;
+	return reload_requested ? reload(relay) : STATUS_RUNNING;
+}
+
 /* Wait before the next session; many relays must not come all at once */
 static void
 back_off(int64_t *pause)
@@ -71,7 +101,7 @@ back_off(int64_t *pause)
 	Wait		wait = wait_begin(NULL);
 
 	log_line(LOG_NOTE, "trying again in %d ms", (int) jittered);
-	while (!stop_requested && monotonic_ms() < wait.since + jittered)
+	while (!stop_requested && !reload_requested && monotonic_ms() < wait.since + jittered)
 		wait_on(&wait, -1, 0, wait.since + jittered - monotonic_ms());
 	*pause = *pause * 2 < LONGEST_WAIT_MS ? *pause * 2 : LONGEST_WAIT_MS;
 }
@@ -82,7 +112,7 @@ run(Relay *relay)
 {
 	int64_t		pause = FIRST_WAIT_MS;
 
-	while (!stop_requested)
+	while (heed_signals(relay) == STATUS_RUNNING)
 	{
 		uint64_t	durable = relay->durable;
 		ExitStatus	status;
@@ -101,14 +131,40 @@ run(Relay *relay)
 	return STATUS_STOPPED;
 }
 
+/*
+ * No connection may have the number of a descriptor that was closed when we
+ * were started: lines would go there. False: stdout was, and is needed.
+ */
+static bool
+keep_descriptors(void)
+{
+	bool		has_stdout = true;
+
+	for (int file = STDIN_FILENO; file <= STDERR_FILENO; file++)
+	{
+		if (fcntl(file, F_GETFD) >= 0)
+			continue;
+		if (open("/dev/null", file == STDERR_FILENO ? O_WRONLY : O_RDONLY) != file)
+			_exit(STATUS_INTERNAL);
+		has_stdout = has_stdout && file != STDOUT_FILENO;
+	}
+	return has_stdout;
+}
+
 int
 main(int argc, char **argv)
 {
 	static Relay relay;
+	bool		has_stdout = keep_descriptors();
 	ExitStatus	status = options_read(&relay.options, argc, argv);
 
 	if (status != STATUS_RUNNING)
 		return (int) status;
+	if (!has_stdout && relay.options.sink.name != NULL && strcmp(relay.options.sink.name, "ndjson:-") == 0)
+	{
+		log_line(LOG_ERROR, "stdout is closed, and is the sink");
+		return STATUS_SINK;
+	}
 	log_start(relay.options.stream, relay.options.verbose);
 	srandom((unsigned int) time(NULL) ^ (unsigned int) getpid());
 	wait_set_signals();

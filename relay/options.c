@@ -3,7 +3,8 @@
  *		Reads the options. One table tells all of them; each has three places
  *		where it may be given, of which the first wins: --status-interval on the
  *		command line, ESGF_STAC_RELAY_STATUS_INTERVAL in the environment,
- *		"status-interval = 10" in the file that --config names.
+ *		"status-interval = 10" in the file that --config names. That file may be
+ *		read again while the relay runs.
  */
 #include "options.h"
 
@@ -14,8 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "database.h"
+#include "log.h"
 
 #define PROGRAM_NAME "esgf_stac_relay"
 #define ENVIRONMENT_PREFIX "ESGF_STAC_RELAY_"
@@ -36,7 +39,9 @@ typedef struct OptionRule
 	char		letter;			/* 0: none */
 	OptionKind	kind;
 	size_t		field;
+	bool		may_change;		/* while the relay runs */
 	int64_t		least;			/* of a number */
+	int64_t		most;
 	const char *argument;
 	const char *help;
 } OptionRule;
@@ -44,25 +49,25 @@ typedef struct OptionRule
 #define FIELD(name) offsetof(Options, name)
 
 static const OptionRule rules[] = {
-	{"dbname", 'd', OPTION_TEXT, FIELD(dbname), 0, "CONNSTR", "database name or connection string, without a password"},
-	{"stream", 0, OPTION_TEXT, FIELD(stream), 0, "NAME", "the stream to read"},
-	{"sink", 0, OPTION_TEXT, FIELD(sink.name), 0, "SINK", "where its events go"},
-	{"format", 0, OPTION_FORMAT, FIELD(sink.format), 0, "FORMAT", "event (default), document or esgf: what the sink gets of an event"},
-	{"document-id", 0, OPTION_TEXT, FIELD(sink.document_id), 0, "TEMPLATE", "the id of an item in an index (default: {item_id})"},
-	{"tombstones", 0, OPTION_FLAG, FIELD(sink.tombstones), 0, NULL, "follow a deletion by a null value, for compacted topics"},
-	{"sink-option", 0, OPTION_PAIR, FIELD(sink.options), 0, "NAME=VALUE", "a setting of the sink's own; may be repeated"},
-	{"create", 0, OPTION_FLAG, FIELD(create), 0, NULL, "make the replication slot; without --sink that is all"},
-	{"if-not-exists", 0, OPTION_FLAG, FIELD(if_not_exists), 0, NULL, "do not fail if the slot exists when making it"},
-	{"snapshot", 0, OPTION_FLAG, FIELD(snapshot), 0, NULL, "once: send every published item first, as item.seeded"},
-	{"from-beginning", 0, OPTION_FLAG, FIELD(from_beginning), 0, NULL, "once: send every event that the outbox keeps first"},
-	{"batch", 0, OPTION_NUMBER, FIELD(batch), 1, "EVENTS", "hand at most so many events at once to the sink (default: 500)"},
-	{"max-attempts", 0, OPTION_NUMBER, FIELD(max_attempts), 1, "COUNT", "refuse an event for good after so many failures (default: 10)"},
-	{"metrics-file", 0, OPTION_TEXT, FIELD(metrics_file), 0, "FILE", "write metrics there, in Prometheus' text format"},
-	{"endpos", 'E', OPTION_LSN, FIELD(endpos), 0, "LSN", "stop after the last transaction that ends by this position"},
-	{"no-loop", 'n', OPTION_FLAG, FIELD(no_loop), 0, NULL, "end instead of trying again when a connection is lost"},
-	{"status-interval", 's', OPTION_NUMBER, FIELD(status_interval), 1, "SECONDS", "time between status packets sent to the server (default: 10)"},
-	{"config", 0, OPTION_TEXT, FIELD(config), 0, "FILE", "read options from a file of lines \"name = value\""},
-	{"verbose", 'v', OPTION_FLAG, FIELD(verbose), 0, NULL, "log more"},
+	{"dbname", 'd', OPTION_TEXT, FIELD(dbname), true, 0, 0, "CONNSTR", "database name or connection string, without a password"},
+	{"stream", 0, OPTION_TEXT, FIELD(stream), false, 0, 0, "NAME", "the stream to read"},
+	{"sink", 0, OPTION_TEXT, FIELD(sink.name), false, 0, 0, "SINK", "where its events go"},
+	{"format", 0, OPTION_FORMAT, FIELD(sink.format), false, 0, 0, "FORMAT", "event (default), document or esgf: what the sink gets of an event"},
+	{"document-id", 0, OPTION_TEXT, FIELD(sink.document_id), false, 0, 0, "TEMPLATE", "the id of an item in an index (default: {item_id})"},
+	{"tombstones", 0, OPTION_FLAG, FIELD(sink.tombstones), false, 0, 0, NULL, "follow a deletion by a null value, for compacted topics"},
+	{"sink-option", 0, OPTION_PAIR, FIELD(sink.options), true, 0, 0, "NAME=VALUE", "a setting of the sink's own; may be repeated"},
+	{"create", 0, OPTION_FLAG, FIELD(create), false, 0, 0, NULL, "make the replication slot; without --sink that is all"},
+	{"if-not-exists", 0, OPTION_FLAG, FIELD(if_not_exists), false, 0, 0, NULL, "do not fail if the slot exists when making it"},
+	{"snapshot", 0, OPTION_FLAG, FIELD(snapshot), false, 0, 0, NULL, "once: send every published item first, as item.seeded"},
+	{"from-beginning", 0, OPTION_FLAG, FIELD(from_beginning), false, 0, 0, NULL, "once: send every event that the outbox keeps first"},
+	{"batch", 0, OPTION_NUMBER, FIELD(batch), true, 1, 100000, "EVENTS", "hand at most so many events at once to the sink (default: 500)"},
+	{"max-attempts", 0, OPTION_NUMBER, FIELD(max_attempts), true, 1, 1000000, "COUNT", "refuse an event for good after so many failures (default: 10)"},
+	{"metrics-file", 0, OPTION_TEXT, FIELD(metrics_file), true, 0, 0, "FILE", "write metrics there, in Prometheus' text format"},
+	{"endpos", 'E', OPTION_LSN, FIELD(endpos), false, 0, 0, "LSN", "stop after the last transaction that ends by this position"},
+	{"no-loop", 'n', OPTION_FLAG, FIELD(no_loop), false, 0, 0, NULL, "end instead of trying again when a connection is lost"},
+	{"status-interval", 's', OPTION_NUMBER, FIELD(status_interval), true, 1, 3600, "SECONDS", "time between status packets sent to the server (default: 10)"},
+	{"config", 0, OPTION_TEXT, FIELD(config), false, 0, 0, "FILE", "read options from a file of lines \"name = value\""},
+	{"verbose", 'v', OPTION_FLAG, FIELD(verbose), true, 0, 0, NULL, "log more"},
 };
 
 #define RULE_COUNT (sizeof(rules) / sizeof(rules[0]))
@@ -70,11 +75,28 @@ static const OptionRule rules[] = {
 /* What getopt_long returns for an option without a letter. */
 #define LONG_ONLY 256
 
+/* What was read last; to read it again the command line is kept. */
+static Options last_read;
+static int	argument_count;
+static char **arguments;
+static bool running = false;
+
 static ExitStatus
 usage_error(const char *message, const char *detail)
 {
-	fprintf(stderr, "%s: error: %s%s%s\n", PROGRAM_NAME, message, detail ? ": " : "", detail ? detail : "");
-	fprintf(stderr, "%s: hint: Try \"%s --help\" for more information.\n", PROGRAM_NAME, PROGRAM_NAME);
+	Buffer		text = {0};
+
+	log_quote(&text, message);
+	if (detail != NULL)
+	{
+		buffer_text(&text, ": ");
+		log_quote(&text, detail);
+	}
+	if (running)
+		log_line(LOG_ERROR, "configuration: %s", text.data);
+	else
+		fprintf(stderr, "%s: error: %s\n%s: hint: Try \"%s --help\" for more information.\n", PROGRAM_NAME, text.data, PROGRAM_NAME, PROGRAM_NAME);
+	buffer_free(&text);
 	return STATUS_USAGE;
 }
 
@@ -110,19 +132,28 @@ parse_flag(const char *value, bool *flag)
 }
 
 static bool
-parse_number(const char *value, int64_t least, int64_t *number)
+parse_number(const char *value, const OptionRule *rule, int64_t *number)
 {
 	char	   *end;
 
 	errno = 0;
 	*number = strtoll(value, &end, 10);
-	return errno == 0 && end != value && *end == '\0' && *number >= least && *number <= INT32_MAX;
+	return errno == 0 && isdigit((unsigned char) *value) && *end == '\0' && *number >= rule->least && *number <= rule->most;
+}
+
+/* A position of the WAL; there is none before the first */
+static bool
+parse_position(const char *value, uint64_t *position)
+{
+	return strspn(value, "0123456789abcdefABCDEF/") == strlen(value) && lsn_parse(value, position) && *position != 0;
 }
 
 /* Add a line NAME=VALUE; in the environment several stand in one text */
 static bool
 add_sink_options(SinkSettings *sink, const char *text)
 {
+	if (*text == '\0')
+		return false;
 	while (*text != '\0')
 	{
 		size_t		length = strcspn(text, "\n");
@@ -144,14 +175,32 @@ add_sink_options(SinkSettings *sink, const char *text)
 	return true;
 }
 
+/* Say what is wrong with a value. One that may be a secret is not shown */
+static ExitStatus
+value_error(const OptionRule *rule, const char *value)
+{
+	Buffer		message = {0};
+	ExitStatus	status;
+
+	if (*value == '\0')
+		buffer_printf(&message, "option --%s is empty", rule->name);
+	else
+		buffer_printf(&message, "invalid value for option --%s", rule->name);
+	if (rule->kind == OPTION_NUMBER)
+		buffer_printf(&message, " (a number from %d to %d)", (int) rule->least, (int) rule->most);
+	if (rule->kind == OPTION_PAIR)
+		buffer_printf(&message, " (it is %s)", rule->argument);
+	status = usage_error(message.data, rule->kind == OPTION_PAIR || *value == '\0' ? NULL : value);
+	buffer_free(&message);
+	return status;
+}
+
 /* Set one option to a value that is given as text, and that stays */
 static ExitStatus
 set_option(Options *options, const OptionRule *rule, const char *value)
 {
 	char	   *field = (char *) options + rule->field;
-	bool		good = true;
-	Buffer		message = {0};
-	ExitStatus	status = STATUS_RUNNING;
+	bool		good = *value != '\0';
 
 	switch (rule->kind)
 	{
@@ -162,10 +211,10 @@ set_option(Options *options, const OptionRule *rule, const char *value)
 			good = parse_flag(value, (bool *) field);
 			break;
 		case OPTION_NUMBER:
-			good = parse_number(value, rule->least, (int64_t *) field);
+			good = parse_number(value, rule, (int64_t *) field);
 			break;
 		case OPTION_LSN:
-			good = lsn_parse(value, (uint64_t *) field);
+			good = parse_position(value, (uint64_t *) field);
 			break;
 		case OPTION_FORMAT:
 			good = format_find(value, (Format *) field);
@@ -174,13 +223,7 @@ set_option(Options *options, const OptionRule *rule, const char *value)
 			good = add_sink_options(&options->sink, value);
 			break;
 	}
-	if (!good)
-	{
-		buffer_printf(&message, "invalid value for option --%s", rule->name);
-		status = usage_error(message.data, value);
-		buffer_free(&message);
-	}
-	return status;
+	return good ? STATUS_RUNNING : value_error(rule, value);
 }
 
 /* Set every option that the environment names */
@@ -198,7 +241,7 @@ read_environment(Options *options)
 		for (const char *letter = rules[i].name; *letter != '\0'; letter++)
 			*next++ = *letter == '-' ? '_' : (char) toupper((unsigned char) *letter);
 		value = getenv(name);
-		if (value != NULL)
+		if (value != NULL && *value != '\0')	/* how an environment leaves out */
 			status = set_option(options, &rules[i], value);
 	}
 	return status;
@@ -226,6 +269,40 @@ find_rule(const char *name)
 	return NULL;
 }
 
+/* What is wrong with a line of the configuration file, which may hold a secret */
+static ExitStatus
+line_error(const char *message, int number, const char *path)
+{
+	Buffer		text = {0};
+	ExitStatus	status;
+
+	buffer_printf(&text, "line %d of the configuration file %s", number, message);
+	status = usage_error(text.data, path);
+	buffer_free(&text);
+	return status;
+}
+
+/* Set what a line of the configuration file says */
+static ExitStatus
+read_line(Options *options, char *line, int number, const char *path)
+{
+	static const char mark[] = "\xef\xbb\xbf";	/* some editors begin a file so */
+	bool		marked = number == 1 && strncmp(line, mark, strlen(mark)) == 0;
+	char	   *name = trim(marked ? line + strlen(mark) : line);
+	char	   *equals = strchr(name, '=');
+	const OptionRule *rule;
+
+	if (*name == '\0' || *name == '#')
+		return STATUS_RUNNING;
+	if (equals == NULL)
+		return line_error("is not \"name = value\"", number, path);
+	*equals = '\0';
+	rule = find_rule(trim(name));
+	if (rule == NULL || strcmp(rule->name, "config") == 0)
+		return line_error("names no option", number, path);
+	return set_option(options, rule, rule->kind == OPTION_TEXT ? copy_string(trim(equals + 1)) : trim(equals + 1));
+}
+
 /* Set every option that the configuration file names */
 static ExitStatus
 read_file(Options *options, const char *path)
@@ -233,32 +310,32 @@ read_file(Options *options, const char *path)
 	FILE	   *file = fopen(path, "r");
 	char	   *line = NULL;
 	size_t		space = 0;
+	int			number = 0;
 	ExitStatus	status = STATUS_RUNNING;
 
 	if (file == NULL)
 		return usage_error("could not read the configuration file", path);
 	while (status == STATUS_RUNNING && getline(&line, &space, file) > 0)
-	{
-		char	   *name = trim(line);
-		char	   *equals = strchr(name, '=');
-		const OptionRule *rule;
-
-		if (*name == '\0' || *name == '#')
-			continue;
-		if (equals == NULL)
-		{
-			status = usage_error("a line of the configuration file is not \"name = value\"", path);
-			break;
-		}
-		*equals = '\0';
-		rule = find_rule(trim(name));
-		if (rule == NULL)
-			status = usage_error("unknown option in the configuration file", trim(name));
-		else
-			status = set_option(options, rule, rule->kind == OPTION_TEXT ? copy_string(trim(equals + 1)) : trim(equals + 1));
-	}
+		status = read_line(options, line, ++number, path);
+	if (status == STATUS_RUNNING && ferror(file))
+		status = usage_error("could not read the configuration file", path);
 	free(line);
 	fclose(file);
+	return status;
+}
+
+/* What is wrong with an argument; behind its name could be a secret */
+static ExitStatus
+argument_error(int found, char **argv)
+{
+	char		letter[] = {'-', (char) optopt, '\0'};
+	bool		is_long = optopt == 0 || optopt >= LONG_ONLY;
+	char	   *name = copy_string(is_long ? argv[optind - 1] : letter);
+	ExitStatus	status;
+
+	name[strcspn(name, "=")] = '\0';
+	status = usage_error(found == ':' ? "option needs a value" : "unknown option, or one that takes no value", name);
+	free(name);
 	return status;
 }
 
@@ -267,8 +344,8 @@ static ExitStatus
 read_command_line(Options *options, int argc, char **argv)
 {
 	struct option longs[RULE_COUNT + 1] = {0};
-	char		letters[2 * RULE_COUNT + 1] = "";
-	size_t		used = 0;
+	char		letters[2 * RULE_COUNT + 2] = ":";
+	size_t		used = 1;
 	int			found;
 	ExitStatus	status = STATUS_RUNNING;
 
@@ -284,6 +361,7 @@ read_command_line(Options *options, int argc, char **argv)
 	}
 
 	optind = 1;
+	opterr = 0;
 	while (status == STATUS_RUNNING && (found = getopt_long(argc, argv, letters, longs, NULL)) != -1)
 	{
 		const OptionRule *rule = found >= LONG_ONLY ? &rules[found - LONG_ONLY] : NULL;
@@ -292,11 +370,11 @@ read_command_line(Options *options, int argc, char **argv)
 			if (rules[i].letter == found)
 				rule = &rules[i];
 		if (rule == NULL)
-			return usage_error("invalid command line", NULL);
+			return argument_error(found, argv);
 		status = set_option(options, rule, optarg != NULL ? optarg : "on");
 	}
 	if (status == STATUS_RUNNING && optind < argc)
-		return usage_error("too many command-line arguments", argv[optind]);
+		return usage_error("too many command-line arguments (is a value with blanks in quotes?)", NULL);
 	return status;
 }
 
@@ -331,15 +409,78 @@ ends_with(const char *text, const char *end)
 
 /* Is a setting of the sink's own secret, by its name? */
 static bool
-names_secret(const SinkSettings *sink)
+is_secret(const SinkOption *option)
 {
 	static const char *const ends[] = {"password", "secret", "-key", ".key.pem", "oauthbearer.config"};
 
-	for (int i = 0; i < sink->option_count; i++)
-		for (size_t j = 0; j < sizeof(ends) / sizeof(ends[0]); j++)
-			if (ends_with(sink->options[i].name, ends[j]))
-				return true;
+	for (size_t j = 0; j < sizeof(ends) / sizeof(ends[0]); j++)
+		if (ends_with(option->name, ends[j]))
+			return true;
 	return false;
+}
+
+static bool
+names_secret(const SinkSettings *sink)
+{
+	for (int i = 0; i < sink->option_count; i++)
+		if (is_secret(&sink->options[i]))
+			return true;
+	return false;
+}
+
+/* The password in a URL, which is USER:PASSWORD@HOST, whatever its scheme */
+static void
+hide_url_password(const char *url)
+{
+	const char *authority = strstr(url, "://");
+	const char *end;
+	char	   *user;
+	char	   *password;
+
+	if (authority == NULL)
+		return;
+	user = copy_string(authority + 3);
+	end = strrchr(user, '@');
+	password = strchr(user, ':');
+	if (end != NULL && password != NULL && password < end)
+	{
+		user[end - user] = '\0';
+		log_secret(password + 1);
+	}
+	free(user);
+}
+
+/* Have no message show a secret of these options */
+static void
+hide_secrets(const Options *options)
+{
+	const char *sink = options->sink.name;
+
+	for (int i = 0; i < options->sink.option_count; i++)
+		if (is_secret(&options->sink.options[i]))
+			log_secret(options->sink.options[i].value);
+	if (options->dbname != NULL)
+		conninfo_hide_passwords(options->dbname);
+	if (sink != NULL)
+	{
+		char	   *conninfo = copy_string(strchr(sink, ':') != NULL ? strchr(sink, ':') + 1 : sink);
+
+		hide_url_password(sink);
+		if (strrchr(conninfo, '#') != NULL)
+			*strrchr(conninfo, '#') = '\0';
+		conninfo_hide_passwords(conninfo);
+		free(conninfo);
+	}
+}
+
+/* Warn if everybody of the machine may read secrets in the configuration file */
+static void
+check_file_mode(const char *path)
+{
+	struct stat status;
+
+	if (stat(path, &status) == 0 && (status.st_mode & S_IRWXO) != 0 && log_has_secrets())
+		log_line(LOG_WARNING, "every user can read the secrets in the configuration file \"%s\"", path);
 }
 
 /* No password may stand where every user of the machine can read it */
@@ -366,6 +507,19 @@ valid_stream(const char *name)
 		strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == length;
 }
 
+/* Behind the scheme could be a secret; without a scheme it is one, or none */
+static ExitStatus
+no_such_sink(const char *name)
+{
+	char	   *scheme = copy_string(name);
+	ExitStatus	status;
+
+	scheme[strcspn(scheme, ":")] = '\0';
+	status = usage_error("no such sink, --version lists those built in", strchr(name, ':') != NULL ? scheme : NULL);
+	free(scheme);
+	return status;
+}
+
 /* Is that a sink, does it take what is said of it, could it be opened? */
 static ExitStatus
 check_sink(Options *options)
@@ -375,7 +529,7 @@ check_sink(Options *options)
 	Buffer		problem = {0};
 
 	if (kind == NULL)
-		return usage_error("no such sink, --version lists those built in", sink->name);
+		return no_such_sink(sink->name);
 	if (sink->format != FORMAT_EVENT && !kind->takes_format)
 		return usage_error("the sink takes no --format", kind->scheme);
 	if (sink->format == FORMAT_ESGF && sink->tombstones)
@@ -411,6 +565,8 @@ check_options(Options *options)
 		return usage_error("--snapshot and --from-beginning exclude each other", NULL);
 	if (options->sink.name == NULL && !options->create)
 		return usage_error("no sink specified", "use --sink");
+	if (options->sink.name == NULL && (options->snapshot || options->from_beginning))
+		return usage_error("--snapshot and --from-beginning need a --sink", NULL);
 	if (options->sink.name != NULL)
 		status = check_sink(options);
 	if (status != STATUS_RUNNING)
@@ -421,9 +577,9 @@ check_options(Options *options)
 	return STATUS_RUNNING;
 }
 
-/* Read all options; STATUS_RUNNING if there is something to do */
-ExitStatus
-options_read(Options *options, int argc, char **argv)
+/* Read all options, from everywhere */
+static ExitStatus
+read_all(Options *options)
 {
 	Options		given = {0};
 	const char *config;
@@ -434,19 +590,123 @@ options_read(Options *options, int argc, char **argv)
 	options->max_attempts = 10;
 	options->status_interval = 10;
 
-	if (print_and_stop(argc, argv))
-		return STATUS_STOPPED;
-	status = read_command_line(&given, argc, argv);
+	status = read_command_line(&given, argument_count, arguments);
+	hide_secrets(&given);
 	if (status == STATUS_RUNNING)
 		status = check_passwords(&given);
 	config = given.config != NULL ? given.config : getenv(ENVIRONMENT_PREFIX "CONFIG");
-	if (status == STATUS_RUNNING && config != NULL)
+	if (status == STATUS_RUNNING && config != NULL && *config != '\0')
+	{
 		status = read_file(options, config);
+		hide_secrets(options);
+		check_file_mode(config);
+	}
 	if (status == STATUS_RUNNING)
 		status = read_environment(options);
 	if (status == STATUS_RUNNING)
-		status = read_command_line(options, argc, argv);
+		status = read_command_line(options, argument_count, arguments);
+	hide_secrets(options);
 	if (status == STATUS_RUNNING)
 		status = check_options(options);
 	return status;
+}
+
+/* Read all options; STATUS_RUNNING if there is something to do */
+ExitStatus
+options_read(Options *options, int argc, char **argv)
+{
+	ExitStatus	status;
+
+	argument_count = argc;
+	arguments = argv;
+	if (print_and_stop(argc, argv))
+		return STATUS_STOPPED;
+	status = read_all(options);
+	last_read = *options;
+	running = true;
+	return status;
+}
+
+static bool
+same_text(const char *one, const char *other)
+{
+	return one == NULL || other == NULL ? one == other : strcmp(one, other) == 0;
+}
+
+static bool
+same_sink_options(const SinkSettings *one, const SinkSettings *other)
+{
+	bool		same = one->option_count == other->option_count;
+
+	for (int i = 0; same && i < one->option_count; i++)
+		same = same_text(one->options[i].name, other->options[i].name) &&
+			same_text(one->options[i].value, other->options[i].value);
+	return same;
+}
+
+static bool
+same_value(const OptionRule *rule, const Options *one, const Options *other)
+{
+	const char *fields[] = {(const char *) one + rule->field, (const char *) other + rule->field};
+
+	switch (rule->kind)
+	{
+		case OPTION_TEXT:
+			return same_text(*(const char *const *) fields[0], *(const char *const *) fields[1]);
+		case OPTION_FLAG:
+			return *(const bool *) fields[0] == *(const bool *) fields[1];
+		case OPTION_NUMBER:
+		case OPTION_LSN:
+			return *(const int64_t *) fields[0] == *(const int64_t *) fields[1];
+		case OPTION_FORMAT:
+			return *(const Format *) fields[0] == *(const Format *) fields[1];
+		case OPTION_PAIR:
+			return same_sink_options(&one->sink, &other->sink);
+	}
+	return true;
+}
+
+/* Take the value of an option that may change */
+static void
+take_value(const OptionRule *rule, Options *options, const Options *fresh)
+{
+	char	   *to = (char *) options + rule->field;
+	const char *from = (const char *) fresh + rule->field;
+
+	if (rule->kind == OPTION_TEXT)
+		*(const char **) to = *(const char *const *) from;
+	else if (rule->kind == OPTION_FLAG)
+		*(bool *) to = *(const bool *) from;
+	else if (rule->kind == OPTION_NUMBER)
+		*(int64_t *) to = *(const int64_t *) from;
+	else if (rule->kind == OPTION_PAIR)
+	{
+		options->sink.options = fresh->sink.options;
+		options->sink.option_count = fresh->sink.option_count;
+	}
+}
+
+/* Read the options again, and take what may change; if one is wrong, none */
+void
+options_reload(Options *options)
+{
+	Options		fresh;
+
+	if (read_all(&fresh) != STATUS_RUNNING)
+	{
+		log_line(LOG_ERROR, "configuration: nothing of it is taken");
+		return;
+	}
+	for (size_t i = 0; i < RULE_COUNT; i++)
+	{
+		const OptionRule *rule = &rules[i];
+
+		if (same_value(rule, &last_read, &fresh))
+			continue;
+		if (rule->may_change)
+			take_value(rule, options, &fresh);
+		log_line(rule->may_change ? LOG_NOTE : LOG_WARNING, rule->may_change ? "configuration: --%s has changed" :
+				 "configuration: --%s cannot change before the relay is started again", rule->name);
+	}
+	last_read = fresh;
 }

@@ -46,5 +46,6 @@ typedef struct Options
 } Options;
 
 extern ExitStatus options_read(Options *options, int argc, char **argv);
+extern void options_reload(Options *options);
 
 #endif							/* RELAY_OPTIONS_H */

@@ -128,6 +128,9 @@ typedef struct Relay
 	Metrics		metrics;
 } Relay;
 
+/* main.c */
+extern ExitStatus heed_signals(Relay *relay);
+
 /* delivery.c */
 extern ExitStatus sink_open(Relay *relay);
 extern void sink_close(Relay *relay);

@@ -50,8 +50,8 @@ send_rows(Relay *relay, PGconn *reader, int64_t *count)
 	{
 		status = send_row(relay, row);
 		(*count)++;
-		if (status == STATUS_RUNNING && stop_requested)
-			status = STATUS_STOPPED;
+		if (status == STATUS_RUNNING)
+			status = heed_signals(relay);
 	}
 	if (problem.length > 0)
 		return database_lost(&problem);
@@ -130,8 +130,8 @@ send_page(Relay *relay, PGconn *reader, int64_t *count)
 		keep_key(&consumer->seeded_item, row, COLUMN_AGGREGATEID);
 		(*count)++;
 		status = send_row(relay, row);
-		if (status == STATUS_RUNNING && stop_requested)
-			status = STATUS_STOPPED;
+		if (status == STATUS_RUNNING)
+			status = heed_signals(relay);
 	}
 	if (problem.length > 0)
 		return database_lost(&problem);

@@ -122,6 +122,29 @@ cut_file(NdjsonSink *sink, off_t length)
 		lseek(sink->file, length, SEEK_SET) >= 0;
 }
 
+/*
+ * Does what stands behind that place begin as our lines do, or with the zeros
+ * that a crash of the machine may leave? What somebody else has written is not
+ * ours to cut off.
+ */
+static bool
+is_ours(const NdjsonSink *sink, off_t start)
+{
+	static const char *const beginnings[] = {
+		[FORMAT_EVENT] = "{\"id\":",
+		[FORMAT_DOCUMENT] = "",
+		[FORMAT_ESGF] = "{\"metadata\":",
+	};
+	const char *beginning = beginnings[sink->format];
+	char		bytes[32] = "";
+	ssize_t		count = pread(sink->reader, bytes, strlen(beginning), start);
+
+	if (count >= 0 && (strncmp(bytes, beginning, (size_t) count) == 0 || bytes[0] == '\0'))
+		return true;
+	errno = EBADMSG;
+	return false;
+}
+
 /* Make a file ours, and have it end with a whole line */
 static bool
 prepare_file(NdjsonSink *sink, const struct stat *status)
@@ -136,7 +159,7 @@ prepare_file(NdjsonSink *sink, const struct stat *status)
 	if (sink->reader < 0)
 		return false;
 	end = end_of_last_line(sink->reader, status->st_size);
-	if (end < 0 || !cut_file(sink, end))
+	if (end < 0 || !is_ours(sink, end) || !cut_file(sink, end))
 		return false;
 	if (!known)
 	{
@@ -181,7 +204,8 @@ ndjson_close(Sink *opened)
 static bool
 fail(NdjsonSink *sink, const char *what, Buffer *problem)
 {
-	const char *why = errno == EWOULDBLOCK ? "another relay writes to it" : errno == ENXIO ? "nobody reads it" : strerror(errno);
+	const char *why = errno == EWOULDBLOCK ? "another relay writes to it" : errno == ENXIO ? "nobody reads it" :
+		errno == EBADMSG ? "its last line is neither complete nor an event" : strerror(errno);
 
 	buffer_printf(problem, "could not %s \"%s\": %s", what, sink->name, why);
 	sink->sink.gone = is_stdout(sink);
@@ -343,7 +367,7 @@ flush_pipe(NdjsonSink *sink, Buffer *problem)
 	return true;
 }
 
-/* Will a reader find our lines under the file's name? */
+/* Will a reader find our lines under the file's name? Who has us open it anew has moved it himself */
 static bool
 file_stands(NdjsonSink *sink, Buffer *problem)
 {
@@ -352,7 +376,7 @@ file_stands(NdjsonSink *sink, Buffer *problem)
 
 	if (fstat(sink->file, &opened) != 0)
 		return fail(sink, "look at", problem);
-	if (is_stdout(sink) ? opened.st_nlink == 0 :
+	if (is_stdout(sink) || reload_requested ? opened.st_nlink == 0 :
 		(stat(sink->name, &named) != 0 || named.st_dev != opened.st_dev || named.st_ino != opened.st_ino))
 		buffer_printf(problem, "\"%s\" was removed or renamed", sink->name);
 	else if (opened.st_size < sink->end)

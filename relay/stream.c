@@ -426,7 +426,10 @@ stream_run(Relay *relay)
 	{
 		if (stop_requested && (!relay->in_transaction || stop_due()))
 			break;
-		status = take_message(&reading);
+		if (reload_requested && !stop_requested)
+			status = heed_signals(relay);
+		if (status == STATUS_RUNNING)
+			status = take_message(&reading);
 	}
 	relay->reported = 0;
 	relay->ending = status == STATUS_RUNNING;

@@ -25,6 +25,7 @@
 #define STOP_SECONDS 2
 
 volatile sig_atomic_t stop_requested = false;
+volatile sig_atomic_t reload_requested = false;
 static volatile int64_t stop_requested_at;
 
 /* Whose stream is kept alive. */
@@ -49,6 +50,13 @@ request_stop(int signal_number)
 	alarm(STOP_SECONDS);
 }
 
+static void
+request_reload(int signal_number)
+{
+	(void) signal_number;
+	reload_requested = true;
+}
+
 /* Something blocks after all: a disk, a resolver of names, a library */
 static void
 stop_at_once(int signal_number)
@@ -62,10 +70,12 @@ void
 wait_set_signals(void)
 {
 	struct sigaction stop = {.sa_handler = request_stop,.sa_flags = SA_RESETHAND};
+	struct sigaction reload = {.sa_handler = request_reload};
 	struct sigaction late = {.sa_handler = stop_at_once};
 
 	sigaction(SIGTERM, &stop, NULL);
 	sigaction(SIGINT, &stop, NULL);
+	sigaction(SIGHUP, &reload, NULL);
 	sigaction(SIGALRM, &late, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);	/* a file that may not grow is an error */

@@ -24,8 +24,9 @@ typedef struct Wait
 	int64_t		told_at;		/* 0: not told yet */
 } Wait;
 
-/* Set by SIGTERM and SIGINT. */
+/* Set by SIGTERM and SIGINT; by SIGHUP. */
 extern volatile sig_atomic_t stop_requested;
+extern volatile sig_atomic_t reload_requested;
 
 extern void wait_set_signals(void);
 extern bool stop_due(void);

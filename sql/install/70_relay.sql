@@ -78,22 +78,31 @@ GRANT EXECUTE ON FUNCTION esgf_stac_internal.stream_items(text, text, text, int)
 -- Was that event, {"id", "collection_id", "item_id", "version"}, ever in this
 -- history? Where the outbox no longer has it, the version must at least have
 -- been given.
-CREATE FUNCTION esgf_stac_internal.event_is_known(event jsonb) RETURNS boolean
+CREATE FUNCTION esgf_stac_internal.event_is_known(event text) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
-    its_collection CONSTANT text := event ->> 'collection_id';
-    its_item CONSTANT text := event ->> 'item_id';
-    its_version CONSTANT bigint := event ->> 'version';
+    its_id uuid;
+    its_collection text;
+    its_item text;
+    its_version bigint;
     known uuid;
 BEGIN
+    BEGIN
+        its_id := event::jsonb ->> 'id';
+        its_collection := event::jsonb ->> 'collection_id';
+        its_item := event::jsonb ->> 'item_id';
+        its_version := event::jsonb ->> 'version';
+    EXCEPTION WHEN data_exception THEN
+        RETURN false;
+    END;
     SELECT o.id INTO known
       FROM esgf_stac.outbox o
      WHERE o.aggregatetype = CASE WHEN its_item IS NULL THEN 'collection' ELSE its_collection END
        AND o.aggregateid = coalesce(its_item, its_collection)
        AND o.version = its_version;
     IF FOUND THEN
-        RETURN event ->> 'id' IS NULL OR known = (event ->> 'id')::uuid;
+        RETURN its_id IS NULL OR known = its_id;
     ELSIF its_item IS NULL THEN
         RETURN EXISTS (SELECT FROM esgf_stac.collection c WHERE c.id = its_collection AND c.version >= its_version);
     END IF;
@@ -101,9 +110,9 @@ BEGIN
                     WHERE i.collection_id = its_collection AND i.id = its_item AND i.version >= its_version);
 END
 $$;
-COMMENT ON FUNCTION esgf_stac_internal.event_is_known(jsonb) IS 'was that event ever in this history?';
-REVOKE ALL ON FUNCTION esgf_stac_internal.event_is_known(jsonb) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION esgf_stac_internal.event_is_known(jsonb) TO esgf_stac_relay;
+COMMENT ON FUNCTION esgf_stac_internal.event_is_known(text) IS 'was that event ever in this history?';
+REVOKE ALL ON FUNCTION esgf_stac_internal.event_is_known(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac_internal.event_is_known(text) TO esgf_stac_relay;
 
 -- The transactions whose commits stand in the WAL, so that a stream may have told
 -- of them, and that queries do not see yet.

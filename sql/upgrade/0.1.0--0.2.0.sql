@@ -13,7 +13,7 @@ ALTER FUNCTION esgf_stac.attach_catalogue() SET SCHEMA esgf_stac_internal;
 ALTER FUNCTION esgf_stac.calling_role() SET SCHEMA esgf_stac_internal;
 ALTER FUNCTION esgf_stac.collection_receipt(text, bigint) SET SCHEMA esgf_stac_internal;
 ALTER FUNCTION esgf_stac.delete_events(timestamptz, xid8, int) SET SCHEMA esgf_stac_internal;
-ALTER FUNCTION esgf_stac.event_is_known(jsonb) SET SCHEMA esgf_stac_internal;
+DROP FUNCTION esgf_stac.event_is_known(jsonb);
 ALTER FUNCTION esgf_stac.event_metadata(text, jsonb) SET SCHEMA esgf_stac_internal;
 ALTER FUNCTION esgf_stac.is_predicate(jsonpath) SET SCHEMA esgf_stac_internal;
 ALTER FUNCTION esgf_stac.lock_collection(text) SET SCHEMA esgf_stac_internal;

@@ -124,7 +124,7 @@ SKIP:
 # ---------------------------------------------------------------- stdout
 
 my $out = "$dir/out";
-append_to_file($out, '{"half": ');
+append_to_file($out, '{"id":"half');
 add_events($node, 1, 1, ++$version);
 ($status, $stderr) = in_shell('exec "$@" >>' . $out);
 is($status, 0, 'stdout appended to a file') or diag $stderr;
