@@ -370,7 +370,7 @@ esgf_collection_after_row(PG_FUNCTION_ARGS)
 	event.aggregateid = column(new, COLLECTION_ID, desc);
 	check_turn(new, "collection", event.aggregateid);
 	event.occurred_at = DatumGetTimestampTz(column(new, COLLECTION_UPDATED, desc));
-	event.request = PointerGetDatum(request_under_way.as_submitted);
+	event.request = PointerGetDatum(request_about(event.aggregateid, (Datum) 0));
 	if (DatumGetBool(column(new, COLLECTION_DELETED, desc)))
 	{
 		check_empty(TextDatumGetCString(event.aggregateid));
@@ -400,7 +400,7 @@ esgf_change_collection(PG_FUNCTION_ARGS)
 	Datum		values[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
 	RequestUnderWay outer = request_under_way;
 
-	request_under_way = (RequestUnderWay) {.as_submitted = PG_GETARG_JSONB_P(3)};
+	request_under_way = (RequestUnderWay) {.collection_id = PG_GETARG_TEXT_PP(0),.as_submitted = PG_GETARG_JSONB_P(3)};
 	SPI_connect();
 	PG_TRY();
 	{

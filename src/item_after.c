@@ -175,7 +175,7 @@ write_item_event(ItemRow *old, ItemRow *new, const char *type, bool superseded)
 	event.occurred_at = DatumGetTimestampTz(column(new, ITEM_UPDATED));
 	event.reason = new->nulls[ITEM_REASON - 1] ? (Datum) 0 : column(new, ITEM_REASON);
 	if (!superseded)
-		event.request = PointerGetDatum(request_under_way.as_submitted);
+		event.request = PointerGetDatum(request_about(event.aggregatetype, event.aggregateid));
 	if (is_set(new, ITEM_RETRACTED) && !is_set(new, ITEM_DELETED))
 		event.payload = JsonbPGetDatum(published_document(row_document(new)));
 	else if (!is_set(new, ITEM_DELETED))

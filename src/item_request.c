@@ -550,6 +550,8 @@ perform_item_request(ItemRequest *request, Receipt *receipt)
 	PG_TRY();
 	{
 		memset(&last_receipt, 0, sizeof(last_receipt));
+		request_under_way.collection_id = request->collection_id;
+		request_under_way.item_id = request->item_id;
 		request_under_way.as_submitted = describe_request(request);
 		request_under_way.request_id = request->request_id;
 		request_under_way.states_reason = true;

@@ -26,6 +26,8 @@ extern Receipt last_receipt;
 /* What the verb under way was asked to do, for its event. */
 typedef struct RequestUnderWay
 {
+	const text *collection_id;
+	const text *item_id;		/* NULL: it is about the collection itself */
 	const Jsonb *as_submitted;	/* NULL: the document says it all, or nobody asked */
 	text	   *request_id;		/* the idempotency key, or NULL */
 	bool		states_reason;	/* its UPDATE says why, if by saying nothing */
@@ -33,6 +35,7 @@ typedef struct RequestUnderWay
 
 extern RequestUnderWay request_under_way;
 
+extern const Jsonb *request_about(Datum collection_id, Datum item_id);
 extern void record_receipt(int64 version, const char *action, const pg_uuid_t *event_id);
 
 #endif							/* ESGF_STAC_RECEIPT_H */

@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- Many requests in one call: order, atomicity, conditions, idempotency keys, problems.
-SELECT plan(87);
+SELECT plan(89);
 
 CREATE FUNCTION pg_temp.post(id text, more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$
     SELECT jsonb_build_object('method', 'POST', 'collection_id', 'CMIP6', 'item', pg_temp.document(id)) || more $$;
@@ -204,6 +204,14 @@ CREATE TRIGGER also BEFORE UPDATE ON esgf_stac.item FOR EACH ROW WHEN (NEW.id = 
 SELECT is(pg_temp.outcomes(true, pg_temp.request('PATCH', 'u.v3', '{"patch": {"properties": {"title": "own"}}, "request_id": "nested"}')), '200 u.v3 2 updated', 'a change that makes another one');
 SELECT is((SELECT format('%s %s', request, request_id) FROM pg_temp.last_event('u.v3')) || (SELECT format(' %s %s', request, request_id) FROM pg_temp.last_event('keys.v1')),
           '{"properties": {"title": "own"}} nested {"properties": {"n": 1}} ', 'both say what was asked');
+CREATE OR REPLACE FUNCTION pg_temp.also() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    UPDATE esgf_stac.item SET document = jsonb_set(document, '{properties,n}', '2') WHERE id = 'keys.v1';
+    UPDATE esgf_stac.collection SET document = document || '{"title": "t"}';
+    RETURN NEW;
+END $$;
+SELECT is(pg_temp.outcomes(true, pg_temp.request('PATCH', 'u.v3', '{"patch": {"properties": {"title": "owned"}}}')), '200 u.v3 3 updated', 'one that changes others by hand');
+SELECT is((SELECT string_agg(format('%s %s', aggregateid, request), ', ' ORDER BY aggregateid) FROM unnest('{u.v3,keys.v1,CMIP6}'::text[]) i, pg_temp.last_event(i)),
+          'CMIP6 , keys.v1 , u.v3 {"properties": {"title": "owned"}}', 'of whom nobody asked that');
 DROP TRIGGER also ON esgf_stac.item;
 
 -- What is no answer to one request ends the call, and is caught by whoever wants to.
