@@ -165,9 +165,14 @@ get_collection_settings(const char *id, int len, CollectionSettings *settings)
 		collection_missing(id, len);
 }
 
+/* The collection that this subtransaction has locked last, and not changed since. */
+static LocalTransactionId locked_lxid;
+static SubTransactionId locked_subxid;
+static char locked_id[ID_MAX_LENGTH + 1];
+
 /*
- * Keep a collection from being deleted while an item of it appears. It is asked
- * for each item: the statement that brings many may delete it meanwhile.
+ * Keep a collection from being deleted while an item of it appears. Once a
+ * subtransaction is enough: a statement that loads thousands asks each time.
  */
 void
 lock_collection(const char *id, int len)
@@ -176,12 +181,20 @@ lock_collection(const char *id, int len)
 		"SELECT FROM esgf_stac.collection WHERE id OPERATOR(pg_catalog.=) $1 AND NOT deleted FOR SHARE",
 		1, {TEXTOID}
 	};
-	Datum		value = PointerGetDatum(cstring_to_text_with_len(id, len));
+	Datum		value;
 
+	if (locked_lxid == backend_local_xid() && locked_subxid == GetCurrentSubTransactionId() &&
+		strlen(locked_id) == (size_t) len && memcmp(locked_id, id, len) == 0)
+		return;
+	value = PointerGetDatum(cstring_to_text_with_len(id, len));
 	SPI_connect();
 	if (run_statement_as_owner(&statement, &value, NULL) != 1)
 		collection_missing(id, len);
 	SPI_finish();
+	locked_lxid = backend_local_xid();
+	locked_subxid = GetCurrentSubTransactionId();
+	memcpy(locked_id, id, len);
+	locked_id[len] = '\0';
 }
 
 /* The default path of the institution: /properties/<lower(id)>:institution_id. */
@@ -313,6 +326,7 @@ esgf_collection_before_row(PG_FUNCTION_ARGS)
 				 errmsg("function \"%s\" must be fired before a row", "collection_before_row")));
 	get_writable_catalogue();
 	require_own_rights();
+	locked_id[0] = '\0';
 	desc = RelationGetDescr(trigdata->tg_relation);
 	old = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_trigtuple : NULL;
 	new = old ? trigdata->tg_newtuple : trigdata->tg_trigtuple;

@@ -17,6 +17,15 @@
 #include "varatt.h"
 #endif
 
+#include "storage/proc.h"
+
+/* The number of this backend's transaction, of use until it ends. */
+#if PG_VERSION_NUM >= 170000
+#define backend_local_xid() (MyProc->vxid.lxid)
+#else
+#define backend_local_xid() (MyProc->lxid)
+#endif
+
 /* 18 says before the declaration that a function does not return. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()

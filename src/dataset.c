@@ -16,6 +16,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
 #include "catalogue.h"
@@ -53,7 +54,6 @@ typedef struct TouchedDataset
 	SubTransactionId subxid;
 	Datum		collection_id;
 	Datum		base_id;
-	bool		has_candidate;	/* the version is a candidate now and was none, or was not latest */
 	Jsonb	   *institution;	/* institution_of() the version, if all are to say so; or NULL */
 	const char *institution_path;
 } TouchedDataset;
@@ -89,7 +89,7 @@ forget_all_touched(XactEvent event, void *arg)
 
 /* Note a dataset, to settle it when the statement ends. */
 void
-touch_dataset(Datum collection_id, Datum base_id, bool has_candidate, const Jsonb *institution, const char *path)
+touch_dataset(Datum collection_id, Datum base_id, const Jsonb *institution, const char *path)
 {
 	static bool registered = false;
 	MemoryContext old;
@@ -109,7 +109,6 @@ touch_dataset(Datum collection_id, Datum base_id, bool has_candidate, const Json
 	dataset->subxid = GetCurrentSubTransactionId();
 	dataset->collection_id = PointerGetDatum(PG_DETOAST_DATUM_COPY(collection_id));
 	dataset->base_id = PointerGetDatum(PG_DETOAST_DATUM_COPY(base_id));
-	dataset->has_candidate = has_candidate;
 	dataset->institution = institution ? (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(institution)) : NULL;
 	dataset->institution_path = institution ? pstrdup(path) : NULL;
 	touched = lappend(touched, dataset);
@@ -140,15 +139,32 @@ lock_dataset(Datum collection_id, const ParsedId *id)
 	return found;
 }
 
+/* Make the dataset of an item that is the first of it; false: there is one, or somebody makes it. */
+static bool
+make_dataset(Datum collection_id, const ParsedId *id, bool latest, const Jsonb *institution)
+{
+	static Statement statement = {
+		"INSERT INTO esgf_stac.dataset (collection_id, base_id, latest_id, institution) VALUES ($1, $2, $3, $4)"
+		" ON CONFLICT (collection_id, base_id) DO NOTHING",
+		4, {TEXTOID, TEXTOID, TEXTOID, JSONBOID}
+	};
+	Datum		values[4] = {collection_id, base_id_datum(id), PointerGetDatum(cstring_to_text_with_len(id->id, id->len)),
+	JsonbPGetDatum(institution)};
+	char		nulls[4] = {' ', ' ', latest ? ' ' : 'n', institution ? ' ' : 'n'};
+
+	return run_statement_as_owner(&statement, values, nulls) == 1;
+}
+
 /*
- * Lock the dataset of an item that appears, making it where there is none.
+ * Lock the dataset of an item that appears, or make it where there is none, which
+ * is answered: then no other version is there, and it says what this one says.
  *
  * The row is written even if it stays as it is, so that whoever waited for it
  * with an old snapshot is told (40001) instead of deciding by what was; once is
  * enough for that, and a statement may bring thousands of versions.
  */
-void
-enter_dataset(Datum collection_id, const ParsedId *id)
+bool
+enter_dataset(Datum collection_id, const ParsedId *id, bool latest, const Jsonb *institution)
 {
 	static Statement statement = {
 		"INSERT INTO esgf_stac.dataset AS d (collection_id, base_id) VALUES ($1, $2)"
@@ -156,11 +172,18 @@ enter_dataset(Datum collection_id, const ParsedId *id)
 		" WHERE d.xmin OPERATOR(pg_catalog.<>) $3",
 		3, {TEXTOID, TEXTOID, XIDOID}
 	};
-	Datum		values[3] = {collection_id, base_id_datum(id), TransactionIdGetDatum(GetCurrentTransactionIdIfAny())};
+	Datum		values[3] = {collection_id, base_id_datum(id)};
+	bool		made;
 
 	SPI_connect();
-	run_statement_as_owner(&statement, values, NULL);
+	made = make_dataset(collection_id, id, latest, institution);
+	if (!made)
+	{
+		values[2] = TransactionIdGetDatum(GetCurrentTransactionIdIfAny());
+		run_statement_as_owner(&statement, values, NULL);
+	}
 	SPI_finish();
+	return made;
 }
 
 /* Remove a dataset that the caller has locked if it has no items. */
@@ -271,18 +294,12 @@ describe_institution(Jsonb *institution)
 	return text.data;
 }
 
-/*
- * See that all versions of a dataset, deleted ones too, say the same of their
- * institution. What they are known to say stands in the dataset's row: they are
- * read only where that is unknown, or another.
- */
+/* See that all versions of a dataset, deleted ones too, say this of their institution. */
 static void
 check_institution(const TouchedDataset *dataset)
 {
 	static Statement statement = {
 		"SELECT i.id, i.document FROM esgf_stac.item AS i WHERE " OF_DATASET("i")
-		" AND NOT coalesce((SELECT d.institution OPERATOR(pg_catalog.=) $3"
-		" FROM esgf_stac.dataset AS d WHERE " IS_DATASET("d") "), false)"
 		" AND pg_catalog.jsonb_build_object($4, esgf_stac.jsonb_pointer(i.document, $4)) OPERATOR(pg_catalog.<>) $3 LIMIT 1",
 		4, {TEXTOID, TEXTOID, JSONBOID, TEXTOID}
 	};
@@ -305,6 +322,65 @@ check_institution(const TouchedDataset *dataset)
 							   psprintf("must be %s as in \"%s\", not %s", describe_institution(other),
 										SPI_getvalue(row, desc, 1), describe_institution(dataset->institution))),
 			 errhint("Publish it under an id of its own; to move a dataset, change all its versions in one UPDATE.")));
+}
+
+/* A dataset as its row says, and as its versions are. */
+typedef struct DatasetState
+{
+	text	   *recorded;		/* what its row says is latest, or NULL */
+	bool		known;			/* does its row say this of the institution? */
+	text	   *latest;			/* the newest version that is latest, or NULL */
+	bool		others;			/* is another one latest beside it? */
+	bool		superseded;		/* is another candidate newer? */
+} DatasetState;
+
+/*
+ * Read a dataset: its row, the two newest versions that are latest, and the
+ * newest other candidate.
+ */
+static void
+read_dataset(const TouchedDataset *dataset, DatasetState *state)
+{
+	static Statement statement = {
+		"SELECT 'd', d.latest_id, NULL::pg_catalog.numeric, coalesce(d.institution OPERATOR(pg_catalog.=) $3, false)"
+		" FROM esgf_stac.dataset AS d WHERE " IS_DATASET("d")
+		" UNION ALL (SELECT 'l', i.id, " NUMBER("i") ", NULL FROM esgf_stac.item AS i WHERE " OF_DATASET("i")
+		" AND " STANDING("i") " OPERATOR(pg_catalog.=) 0 ORDER BY " NUMBER("i") " DESC LIMIT 2)"
+		" UNION ALL (SELECT 'c', i.id, " NUMBER("i") ", NULL FROM esgf_stac.item AS i WHERE " OF_DATASET("i")
+		" AND " STANDING("i") " OPERATOR(pg_catalog.=) 1 ORDER BY " NUMBER("i") " DESC LIMIT 1)",
+		3, {TEXTOID, TEXTOID, JSONBOID}
+	};
+	Datum		values[3] = {dataset->collection_id, dataset->base_id, JsonbPGetDatum(dataset->institution)};
+	int			count = run_statement_as_owner(&statement, values, dataset->institution ? NULL : "  n");
+	Datum		number = (Datum) 0;
+
+	memset(state, 0, sizeof(*state));
+	for (int i = 0; i < count; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		char		kind = *SPI_getvalue(row, desc, 1);
+		bool		isnull;
+		Datum		id = SPI_getbinval(row, desc, 2, &isnull);
+
+		if (kind == 'd')
+		{
+			state->recorded = isnull ? NULL : DatumGetTextPP(id);
+			state->known = DatumGetBool(SPI_getbinval(row, desc, 4, &isnull));
+		}
+		else if (kind == 'l' && state->latest == NULL)
+		{
+			state->latest = DatumGetTextPP(id);
+			number = SPI_getbinval(row, desc, 3, &isnull);
+		}
+		else if (state->latest)
+		{
+			if (kind == 'l')
+				state->others = true;
+			else
+				state->superseded = DatumGetBool(DirectFunctionCall2(numeric_gt, SPI_getbinval(row, desc, 3, &isnull), number));
+		}
+	}
 }
 
 /* Demote the versions of a dataset that are latest beside a newer candidate. */
@@ -335,27 +411,23 @@ supersede(const TouchedDataset *dataset)
 	PG_END_TRY();
 }
 
-/* Write down which version of a dataset is latest now, and whose they all are. */
+/* Write down which version of a dataset is latest, and whose they all are, as far as that was asked. */
 static void
-record_dataset(const TouchedDataset *dataset)
+write_dataset(const TouchedDataset *dataset, const text *latest)
 {
 	static Statement statement = {
-		"UPDATE esgf_stac.dataset AS d SET latest_id = l.id, institution = coalesce($3, d.institution)"
-		" FROM (SELECT (SELECT i.id FROM esgf_stac.item AS i WHERE " OF_DATASET("i")
-		" AND " STANDING("i") " OPERATOR(pg_catalog.=) 0)) AS l (id)"
-		" WHERE " IS_DATASET("d")
-		" AND NOT (coalesce(d.latest_id OPERATOR(pg_catalog.=) l.id, d.latest_id IS NULL AND l.id IS NULL)"
-		" AND coalesce(d.institution OPERATOR(pg_catalog.=) $3, $3 IS NULL))",
-		3, {TEXTOID, TEXTOID, JSONBOID}
+		"UPDATE esgf_stac.dataset AS d SET latest_id = $3, institution = coalesce($4, d.institution) WHERE " IS_DATASET("d"),
+		4, {TEXTOID, TEXTOID, TEXTOID, JSONBOID}
 	};
-	Datum		values[3] = {dataset->collection_id, dataset->base_id, JsonbPGetDatum(dataset->institution)};
+	Datum		values[4] = {dataset->collection_id, dataset->base_id, PointerGetDatum(latest), JsonbPGetDatum(dataset->institution)};
+	char		nulls[4] = {' ', ' ', latest ? ' ' : 'n', dataset->institution ? ' ' : 'n'};
 
-	run_statement_as_owner(&statement, values, dataset->institution ? NULL : "  n");
+	run_statement_as_owner(&statement, values, nulls);
 }
 
-/* Order datasets as all lock them; what is said of one stands together. */
+/* Order datasets as all lock them. */
 static int
-compare_touched(const ListCell *a, const ListCell *b)
+compare_datasets(const ListCell *a, const ListCell *b)
 {
 	const TouchedDataset *da = lfirst(a);
 	const TouchedDataset *db = lfirst(b);
@@ -367,29 +439,58 @@ compare_touched(const ListCell *a, const ListCell *b)
 					  VARDATA_ANY(DatumGetPointer(db->base_id)), VARSIZE_ANY_EXHDR(DatumGetPointer(db->base_id)));
 }
 
-/* Settle one dataset: from the first to the last of what was noted of it. */
-static void
-settle_dataset(List *list, int first, int last)
+/* Are two ids the same, or both none? */
+static bool
+same_id(const text *a, const text *b)
 {
-	TouchedDataset *dataset = list_nth(list, first);
+	if (a == NULL || b == NULL)
+		return a == b;
+	return compare_bytes(VARDATA_ANY(a), VARSIZE_ANY_EXHDR(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(b)) == 0;
+}
+
+/*
+ * Settle a dataset. What all its versions are known to say of their institution
+ * stands in its row: they are read only where that is unknown, or another.
+ */
+static void
+settle_dataset(const TouchedDataset *dataset)
+{
+	DatasetState state;
+	bool		unknown;
 
 	SPI_connect();
-	for (int i = first; i <= last; i++)
-	{
-		TouchedDataset *other = list_nth(list, i);
-
-		dataset->has_candidate |= other->has_candidate;
-		if (other->institution == NULL ||
-			(i > first && dataset->institution && documents_equal(dataset->institution, other->institution)))
-			continue;
-		dataset->institution = other->institution;
-		dataset->institution_path = other->institution_path;
+	read_dataset(dataset, &state);
+	unknown = dataset->institution && !state.known;
+	if (unknown)
 		check_institution(dataset);
-	}
-	if (dataset->has_candidate)
+	if (state.others || state.superseded)
 		supersede(dataset);
-	record_dataset(dataset);
+	if (state.superseded)
+		state.latest = NULL;
+	if (unknown || !same_id(state.recorded, state.latest))
+		write_dataset(dataset, state.latest);
 	SPI_finish();
+}
+
+/* The same, and of one dataset first what asks for its institution. */
+static int
+compare_touched(const ListCell *a, const ListCell *b)
+{
+	int			result = compare_datasets(a, b);
+
+	return result ? result :
+		(((TouchedDataset *) lfirst(a))->institution == NULL) - (((TouchedDataset *) lfirst(b))->institution == NULL);
+}
+
+/* Does what was noted of a dataset ask for no more than what was noted before? */
+static bool
+is_settled(const ListCell *before, const ListCell *noted)
+{
+	const TouchedDataset *a = lfirst(before);
+	const TouchedDataset *b = lfirst(noted);
+
+	return compare_datasets(before, noted) == 0 &&
+		(b->institution == NULL || (a->institution && documents_equal(a->institution, b->institution)));
 }
 
 /* Settle the datasets that the statement which ends here has touched. */
@@ -400,18 +501,15 @@ settle_datasets(void)
 	{
 		List	   *list = touched;
 		MemoryContext context = touched_context;
-		int			first = 0;
 
 		touched = NIL;
 		touched_context = NULL;
 		list_sort(list, compare_touched);
-		for (int i = 1; i <= list_length(list); i++)
+		for (int i = 0; i < list_length(list); i++)
 		{
-			if (i < list_length(list) && compare_touched(list_nth_cell(list, i), list_nth_cell(list, first)) == 0)
-				continue;
 			CHECK_FOR_INTERRUPTS();
-			settle_dataset(list, first, i - 1);
-			first = i;
+			if (i == 0 || !is_settled(list_nth_cell(list, i - 1), list_nth_cell(list, i)))
+				settle_dataset(list_nth(list, i));
 		}
 		MemoryContextDelete(context);
 	}
@@ -427,5 +525,5 @@ is_supersession(const TriggerData *trigdata, Datum collection_id, Datum base_id)
 
 	return superseded && TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) &&
 		!updates_column(trigdata, ITEM_DOCUMENT) && !updates_column(trigdata, ITEM_DELETED) &&
-		compare_touched(&a, &b) == 0;
+		compare_datasets(&a, &b) == 0;
 }

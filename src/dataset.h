@@ -17,12 +17,12 @@
 #include "utils/jsonb.h"
 
 extern bool lock_dataset(Datum collection_id, const ParsedId *id);
-extern void enter_dataset(Datum collection_id, const ParsedId *id);
+extern bool enter_dataset(Datum collection_id, const ParsedId *id, bool latest, const Jsonb *institution);
 extern void forget_dataset_if_empty(Datum collection_id, const ParsedId *id);
 extern bool may_be_latest(Datum collection_id, const ParsedId *id, bool keep_own);
 extern bool same_institution(const Jsonb *a, const Jsonb *b, const char *path);
 extern Jsonb *institution_of(const Jsonb *document, const char *path);
-extern void touch_dataset(Datum collection_id, Datum base_id, bool has_candidate, const Jsonb *institution, const char *path);
+extern void touch_dataset(Datum collection_id, Datum base_id, const Jsonb *institution, const char *path);
 extern void settle_datasets(void);
 extern bool is_supersession(const TriggerData *trigdata, Datum collection_id, Datum base_id);
 

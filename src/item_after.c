@@ -131,16 +131,13 @@ static void
 note_dataset(ItemRow *old, ItemRow *new, const CollectionSettings *settings)
 {
 	const char *path = settings->institution_path;
-	bool		was_candidate = old && is_candidate(old);
-	bool		was_latest = old && is_set(old, ITEM_LATEST);
-	bool		has_candidate = is_candidate(new) && (!was_candidate || (is_set(new, ITEM_LATEST) && !was_latest));
+	bool		becomes_candidate = is_candidate(new) && !(old && is_candidate(old));
 	Jsonb	   *institution = NULL;
 
-	if (old == NULL || (has_candidate && !was_candidate) ||
-		!same_institution(row_document(old), row_document(new), path))
+	if (old == NULL || becomes_candidate || !same_institution(row_document(old), row_document(new), path))
 		institution = institution_of(row_document(new), path);
-	if (has_candidate || institution || was_latest != is_set(new, ITEM_LATEST))
-		touch_dataset(column(new, ITEM_COLLECTION_ID), column(new, ITEM_BASE_ID), has_candidate, institution, path);
+	if (institution || is_set(old, ITEM_LATEST) != is_set(new, ITEM_LATEST))
+		touch_dataset(column(new, ITEM_COLLECTION_ID), column(new, ITEM_BASE_ID), institution, path);
 }
 
 /* The rules of a change that are judged after its rights. */

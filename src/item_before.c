@@ -140,7 +140,7 @@ complete_document(ItemChange *change, const Jsonb *old)
 static bool
 is_newest(ItemChange *change)
 {
-	enter_dataset(change->collection_id, &change->id);
+	enter_dataset(change->collection_id, &change->id, false, NULL);
 	return may_be_latest(change->collection_id, &change->id, false);
 }
 
@@ -155,9 +155,10 @@ publish(ItemChange *change, Flag wanted)
 	text	   *collection = DatumGetTextPP(change->collection_id);
 
 	lock_collection(VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection));
-	enter_dataset(change->collection_id, &change->id);
-	change->latest = wanted != FLAG_FALSE && !change->retracted &&
-		may_be_latest(change->collection_id, &change->id, wanted == FLAG_MISSING);
+	change->latest = wanted != FLAG_FALSE && !change->retracted;
+	if (!enter_dataset(change->collection_id, &change->id, change->latest,
+					   institution_of(row_document(&change->new), change->settings.institution_path)))
+		change->latest = change->latest && may_be_latest(change->collection_id, &change->id, wanted == FLAG_MISSING);
 }
 
 /* An item that is there and stays: decide what its flags become. */
@@ -320,7 +321,7 @@ before_update_of_active(ItemChange *change)
 	check_item_document(row->document, row_document(old), change->collection_id, &change->id,
 						change->settings.institution_path, &change->nodes);
 	if (!same_institution(row_document(old), row->document, change->settings.institution_path))
-		enter_dataset(change->collection_id, &change->id);
+		enter_dataset(change->collection_id, &change->id, false, NULL);
 	return true;
 }
 

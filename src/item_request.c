@@ -439,7 +439,7 @@ lock_items_of_requests(List *requests)
 		parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
 		if (!lock_dataset(collection, &id))
 		{
-			enter_dataset(collection, &id);
+			enter_dataset(collection, &id, false, NULL);
 			made = lappend(made, request);
 		}
 	}
