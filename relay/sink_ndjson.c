@@ -253,13 +253,21 @@ await_room(NdjsonSink *sink, Buffer *problem)
 	return true;
 }
 
-/* A line that the disk did not take whole is none; the whole ones stand */
+/*
+ * A line that the disk did not take whole is none; the whole ones stand, and
+ * what others write to stdout
+ */
 static void
 cut_half_line(NdjsonSink *sink, size_t done)
 {
-	while (done > 0 && sink->lines.data[done - 1] != '\n')
-		done--;
-	cut_file(sink, sink->end + (off_t) done);
+	off_t		position = lseek(sink->file, 0, SEEK_CUR);
+	struct stat status;
+	size_t		half = 0;
+
+	while (half < done && sink->lines.data[done - half - 1] != '\n')
+		half++;
+	if (half > 0 && fstat(sink->file, &status) == 0 && status.st_size == position)
+		cut_file(sink, position - (off_t) half);
 }
 
 /* Hand the lines to the system */
@@ -290,7 +298,8 @@ write_lines(NdjsonSink *sink, Buffer *problem)
 		}
 		done += (size_t) count;
 	}
-	sink->end += (off_t) done;
+	if (sink->regular)
+		sink->end = lseek(sink->file, 0, SEEK_CUR);
 	buffer_clear(&sink->lines);
 	return true;
 }

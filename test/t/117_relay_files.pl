@@ -143,6 +143,13 @@ like(slurp_file($out), qr/\n\z/, 'leaves no half line');
 ($status, $stderr) = in_shell("exec \"\$@\" >>$out");
 is($status, 0, 'with space again') or diag $stderr;
 is((missing_and_repeated($out, 1000, $version))[0], 0, 'all is there');
+add_events($node, 1, 1000, ++$version, 'x' x 1000);
+unlink $out;
+($status) = in_shell("ulimit -f 200; exec \"\$@\" --verbose >>$out 2>&1");
+is($status, 5, 'with the log in the same file');
+my @broken = grep { /^\{/ && !eval { JSON::PP::decode_json($_) } } read_lines($out);
+is(scalar(@broken), 0, 'there is no half line either');
+in_shell("exec \"\$@\" >/dev/null");
 SKIP:
 {
 	skip 'there is no strace', 1 if system('strace -o /dev/null true 2>/dev/null') != 0;
