@@ -96,6 +96,8 @@ typedef struct Making
 	atomic_int	state;
 	int			made[2];		/* a pipe, whose end tells */
 	PGconn	   *connection;
+	bool		ping;			/* if it fails, is a server there? */
+	bool		refused;		/* it is */
 } Making;
 
 /* Whoever comes second, the maker or the one who gives up, clears away. */
@@ -139,8 +141,12 @@ make_connection(void *argument)
 {
 	Making	   *making = argument;
 	int			end = making->made[1];
+	const char *const *keywords = (const char *const *) making->keywords;
+	const char *const *values = (const char *const *) making->values;
 
-	making->connection = PQconnectdbParams((const char *const *) making->keywords, (const char *const *) making->values, 1);
+	making->connection = PQconnectdbParams(keywords, values, 1);
+	if (making->ping && PQstatus(making->connection) != CONNECTION_OK)
+		making->refused = PQpingParams(keywords, values, 1) == PQPING_OK;
 	if (atomic_exchange(&making->state, MAKING_DONE) == MAKING_UNWANTED)
 	{
 		PQfinish(making->connection);
@@ -177,7 +183,7 @@ interrupted(bool was_stopping)
 
 /* Make a connection, and free what told of it; NULL if that was interrupted */
 static PGconn *
-await_connection(Making *making, const char *what)
+await_connection(Making *making, const char *what, bool *refused)
 {
 	bool		was_stopping = stop_requested;
 	Wait		wait = wait_begin(what);
@@ -188,6 +194,7 @@ await_connection(Making *making, const char *what)
 			return NULL;
 	wait_end(&wait);
 	connection = making->connection;
+	*refused = making->refused;
 	free_making(making);
 	return connection;
 }
@@ -216,15 +223,16 @@ set_session(PGconn *connection, Buffer *problem)
 					   " 'idle_session_timeout', 'transaction_timeout')");
 }
 
-/* Make a connection as it was described; NULL and a problem if that fails */
+/* Make a connection as it was described; NULL and a problem if that fails, or is refused */
 static PGconn *
-connect_as(Making *making, const char *what, Buffer *problem)
+connect_as(Making *making, const char *what, bool *refused, Buffer *problem)
 {
 	PGconn	   *connection;
 
 	if (pipe(making->made) != 0 || !start_thread(make_connection, making))
 		out_of_memory();
-	connection = await_connection(making, what);
+	*refused = false;
+	connection = await_connection(making, what, refused);
 	if (connection == NULL)
 		buffer_text(problem, "interrupted while connecting");
 	else if (PQstatus(connection) != CONNECTION_OK)
@@ -262,21 +270,23 @@ database_connect(const char *conninfo, bool replication, const char *what, Buffe
 		{"client_encoding", "UTF8"},
 	};
 	Making	   *making = allocate(sizeof(Making));
+	bool		refused;
 
 	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
 		add_setting(making, settings[i][0], settings[i][1]);
 	if (replication)
 		add_setting(making, "replication", "database");
-	return connect_as(making, what, problem);
+	return connect_as(making, what, &refused, problem);
 }
 
 /* Another connection to the server of one, for queries */
 static PGconn *
-connect_beside(PGconn *connection, Buffer *problem)
+connect_beside(PGconn *connection, bool *refused, Buffer *problem)
 {
 	Making	   *making = allocate(sizeof(Making));
 	PQconninfoOption *settings = PQconninfo(connection);
 
+	making->ping = true;
 	for (const PQconninfoOption *one = settings; one != NULL && one->keyword != NULL; one++)
 	{
 		const char *value = one->val;
@@ -298,7 +308,7 @@ connect_beside(PGconn *connection, Buffer *problem)
 	/* It could be taken for a connection string, if it stood where one may. */
 	add_setting(making, "dbname", "");
 	add_setting(making, "dbname", PQdb(connection));
-	return connect_as(making, NULL, problem);
+	return connect_as(making, NULL, refused, problem);
 }
 
 /* ---------------------------------------------------------------- waiting for answers */
@@ -368,10 +378,13 @@ explain_wait(PGconn *waiting, Buffer *text)
 	PGconn	   *connection;
 	PGresult   *result = NULL;
 	Fate		fate = FATE_UNKNOWN;
+	bool		refused;
 
 	explaining = true;
 	snprintf(pid, sizeof(pid), "%d", PQbackendPID(waiting));
-	connection = connect_beside(waiting, text);
+	connection = connect_beside(waiting, &refused, text);
+	if (refused)
+		fate = FATE_WORKS;		/* as far as can be known */
 	if (connection != NULL)
 		result = database_query(connection, text, about_process, 1, parameters);
 	if (result != NULL)

@@ -15,6 +15,7 @@ use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use RelayTest;
+use ServerTest;
 use Test::More;
 
 # A server that does not stop within that time does not stop.
@@ -236,6 +237,34 @@ SKIP:
 	pass('the event comes in the next session');
 	is(status_after_term($relay), 0, 'stops');
 	$server->kill_kill;
+}
+
+# ---------------------------------------------------------------- a broker that stands still
+
+SKIP:
+{
+	my $missing = `esgf_stac_relay --version` =~ /\bkafka\b/ ? server_missing('kafka') : 'the relay was built without its kafka sink';
+	skip $missing, 4 if $missing;
+	my $kafka = start_kafka();
+	my @read = ('--stream', 'broker', '--sink', "kafka:$kafka->{address}/items");
+	kcat($kafka, "the topic is made\n", qw(-P -t items));
+	new_stream($node, 'broker');
+	my $relay = start_relay($node, "$dir/broker.log", @read);
+	add_events($node, 1, 1, 8);
+	wait_for('a message', sub { kcat($kafka, '', qw(-C -t items -e -q)) =~ /item-1/ });
+	my $pid = $kafka->{process}{KIDS}[0]{PID};
+	kill 'STOP', $pid;
+	add_events($node, 2, 100, 8);
+	said('broker', qr/waiting for the sink to answer, for \d+ s now|sink is down/);
+	ok($node->stop('fast', fail_ok => 1), 'the server can stop while a broker stands still');
+	$node->start;
+	is(status_after_term($relay), 0, 'SIGTERM ends the relay');
+	kill 'CONT', $pid;
+	my ($status, undef, $stderr) = run_relay($node, @read, '--endpos', wal_end($node));
+	is($status, 0, 'another one') or diag $stderr;
+	my %seen = map { $_ => 1 } kcat($kafka, '', qw(-C -t items -e -q)) =~ /"item_id":"(item-\d+)"/g;
+	is(scalar(keys %seen), 100, 'brings all');
+	stop_server($kafka);
 }
 
 done_testing();
