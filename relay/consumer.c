@@ -21,6 +21,9 @@
 /* WAL of others that passes before an idle stream takes a new horizon. */
 #define IDLE_WAL (16 * 1024 * 1024)
 
+/* A problem that lasts is written down that often. */
+#define REMIND_MS 30000
+
 /*
  * Read the row. That of a catalogue from which ours was restored is none: the
  * stream remembers on which table outbox it was made.
@@ -138,10 +141,10 @@ consumer_deliver(Relay *relay)
 
 /* Write down why the stream stands still, or that it does not; no error if that cannot be done now */
 static void
-tell_problem(Relay *relay, const char *text)
+tell_problem(Relay *relay)
 {
 	Buffer		problem = {0};
-	const char *parameters[] = {relay->options.stream, text};
+	const char *parameters[] = {relay->options.stream, relay->problem};
 
 	/* Something else may be under way there. */
 	if (!relay->consumer.known || PQtransactionStatus(relay->sql) != PQTRANS_IDLE)
@@ -150,20 +153,38 @@ tell_problem(Relay *relay, const char *text)
 						   "UPDATE esgf_stac.consumer SET problem = left($2, 1000), problem_at = CASE WHEN $2 IS NOT NULL THEN now() END"
 						   " WHERE stream = $1", 2, parameters));
 	buffer_free(&problem);
-	relay->consumer.problem_told = text != NULL;
+	relay->consumer.problem_told = relay->problem != NULL;
+	relay->problem_at = monotonic_ms();
 }
 
+/* The stream stands still */
 void
-consumer_problem(Relay *relay, const char *problem)
+consumer_problem(Relay *relay, const char *what, const char *problem)
 {
-	tell_problem(relay, problem);
+	Buffer		text = {0};
+
+	buffer_printf(&text, "%s: %s", what, problem);
+	free(relay->problem);
+	relay->problem = text.data;
+	tell_problem(relay);
 }
 
+/* It still does: who reads the row believes it for two minutes */
+void
+consumer_remind(Relay *relay)
+{
+	if (relay->problem != NULL && monotonic_ms() >= relay->problem_at + REMIND_MS)
+		tell_problem(relay);
+}
+
+/* It does not, or no more */
 void
 consumer_well(Relay *relay)
 {
+	free(relay->problem);
+	relay->problem = NULL;
 	if (relay->consumer.problem_told)
-		tell_problem(relay, NULL);
+		tell_problem(relay);
 }
 
 /* Forget how far we have come: every event that the outbox keeps is to be sent */

@@ -25,6 +25,7 @@ tell_sink_down(Relay *relay, const char *problem)
 {
 	slot_held(relay);
 	log_line(LOG_ERROR, "sink is down, the slot holds %" PRId64 " bytes of WAL: %s", relay->metrics.held, problem);
+	consumer_problem(relay, "sink is down", problem);
 }
 
 /* The sink failed: what it holds unflushed counts as not written */
@@ -58,6 +59,8 @@ sink_open(Relay *relay)
 	if (relay->sink == NULL)
 		return sink_down(relay, &problem);
 	relay->sink->relay = relay;
+	if (relay->sink->kind->reach != NULL && !relay->sink->kind->reach(relay->sink, &problem))
+		return sink_down(relay, &problem);
 	return STATUS_RUNNING;
 }
 
@@ -261,12 +264,34 @@ judge_batch(Relay *relay)
 	return status;
 }
 
+/* A sink that has been busy for long is down, as far as anybody can tell */
+static void
+watch_busy(Relay *relay, Wait *busy)
+{
+	const Event *event = NULL;
+
+	for (int i = 0; i < relay->batch_count && event == NULL; i++)
+		if (relay->batch[i].outcome == EVENT_BUSY)
+			event = &relay->batch[i];
+	if (event != NULL && wait_tell_due(busy))
+	{
+		relay->sink_is_down = true;
+		tell_sink_down(relay, event->problem);
+	}
+	if (event != NULL)
+		return;
+	if (relay->sink_is_down)
+		log_line(LOG_NOTE, "sink is up again");
+	relay->sink_is_down = false;
+	*busy = wait_begin(NULL);
+}
+
 /*
  * Wait before the next attempt, twice as long each time, or as the sink asks.
  * Where the session has ended meanwhile, the events come again in the next.
  */
 static ExitStatus
-pause_before_retry(Relay *relay, int attempts)
+pause_before_retry(Relay *relay, int attempts, Wait *busy)
 {
 	int64_t		pause = FIRST_PAUSE_MS << (attempts < 7 ? attempts : 7);
 	int64_t		asked = relay->sink->pause < LONGEST_PAUSE_MS ? relay->sink->pause : LONGEST_PAUSE_MS;
@@ -274,7 +299,10 @@ pause_before_retry(Relay *relay, int attempts)
 	int64_t		deadline = wait.since + asked + pause / 2 + random() % (pause / 2);
 
 	while (!stop_requested && monotonic_ms() < deadline && PQstatus(relay->sql) == CONNECTION_OK)
+	{
 		wait_on(&wait, -1, 0, deadline - monotonic_ms());
+		watch_busy(relay, busy);
+	}
 	if (stop_requested)
 		return STATUS_STOPPED;
 	return PQstatus(relay->sql) == CONNECTION_OK ? STATUS_RUNNING : STATUS_DATABASE;
@@ -306,6 +334,7 @@ ExitStatus
 batch_deliver(Relay *relay)
 {
 	Buffer		problem = {0};
+	Wait		busy = wait_begin(NULL);
 	ExitStatus	status = STATUS_RUNNING;
 
 	if (relay->options.sink.format == FORMAT_ESGF)
@@ -313,15 +342,13 @@ batch_deliver(Relay *relay)
 	for (int attempts = 0; status == STATUS_RUNNING && relay->batch_count > 0; attempts++)
 	{
 		if (attempts > 0)
-			status = pause_before_retry(relay, attempts);
+			status = pause_before_retry(relay, attempts, &busy);
 		if (status != STATUS_RUNNING)
 			return status;
 		if (!write_batch(relay, &problem))
 			return sink_down(relay, &problem);
-		if (relay->sink_is_down)
-			log_line(LOG_NOTE, "sink is up again");
-		relay->sink_is_down = false;
 		status = judge_batch(relay);
+		watch_busy(relay, &busy);
 	}
 	relay->batch_bytes = 0;
 	return status;
@@ -340,6 +367,9 @@ batch_settle(Relay *relay)
 		!relay->sink->kind->flush(relay->sink, &problem))
 		return sink_down(relay, &problem);
 	relay->unflushed = false;
+	consumer_well(relay);
+	if (relay->streaming)
+		relay->metrics.oldest_at = 0;
 	relay->durable = relay->received;
 	relay->delivered = relay->received_end;
 	return STATUS_RUNNING;

@@ -35,6 +35,7 @@ history_connect(Relay *relay)
 	relay->system_identifier = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
 	relay->timeline = atoi(PQgetvalue(result, 0, 1));
 	lsn_parse(PQgetvalue(result, 0, 2), &relay->server_position);
+	relay->metrics.server_end = relay->server_position;
 	PQclear(result);
 
 	if (system_before != 0 && system_before != relay->system_identifier)

@@ -205,9 +205,9 @@ tell_problem(const HttpClient *client, CURLcode code, Buffer *problem)
 		buffer_text(problem, client->curl_problem[0] != '\0' ? client->curl_problem : curl_easy_strerror(code));
 }
 
-/* Perform the request; the relay has other things to do meanwhile */
+/* Perform a request; the relay has other things to do meanwhile */
 static CURLcode
-perform(HttpClient *client)
+perform(HttpClient *client, CURL *curl)
 {
 	Wait		wait = wait_begin("the sink");
 	int			running = 1;
@@ -216,7 +216,7 @@ perform(HttpClient *client)
 	CURLcode	code = CURLE_ABORTED_BY_CALLBACK;
 	const CURLMsg *message;
 
-	curl_multi_add_handle(client->multi, client->curl);
+	curl_multi_add_handle(client->multi, curl);
 	while (wanted && curl_multi_perform(client->multi, &running) == CURLM_OK && running > 0)
 	{
 		curl_multi_poll(client->multi, NULL, 0, WAIT_MS, NULL);
@@ -225,7 +225,7 @@ perform(HttpClient *client)
 	message = curl_multi_info_read(client->multi, &queued);
 	if (message != NULL)
 		code = message->data.result;
-	curl_multi_remove_handle(client->multi, client->curl);
+	curl_multi_remove_handle(client->multi, curl);
 	return code;
 }
 
@@ -248,6 +248,24 @@ broke_on_body(const HttpClient *client, CURLcode code)
 		 code == CURLE_PARTIAL_FILE || code == CURLE_COULDNT_CONNECT);
 }
 
+/* Connect, with TLS where the URL says so, and ask nothing */
+bool
+http_reach(HttpClient *client, Buffer *problem)
+{
+	CURL	   *curl = curl_easy_duphandle(client->curl);
+	CURLcode	code;
+
+	if (curl == NULL)
+		out_of_memory();
+	client->curl_problem[0] = '\0';
+	curl_easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L);
+	code = perform(client, curl);
+	curl_easy_cleanup(curl);
+	if (code != CURLE_OK)
+		tell_problem(client, code, problem);
+	return code == CURLE_OK;
+}
+
 /* Post a body and take the answer; false and a problem if there is none */
 bool
 http_post(HttpClient *client, const Buffer *body, struct curl_slist *headers, Buffer *problem)
@@ -268,7 +286,7 @@ http_post(HttpClient *client, const Buffer *body, struct curl_slist *headers, Bu
 	client->given = 0;
 	client->rewound = false;
 	curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) body->length);
-	code = perform(client);
+	code = perform(client, curl);
 	client->broke = broke_on_body(client, code);
 	if (code != CURLE_OK)
 	{

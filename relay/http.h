@@ -41,6 +41,7 @@ extern bool http_url_names_password(const char *url);
 extern bool http_options_check(const SinkSettings *settings, const char *const *names, Buffer *problem);
 
 extern void http_open(HttpClient *client, Sink *sink, const char *url, const SinkSettings *settings);
+extern bool http_reach(HttpClient *client, Buffer *problem);
 extern bool http_post(HttpClient *client, const Buffer *body, struct curl_slist *headers, Buffer *problem);
 extern void http_close(HttpClient *client);
 

@@ -28,6 +28,8 @@ end_session(Relay *relay)
 	redrive_forget(relay);
 	relay->streaming = false;
 	metrics_write(relay);
+	free(relay->row_filter);
+	relay->row_filter = NULL;
 	PQfinish(relay->replication);
 	PQfinish(relay->sql);
 	relay->replication = NULL;
@@ -48,6 +50,8 @@ run_session(Relay *relay)
 		status = consumer_load(relay);
 	if (status == STATUS_RUNNING)
 		status = consumer_deliver(relay);
+	if (status == STATUS_RUNNING)
+		metrics_ask(relay);
 	if (status == STATUS_RUNNING && relay->options.sink_kind != NULL)
 		status = sink_open(relay);
 	if (status == STATUS_RUNNING)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +16,12 @@
 #include "log.h"
 
 #define TICK_MS 1000
+
+/* The database is asked for the oldest event that often, where the stream does not tell. */
+#define ASK_MS 5000
+
+/* That the file cannot be written is said that often. */
+#define COMPLAIN_MS 600000
 
 /* Add a metric, with its help and type */
 static void
@@ -29,20 +36,60 @@ static double
 lag_bytes(const Relay *relay)
 {
 	const Metrics *metrics = &relay->metrics;
+	uint64_t	durable = relay->durable > relay->consumer.confirmed ? relay->durable : relay->consumer.confirmed;
 
-	return metrics->server_end > relay->durable ? (double) (metrics->server_end - relay->durable) : 0;
+	return metrics->server_end > durable ? (double) (metrics->server_end - durable) : 0;
 }
 
-/* The age of the last transaction delivered, while more is waiting */
+/* Is it likely that the server has more to send at once? */
+static bool
+more_to_come(const Relay *relay)
+{
+	struct pollfd one = {relay->replication != NULL ? PQsocket(relay->replication) : -1, POLLIN, 0};
+
+	return relay->metrics.flowing && (relay->ahead > 0 || poll(&one, 1, 0) > 0);
+}
+
+/* The age of the oldest event that is not delivered */
 static double
 lag_seconds(const Relay *relay)
 {
+	int64_t		since = relay->metrics.oldest_at;
 	struct timespec now;
+	double		age;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (relay->metrics.committed_at == 0 || relay->received <= relay->durable)
+	if (since == 0 && more_to_come(relay))
+		since = relay->metrics.committed_at;
+	if (since == 0)
 		return 0;
-	return (double) now.tv_sec + (double) now.tv_nsec / 1e9 - (double) relay->metrics.committed_at / 1e6;
+	clock_gettime(CLOCK_REALTIME, &now);
+	age = (double) now.tv_sec + (double) now.tv_nsec / 1e9 - (double) since / 1e6;
+	return age > 0 ? age : 0;
+}
+
+/* Where the stream does not tell of the oldest event, the outbox does; no error if it cannot now */
+void
+metrics_ask(Relay *relay)
+{
+	Buffer		problem = {0};
+	Buffer		query = {0};
+	PGresult   *result = NULL;
+
+	relay->metrics.asked_at = monotonic_ms();
+	if (!relay->consumer.known || PQtransactionStatus(relay->sql) != PQTRANS_IDLE)
+		return;
+	if (undelivered_query(relay, &query, "(extract(epoch FROM occurred_at) * 1000000)::bigint", &problem))
+	{
+		if (relay->consumer.delivered_snapshot != NULL)
+			buffer_printf(&query, " AND NOT pg_visible_in_snapshot(xid, '%s')", relay->consumer.delivered_snapshot);
+		buffer_text(&query, " ORDER BY xid, seq LIMIT 1");
+		result = database_query(relay->sql, &problem, query.data, 0, NULL);
+	}
+	if (result != NULL)
+		relay->metrics.oldest_at = PQntuples(result) > 0 ? strtoll(PQgetvalue(result, 0, 0), NULL, 10) : 0;
+	PQclear(result);
+	buffer_free(&query);
+	buffer_free(&problem);
 }
 
 static void
@@ -58,7 +105,7 @@ add_metrics(FILE *file, const Relay *relay)
 	add_metric(file, relay, "retries_total", "counter", "Failed attempts to hand an event to the sink.", (double) metrics->retries);
 	add_metric(file, relay, "dead_letters_total", "counter", "Events refused for good.", (double) metrics->dead_letters);
 	add_metric(file, relay, "lag_bytes", "gauge", "WAL that the server has written and the sink has not made durable.", lag_bytes(relay));
-	add_metric(file, relay, "lag_seconds", "gauge", "Age of the newest transaction received, while it is not durable.", lag_seconds(relay));
+	add_metric(file, relay, "lag_seconds", "gauge", "Age of the oldest event that is not delivered.", lag_seconds(relay));
 	add_metric(file, relay, "wal_held_bytes", "gauge", "WAL that the server keeps for the slot.", (double) metrics->held);
 	add_metric(file, relay, "last_commit_timestamp_seconds", "gauge", "When the newest transaction received was committed.",
 			   (double) metrics->committed_at / 1e6);
@@ -66,7 +113,7 @@ add_metrics(FILE *file, const Relay *relay)
 
 /* Write the file; readers see the old one or the new one, whole */
 void
-metrics_write(const Relay *relay)
+metrics_write(Relay *relay)
 {
 	const char *path = relay->options.metrics_file;
 	Buffer		temporary = {0};
@@ -80,9 +127,25 @@ metrics_write(const Relay *relay)
 	if (file != NULL)
 		add_metrics(file, relay);
 	written = file != NULL && fclose(file) == 0 && rename(temporary.data, path) == 0;
-	if (!written)
+	if (written)
+		relay->metrics.complained_at = 0;
+	else if (relay->metrics.complained_at == 0 || monotonic_ms() > relay->metrics.complained_at + COMPLAIN_MS)
+	{
 		log_line(LOG_WARNING, "could not write metrics file \"%s\": %s", path, strerror(errno));
+		relay->metrics.complained_at = monotonic_ms();
+	}
 	buffer_free(&temporary);
+}
+
+/* How far a snapshot is */
+static void
+show_snapshot(const Relay *relay)
+{
+	Buffer		text = {0};
+
+	snapshot_progress(relay, &text);
+	fprintf(stderr, "\r%s: snapshot: %s\033[K\r", relay->options.stream, text.data);
+	buffer_free(&text);
 }
 
 /* Show rate and lag on the terminal, unless events go there */
@@ -94,7 +157,9 @@ show_line(Relay *relay, int64_t now)
 
 	if (!isatty(STDERR_FILENO) || (strcmp(relay->options.sink.name, "ndjson:-") == 0 && isatty(STDOUT_FILENO)))
 		return;
-	if (metrics->shown_at != 0)
+	if (relay->consumer.seeding)
+		show_snapshot(relay);
+	else if (metrics->shown_at != 0)
 		fprintf(stderr, "\r%s: %" PRId64 " events, %.0f/s, %.1f MB/s, lag %.1f MB\033[K\r", relay->options.stream, metrics->events,
 				(double) (metrics->events - metrics->shown_events) / seconds,
 				(double) (metrics->bytes - metrics->shown_bytes) / seconds / 1e6, lag_bytes(relay) / 1e6);
@@ -112,6 +177,9 @@ metrics_tick(Relay *relay)
 	if (now < relay->metrics.written_at + TICK_MS)
 		return;
 	relay->metrics.written_at = now;
+	consumer_remind(relay);
+	if ((!relay->streaming || relay->sink_is_down) && now >= relay->metrics.asked_at + ASK_MS)
+		metrics_ask(relay);
 	show_line(relay, now);
 	if (relay->options.metrics_file != NULL)
 		slot_held(relay);

@@ -199,6 +199,7 @@ pgoutput_decode(Decoder *decoder, char *bytes, size_t length, Message *message, 
 		case 'B':
 			message->kind = MESSAGE_BEGIN;
 			message->position = take_number(&reader, 8);
+			message->committed_at = (int64_t) take_number(&reader, 8);
 			break;
 		case 'C':
 			take_bytes(&reader, 1 + 8); /* flags, where the commit begins */

@@ -22,7 +22,8 @@ typedef struct Message
 {
 	MessageKind kind;
 	uint64_t	position;
-	int64_t		committed_at;	/* of MESSAGE_COMMIT: microseconds since 2000 */
+	int64_t		committed_at;	/* of MESSAGE_BEGIN and MESSAGE_COMMIT:
+								 * microseconds since 2000 */
 	Event		event;			/* its texts lie in the bytes decoded */
 } Message;
 

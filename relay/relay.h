@@ -33,6 +33,8 @@ typedef struct Consumer
 	char	   *seeded_item;
 	int64_t		snapshot_sent;
 	int64_t		snapshot_total; /* -1: not known */
+	int64_t		snapshot_resumed;	/* items that earlier sessions sent */
+	int64_t		snapshot_at;	/* when this session began */
 	char	   *delivered_snapshot; /* queries saw in it what is durable; NULL:
 									 * not known */
 } Consumer;
@@ -56,10 +58,18 @@ typedef struct Metrics
 	int64_t		sessions;
 	int64_t		committed_at;	/* the last transaction delivered:
 								 * microseconds since 1970 */
+	int64_t		oldest_at;		/* when the oldest event was made that is not
+								 * delivered: microseconds since 1970; 0: all
+								 * are */
+	int64_t		begun_at;		/* the commit of the transaction under way, by
+								 * the same clock */
+	bool		flowing;		/* events came since they were last settled */
 	uint64_t	server_end;		/* where the server's WAL ends */
 	int64_t		held;			/* bytes of WAL that the slot holds */
 
 	int64_t		written_at;
+	int64_t		asked_at;		/* the database, for oldest_at */
+	int64_t		complained_at;	/* that the file cannot be written */
 	int64_t		shown_at;
 	int64_t		shown_events;
 	int64_t		shown_bytes;
@@ -122,6 +132,9 @@ typedef struct Relay
 	bool		begun_anew;		/* --create was asked for, after a restore */
 
 	Consumer	consumer;
+	char	   *row_filter;		/* of the publication; NULL: not read yet */
+	char	   *problem;		/* why the stream stands still */
+	int64_t		problem_at;		/* when that was written down */
 	Candidate	candidate;
 	uint64_t	horizon_position;	/* where the horizon was taken */
 	Redrive		redrive;
@@ -164,7 +177,8 @@ extern ExitStatus consumer_replayed(Relay *relay);
 extern ExitStatus consumer_seeded(Relay *relay, const char *collection_id, const char *item_id);
 extern ExitStatus consumer_advance(Relay *relay);
 extern ExitStatus consumer_cover(Relay *relay);
-extern void consumer_problem(Relay *relay, const char *problem);
+extern void consumer_problem(Relay *relay, const char *what, const char *problem);
+extern void consumer_remind(Relay *relay);
 extern void consumer_well(Relay *relay);
 
 /* dead_letter.c */
@@ -185,11 +199,14 @@ extern void slot_held(Relay *relay);
 
 /* replay.c */
 extern ExitStatus replay(Relay *relay);
+extern void snapshot_progress(const Relay *relay, Buffer *text);
+extern bool undelivered_query(Relay *relay, Buffer *query, const char *columns, Buffer *problem);
 extern ExitStatus replay_query(Relay *relay, const char *query, int count, const char *const *parameters);
 
 /* metrics.c */
+extern void metrics_ask(Relay *relay);
 extern void metrics_tick(Relay *relay);
-extern void metrics_write(const Relay *relay);
+extern void metrics_write(Relay *relay);
 
 /* stream.c */
 extern ExitStatus stream_start(Relay *relay);

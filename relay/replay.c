@@ -58,27 +58,44 @@ send_rows(Relay *relay, PGconn *reader, int64_t *count)
 	return status == STATUS_RUNNING ? batch_settle(relay) : status;
 }
 
+/* Begin a query of the stream's events from the horizon on: some may be delivered */
+bool
+undelivered_query(Relay *relay, Buffer *query, const char *columns, Buffer *problem)
+{
+	const char *parameters[] = {relay->options.slot};
+
+	if (relay->row_filter == NULL)
+	{
+		PGresult   *result = database_query(relay->sql, problem,
+											"SELECT coalesce(rowfilter, 'true') FROM pg_publication_tables WHERE pubname = $1", 1, parameters);
+
+		if (result == NULL)
+			return false;
+		relay->row_filter = copy_string(PQntuples(result) > 0 ? PQgetvalue(result, 0, 0) : "true");
+		PQclear(result);
+	}
+	buffer_printf(query, "SELECT %s FROM esgf_stac.outbox WHERE xid >= '%" PRIu64 "' AND (%s)",
+				  columns, relay->consumer.horizon, relay->row_filter);
+	return true;
+}
+
 /* Begin the query that repeats what the publication would have told */
 static bool
 query_outbox(Relay *relay, PGconn *reader, Buffer *problem)
 {
-	const char *parameters[] = {relay->options.slot};
-	char		horizon[32];
-	const char *horizon_parameter[] = {horizon};
+	Buffer		columns = {0};
 	Buffer		query = {0};
 	bool		sent;
-	PGresult   *result = database_query(relay->sql, problem,
-										"SELECT coalesce(rowfilter, 'true') FROM pg_publication_tables WHERE pubname = $1", 1, parameters);
 
-	if (result == NULL)
-		return false;
-	buffer_text(&query, "SELECT ");
 	for (int column = 0; column < COLUMN_COUNT; column++)
-		buffer_printf(&query, "%s%s", column > 0 ? ", " : "", column_names[column]);
-	buffer_printf(&query, " FROM esgf_stac.outbox WHERE xid >= $1 AND (%s) ORDER BY seq", PQgetvalue(result, 0, 0));
-	PQclear(result);
-	snprintf(horizon, sizeof(horizon), "%" PRIu64, relay->consumer.horizon);
-	sent = database_rows(reader, problem, query.data, 1, horizon_parameter);
+		buffer_printf(&columns, "%s%s", column > 0 ? ", " : "", column_names[column]);
+	sent = undelivered_query(relay, &query, columns.data, problem);
+	if (sent)
+	{
+		buffer_text(&query, " ORDER BY seq");
+		sent = database_rows(reader, problem, query.data, 0, NULL);
+	}
+	buffer_free(&columns);
 	buffer_free(&query);
 	return sent;
 }
@@ -139,28 +156,100 @@ send_page(Relay *relay, PGconn *reader, int64_t *count)
 		status = batch_settle(relay);
 	if (status != STATUS_RUNNING)
 		return status;
+	consumer->snapshot_sent += *count - before;
 	return *count == before ? consumer_seeded(relay, NULL, NULL) :
 		consumer_seeded(relay, consumer->seeded_collection, consumer->seeded_item);
+}
+
+/* Append a number as people read it */
+static void
+append_count(Buffer *text, int64_t count)
+{
+	if (count >= 1000)
+	{
+		append_count(text, count / 1000);
+		buffer_printf(text, ",%03d", (int) (count % 1000));
+	}
+	else
+		buffer_printf(text, "%d", (int) count);
+}
+
+/* Append how many items of how many are sent, and how long the rest will take */
+void
+snapshot_progress(const Relay *relay, Buffer *text)
+{
+	const Consumer *consumer = &relay->consumer;
+	int64_t		sent = consumer->snapshot_sent - consumer->snapshot_resumed;
+	int64_t		left = consumer->snapshot_total - consumer->snapshot_sent;
+
+	append_count(text, consumer->snapshot_sent);
+	if (consumer->snapshot_total >= 0)
+	{
+		buffer_text(text, " of ");
+		append_count(text, consumer->snapshot_total);
+	}
+	buffer_text(text, " items sent");
+	if (consumer->snapshot_total >= 0 && left > 0 && sent > 0)
+	{
+		int64_t		seconds = left * (monotonic_ms() - consumer->snapshot_at) / sent / 1000 + 1;
+
+		if (seconds < 100)
+			buffer_printf(text, ", %d s left", (int) seconds);
+		else if (seconds < 6000)
+			buffer_printf(text, ", %d min left", (int) (seconds + 59) / 60);
+		else
+			buffer_printf(text, ", %d h left", (int) (seconds + 3599) / 3600);
+	}
+}
+
+/* Learn how many items a snapshot will send, at its beginning */
+static ExitStatus
+count_items(Relay *relay)
+{
+	Buffer		problem = {0};
+	const char *parameters[] = {relay->options.stream};
+	PGresult   *result = database_query(relay->sql, &problem,
+										"SELECT coalesce(esgf_stac_internal.stream_item_count($1), -1)", 1, parameters);
+
+	if (result == NULL)
+		return database_lost(&problem);
+	relay->consumer.snapshot_total = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+	relay->consumer.snapshot_sent = 0;
+	PQclear(result);
+	return consumer_seeded(relay, "", NULL);
+}
+
+static void
+log_progress(const Relay *relay)
+{
+	Buffer		text = {0};
+
+	snapshot_progress(relay, &text);
+	log_line(LOG_NOTE, "snapshot: %s, now at %s", text.data, relay->consumer.seeded_item);
+	buffer_free(&text);
 }
 
 /* Send every published item, page by page; another session can go on with it */
 static ExitStatus
 send_snapshot(Relay *relay, PGconn *reader)
 {
+	Consumer   *consumer = &relay->consumer;
 	int64_t		count = 0;
 	int64_t		shown_at = monotonic_ms();
 	ExitStatus	status = STATUS_RUNNING;
 
-	if (!relay->consumer.seeding)
-		status = consumer_seeded(relay, "", NULL);
-	while (status == STATUS_RUNNING && relay->consumer.seeding)
+	if (!consumer->seeding)
+		status = count_items(relay);
+	consumer->snapshot_resumed = consumer->snapshot_sent;
+	consumer->snapshot_at = shown_at;
+	while (status == STATUS_RUNNING && consumer->seeding)
 	{
 		if (stop_requested)
 			return STATUS_STOPPED;
 		status = send_page(relay, reader, &count);
-		if (monotonic_ms() > shown_at + 10000 && relay->consumer.seeding)
+		if (monotonic_ms() > shown_at + 10000 && consumer->seeding)
 		{
-			log_line(LOG_NOTE, "snapshot: %" PRId64 " items sent, now at %s", count, relay->consumer.seeded_item);
+			log_progress(relay);
 			shown_at = monotonic_ms();
 		}
 	}

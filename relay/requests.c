@@ -35,6 +35,13 @@ requests_close(Requests *requests)
 	buffer_free(&requests->body);
 }
 
+/* Is the server there? (A Requests begins with its sink.) */
+bool
+requests_reach(Sink *sink, Buffer *problem)
+{
+	return http_reach(&((Requests *) sink)->client, problem);
+}
+
 /* Fill the body with as many of the events as it may hold, at least one */
 static int
 fill_body(Requests *requests, Event *const *events, int count)

@@ -47,6 +47,7 @@ struct Requests
 
 extern void requests_open(Requests *requests, const RequestKind *kind, const char *url, const SinkSettings *settings);
 extern void requests_suspect(Event *event, int company);
+extern bool requests_reach(Sink *sink, Buffer *problem);
 extern bool requests_send(Requests *requests, Event *const *events, int count, Buffer *problem);
 extern void requests_close(Requests *requests);
 

@@ -3,7 +3,7 @@
  *		Where events go. A sink is one C file that fills a SinkKind, which
  *		sink.c lists; doc/relay.md shows how to write another.
  *
- * The relay calls one sink from one thread: open, then write and flush as often
+ * The relay calls one sink from one thread: open, reach, then write and flush as often
  * as needed, then close. Any of them may fail: the sink is down, the relay
  * closes it, waits, opens it again, and has the server send again all that no
  * flush made durable. So a sink sees an event once or more, the versions of
@@ -71,6 +71,9 @@ struct SinkKind
 	 * feed.
 	 */
 	Sink	   *(*open) (const SinkSettings *settings, const char *source, Buffer *problem);
+
+	/* Can its server be reached? NULL: open has seen to that. */
+	bool		(*reach) (Sink *sink, Buffer *problem);
 
 	/*
 	 * Write a batch, in order. Every event comes as EVENT_DONE;

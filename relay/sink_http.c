@@ -215,6 +215,7 @@ const SinkKind sink_http = {
 	.check = check_sink,
 	.names_password = names_password,
 	.open = open_sink,
+	.reach = requests_reach,
 	.write = write_events,
 	.close = close_sink,
 };
@@ -227,6 +228,7 @@ const SinkKind sink_https = {
 	.check = check_sink,
 	.names_password = names_password,
 	.open = open_sink,
+	.reach = requests_reach,
 	.write = write_events,
 	.close = close_sink,
 };

@@ -338,6 +338,7 @@ const SinkKind sink_opensearch = {
 	.check = opensearch_check,
 	.names_password = http_url_names_password,
 	.open = opensearch_open,
+	.reach = requests_reach,
 	.write = opensearch_write,
 	.close = opensearch_close,
 };

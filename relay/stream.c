@@ -29,6 +29,9 @@
 #define FAREWELL_MS 5000
 #define FAREWELL_STOP_MS 400
 
+/* Before, a horizon may take so long. */
+#define COVER_MS 300
+
 /* The seconds from the Unix to the PostgreSQL epoch. */
 #define EPOCH_DISTANCE 946684800
 
@@ -154,6 +157,7 @@ settle(Reading *reading)
 	if (status == STATUS_RUNNING && !relay->in_transaction && !relay->ending)
 		status = redrive(relay);
 	metrics_tick(relay);
+	relay->metrics.flowing = false;
 	reading->settled_at = monotonic_ms();
 	return status;
 }
@@ -219,11 +223,15 @@ take_data(Reading *reading, char *bytes, size_t length)
 		case MESSAGE_BEGIN:
 			reading->ended = past_end(relay, message.position);
 			relay->in_transaction = !reading->ended;
+			relay->metrics.begun_at = message.committed_at + EPOCH_DISTANCE * INT64_C(1000000);
 			break;
 		case MESSAGE_EVENT:
 			message.event.memory = bytes;
 			message.event.release = PQfreemem;
 			redrive_note(relay, &message.event);
+			if (relay->metrics.oldest_at == 0)
+				relay->metrics.oldest_at = relay->metrics.begun_at;
+			relay->metrics.flowing = true;
 			return batch_add(relay, &message.event);
 		case MESSAGE_COMMIT:
 			relay->in_transaction = false;
@@ -389,7 +397,8 @@ stream_start(Relay *relay)
 	relay->streaming = true;
 	relay->reported = 0;
 	relay->reported_at = relay->heard_at = monotonic_ms();
-	return STATUS_RUNNING;
+	consumer_well(relay);
+	return consumer_cover(relay);
 }
 
 /* Take leave, so that the server has heard our last confirmation */
@@ -415,6 +424,28 @@ stream_finish(Relay *relay)
 	}
 }
 
+/*
+ * About to stop, have what is delivered covered by a horizon: so whoever looks
+ * sees no lag, and a slot that is lost meanwhile costs no repetition. On an idle
+ * stream that takes a moment; on a busy one it is given up.
+ */
+static ExitStatus
+stream_cover(Reading *reading)
+{
+	Relay	   *relay = reading->relay;
+	int64_t		deadline = monotonic_ms() + COVER_MS;
+	ExitStatus	status = consumer_cover(relay);
+
+	if (status == STATUS_RUNNING && relay->candidate.position > relay->received)
+		status = send_status(relay, true);
+	while (status == STATUS_RUNNING && !reading->ended && relay->candidate.position > relay->received &&
+		   monotonic_ms() < deadline)
+		status = take_message(reading);
+	while (status == STATUS_RUNNING && relay->in_transaction && !stop_due())
+		status = take_message(reading);
+	return status;
+}
+
 /* Stream until there is a reason to end */
 ExitStatus
 stream_run(Relay *relay)
@@ -431,6 +462,8 @@ stream_run(Relay *relay)
 		if (status == STATUS_RUNNING)
 			status = take_message(&reading);
 	}
+	if (status == STATUS_RUNNING && stop_requested && !relay->in_transaction)
+		status = stream_cover(&reading);
 	relay->reported = 0;
 	relay->ending = status == STATUS_RUNNING;
 	if (relay->ending)

@@ -75,6 +75,34 @@ COMMENT ON FUNCTION esgf_stac_internal.stream_items(text, text, text, int) IS 'a
 REVOKE ALL ON FUNCTION esgf_stac_internal.stream_items(text, text, text, int) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION esgf_stac_internal.stream_items(text, text, text, int) TO esgf_stac_relay;
 
+-- How many items a snapshot of a stream will send: counted while they are few,
+-- then estimated; null where a filter would have to be judged on very many.
+CREATE FUNCTION esgf_stac_internal.stream_item_count(stream text) RETURNS bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    s esgf_stac.stream;
+    items CONSTANT real := reltuples FROM pg_class WHERE oid = 'esgf_stac.item'::regclass;
+    plan jsonb;
+BEGIN
+    SELECT t.* INTO STRICT s FROM esgf_stac.stream t WHERE t.name = stream_item_count.stream;
+    IF items < (CASE WHEN s.filter IS NULL THEN 1000000 ELSE 50000 END) THEN
+        RETURN (SELECT count(*) FROM esgf_stac.item i
+                 WHERE NOT i.deleted
+                   AND (s.collections IS NULL OR i.collection_id = ANY (s.collections))
+                   AND (s.filter IS NULL OR jsonb_path_match(i.document, s.filter, silent => true)));
+    ELSIF s.filter IS NOT NULL THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE 'EXPLAIN (FORMAT JSON) SELECT FROM esgf_stac.item i WHERE NOT i.deleted'
+            || coalesce(format(' AND i.collection_id = ANY (%L::text[])', s.collections), '') INTO plan;
+    RETURN (plan #>> '{0,Plan,Plan Rows}')::bigint;
+END
+$$;
+COMMENT ON FUNCTION esgf_stac_internal.stream_item_count(text) IS 'how many items a snapshot of a stream will send, at a guess where they are many';
+REVOKE ALL ON FUNCTION esgf_stac_internal.stream_item_count(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac_internal.stream_item_count(text) TO esgf_stac_relay;
+
 -- Was that event, {"id", "collection_id", "item_id", "version"}, ever in this
 -- history? Where the outbox no longer has it, the version must at least have
 -- been given.
