@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "log.h"
+
 /* WAL of others that passes before an idle stream takes a new horizon. */
 #define IDLE_WAL (16 * 1024 * 1024)
 
@@ -157,15 +159,17 @@ tell_problem(Relay *relay)
 	relay->problem_at = monotonic_ms();
 }
 
-/* The stream stands still */
+/* The stream stands still; what is told of that has no secrets in it, as in the log */
 void
 consumer_problem(Relay *relay, const char *what, const char *problem)
 {
 	Buffer		text = {0};
 
-	buffer_printf(&text, "%s: %s", what, problem);
+	buffer_printf(&text, "%s: ", what);
+	log_quote(&text, problem);
 	free(relay->problem);
 	relay->problem = text.data;
+	relay->stuck = false;
 	tell_problem(relay);
 }
 
@@ -181,6 +185,9 @@ consumer_remind(Relay *relay)
 void
 consumer_well(Relay *relay)
 {
+	if (relay->stuck && relay->delivered <= relay->stuck_at)
+		return;
+	relay->stuck = false;
 	free(relay->problem);
 	relay->problem = NULL;
 	if (relay->consumer.problem_told)

@@ -345,6 +345,11 @@ batch_deliver(Relay *relay)
 			status = pause_before_retry(relay, attempts, &busy);
 		if (status != STATUS_RUNNING)
 			return status;
+		if (attempts > 0 && skip_asked(relay))
+		{
+			log_line(LOG_NOTE, "an event is to be passed over: the session begins anew");
+			return STATUS_DATABASE;
+		}
 		if (!write_batch(relay, &problem))
 			return sink_down(relay, &problem);
 		status = judge_batch(relay);
@@ -367,10 +372,10 @@ batch_settle(Relay *relay)
 		!relay->sink->kind->flush(relay->sink, &problem))
 		return sink_down(relay, &problem);
 	relay->unflushed = false;
-	consumer_well(relay);
 	if (relay->streaming)
 		relay->metrics.oldest_at = 0;
 	relay->durable = relay->received;
 	relay->delivered = relay->received_end;
+	consumer_well(relay);
 	return STATUS_RUNNING;
 }

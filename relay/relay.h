@@ -132,9 +132,14 @@ typedef struct Relay
 	bool		begun_anew;		/* --create was asked for, after a restore */
 
 	Consumer	consumer;
+	int			skips;			/* events that are to be passed over, as known
+								 * when the session began */
 	char	   *row_filter;		/* of the publication; NULL: not read yet */
 	char	   *problem;		/* why the stream stands still */
 	int64_t		problem_at;		/* when that was written down */
+	bool		stuck;			/* at an event that cannot be sent: what the
+								 * sink takes says nothing */
+	uint64_t	stuck_at;		/* what was delivered then */
 	Candidate	candidate;
 	uint64_t	horizon_position;	/* where the horizon was taken */
 	Redrive		redrive;
@@ -192,6 +197,12 @@ extern ExitStatus commits_pending(Relay *relay, char **xids);
 extern ExitStatus commits_visible(Relay *relay, const char *xids, bool *visible);
 extern ExitStatus wait_until_visible(Relay *relay, const char *xids);
 extern ExitStatus wait_for_commits(Relay *relay);
+
+/* skip.c */
+extern void skip_tell(Relay *relay, const char *problem);
+extern bool skip_asked(Relay *relay);
+extern ExitStatus skip_prepare(Relay *relay);
+extern void skip_condition(const Relay *relay, Buffer *query);
 
 /* slot.c */
 extern ExitStatus slot_prepare(Relay *relay);

@@ -23,18 +23,25 @@ clear_result(void *result)
 	PQclear(result);
 }
 
-/* Hand over a row of the outbox, with its memory */
-static ExitStatus
-send_row(Relay *relay, PGresult *row)
+/* Make an event of a row of the outbox, with its memory */
+static void
+make_event(Relay *relay, PGresult *row, Event *event)
 {
 	char	   *values[COLUMN_COUNT];
-	Event		event;
 
 	for (int column = 0; column < COLUMN_COUNT; column++)
 		values[column] = PQgetisnull(row, 0, column) ? NULL : PQgetvalue(row, 0, column);
-	event_from_columns(&event, values, (size_t) PQgetlength(row, 0, COLUMN_PAYLOAD), relay->options.stream);
-	event.memory = row;
-	event.release = clear_result;
+	event_from_columns(event, values, (size_t) PQgetlength(row, 0, COLUMN_PAYLOAD), relay->options.stream);
+	event->memory = row;
+	event->release = clear_result;
+}
+
+static ExitStatus
+send_row(Relay *relay, PGresult *row)
+{
+	Event		event;
+
+	make_event(relay, row, &event);
 	return batch_add(relay, &event);
 }
 
@@ -54,7 +61,11 @@ send_rows(Relay *relay, PGconn *reader, int64_t *count)
 			status = heed_signals(relay);
 	}
 	if (problem.length > 0)
+	{
+		if (PQstatus(reader) == CONNECTION_OK && !stop_requested)
+			skip_tell(relay, problem.data);
 		return database_lost(&problem);
+	}
 	return status == STATUS_RUNNING ? batch_settle(relay) : status;
 }
 
@@ -92,6 +103,7 @@ query_outbox(Relay *relay, PGconn *reader, Buffer *problem)
 	sent = undelivered_query(relay, &query, columns.data, problem);
 	if (sent)
 	{
+		skip_condition(relay, &query);
 		buffer_text(&query, " ORDER BY seq");
 		sent = database_rows(reader, problem, query.data, 0, NULL);
 	}
@@ -125,6 +137,20 @@ keep_key(char **key, const PGresult *row, Column column)
 	*key = copy_string(PQgetvalue(row, 0, column));
 }
 
+/* An item that cannot be sent is a dead letter at once */
+static ExitStatus
+refuse_row(Relay *relay, PGresult *row)
+{
+	Event		event;
+	ExitStatus	status;
+
+	make_event(relay, row, &event);
+	event_refuse(&event, EVENT_REFUSED, "its document is too long to be sent");
+	status = dead_letter_add(relay, &event);
+	event_release(&event);
+	return status;
+}
+
 /* Send one page of published items after the last one sent */
 static ExitStatus
 send_page(Relay *relay, PGconn *reader, int64_t *count)
@@ -138,15 +164,17 @@ send_page(Relay *relay, PGconn *reader, int64_t *count)
 
 	/* In the order of column_names. */
 	if (!database_rows(reader, &problem,
-					   "SELECT NULL, collection_id, item_id, 'item.seeded', version, document, updated, NULL, NULL, NULL, NULL"
-					   " FROM esgf_stac_internal.stream_items($1, $2, $3, " PAGE_SIZE ")", 3, parameters))
+					   "SELECT NULL, collection_id, item_id, 'item.seeded', version, CASE WHEN s.sent THEN document END, updated,"
+					   " NULL, NULL, NULL, NULL, s.sent"
+					   " FROM esgf_stac_internal.stream_items($1, $2, $3, " PAGE_SIZE "),"
+					   " LATERAL (SELECT esgf_stac_internal.can_be_sent(document)) s (sent)", 3, parameters))
 		return database_lost(&problem);
 	while (status == STATUS_RUNNING && (row = database_next_row(reader, &problem)) != NULL)
 	{
 		keep_key(&consumer->seeded_collection, row, COLUMN_AGGREGATETYPE);
 		keep_key(&consumer->seeded_item, row, COLUMN_AGGREGATEID);
 		(*count)++;
-		status = send_row(relay, row);
+		status = PQgetvalue(row, 0, COLUMN_COUNT)[0] == 't' ? send_row(relay, row) : refuse_row(relay, row);
 		if (status == STATUS_RUNNING)
 			status = heed_signals(relay);
 	}

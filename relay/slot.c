@@ -158,7 +158,8 @@ slot_prepare(Relay *relay)
 	/* What was asked for is done; a later session finds the slot. */
 	relay->options.create = false;
 	relay->slot_position = slot.position;
-	return consumer_begin(relay);
+	status = consumer_begin(relay);
+	return status == STATUS_RUNNING && relay->options.sink_kind != NULL ? skip_prepare(relay) : status;
 }
 
 /* Learn how much WAL the server keeps for us; no error if it cannot be told now */

@@ -253,8 +253,14 @@ server_ended(Relay *relay)
 {
 	PGresult   *result = PQgetResult(relay->replication);
 
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
 	log_line(LOG_ERROR, "stream: the server ended it: %s",
 			 result != NULL ? PQresultErrorMessage(result) : PQerrorMessage(relay->replication));
+
+	/* A limit of the program, no memory, or an internal error. */
+	if (state != NULL && (strncmp(state, "54", 2) == 0 || strncmp(state, "53", 2) == 0 || strncmp(state, "XX", 2) == 0))
+		skip_tell(relay, PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
 	PQclear(result);
 	return STATUS_DATABASE;
 }

@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 #include "catalogue.h"
@@ -17,8 +18,13 @@
 #include "identity.h"
 #include "outbox.h"
 #include "receipt.h"
+#include "text_size.h"
 
 PG_FUNCTION_INFO_V1(esgf_delete_events);
+PG_FUNCTION_INFO_V1(esgf_can_be_sent);
+
+/* The server makes no message of 1 GB, and a document is not all that is in one. */
+#define LARGEST_SENT UINT64CONST(1000000000)
 
 /* A random UUID, version 4 of RFC 9562. */
 static void
@@ -120,4 +126,11 @@ esgf_delete_events(PG_FUNCTION_ARGS)
 	count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
 	PG_RETURN_INT64(count);
+}
+
+/* can_be_sent(document): is its text short enough? */
+Datum
+esgf_can_be_sent(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(PG_ARGISNULL(0) || !text_exceeds(PG_GETARG_JSONB_P(0), LARGEST_SENT));
 }

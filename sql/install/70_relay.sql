@@ -201,6 +201,59 @@ COMMENT ON FUNCTION esgf_stac_internal.event_metadata(text, jsonb) IS 'what the 
 REVOKE ALL ON FUNCTION esgf_stac_internal.event_metadata(text, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION esgf_stac_internal.event_metadata(text, jsonb) TO esgf_stac_relay;
 
+-- Can that be sent? The server makes no message of more than 1 GB.
+CREATE FUNCTION esgf_stac_internal.can_be_sent(document jsonb) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'esgf_can_be_sent' LANGUAGE C STABLE;
+COMMENT ON FUNCTION esgf_stac_internal.can_be_sent(jsonb) IS 'is the text of a document short enough for a message?';
+REVOKE ALL ON FUNCTION esgf_stac_internal.can_be_sent(jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac_internal.can_be_sent(jsonb) TO esgf_stac_relay;
+
+-- Has the relay of a stream pass over an event.
+CREATE FUNCTION esgf_stac.skip_event(stream text, event_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    row_filter text;
+    consumer esgf_stac.consumer;
+    skipped boolean;
+BEGIN
+    PERFORM esgf_stac_internal.require_catalogue();
+    IF NOT EXISTS (SELECT FROM esgf_stac.stream s WHERE s.name = skip_event.stream) THEN
+        RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(esgf_stac_internal.one_line(stream)), 'NULL')
+            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
+                  HINT = 'The view esgf_stac.stream_status lists the streams.';
+    END IF;
+    SELECT c.* INTO consumer FROM esgf_stac.consumer c
+     WHERE c.stream = skip_event.stream AND c.delivering_since IS NOT NULL AND c.outbox_oid = 'esgf_stac.outbox'::regclass;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no relay has begun to deliver stream "%"', stream
+            USING ERRCODE = 'PT400', CONSTRAINT = 'operation-not-permitted', SCHEMA = 'esgf_stac', TABLE = 'consumer',
+                  HINT = 'Only the relay passes an event over; start it first.';
+    END IF;
+
+    -- The publication's filter says what is in the stream.
+    SELECT coalesce(p.rowfilter, 'true') INTO row_filter FROM pg_publication_tables p WHERE p.pubname = 'esgf_stac_' || stream;
+    EXECUTE format(
+        'INSERT INTO esgf_stac.dead_letter AS d (stream, event_id, collection_id, item_id, version, reason, skipped)
+         SELECT $1, id, CASE WHEN aggregatetype = ''collection'' THEN aggregateid ELSE aggregatetype END,
+                CASE WHEN aggregatetype <> ''collection'' THEN aggregateid END, version, ''passed over by '' || session_user, true
+           FROM esgf_stac.outbox
+          WHERE id = $2 AND xid >= $3 AND ($4 IS NULL OR NOT pg_visible_in_snapshot(xid, $4)) AND (%s)
+         ON CONFLICT (stream, collection_id, item_id, version) DO UPDATE
+            SET event_id = excluded.event_id, reason = excluded.reason, at = now(), redrive_at = NULL, settled_at = NULL, skipped = true
+         RETURNING true', coalesce(row_filter, 'true'))
+       INTO skipped USING stream, event_id, consumer.horizon, consumer.delivered;
+    IF skipped IS NULL THEN
+        RAISE EXCEPTION 'event % is none that stream "%" has yet to deliver', coalesce(event_id::text, 'NULL'), stream
+            USING ERRCODE = 'PT404', CONSTRAINT = 'event-does-not-exist', SCHEMA = 'esgf_stac', TABLE = 'outbox',
+                  HINT = 'The relay''s log, and stream_status, name the event that it cannot send.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION esgf_stac.skip_event(text, uuid) IS 'has the relay of a stream pass over an event that cannot be sent, and leaves a dead letter';
+REVOKE ALL ON FUNCTION esgf_stac.skip_event(text, uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac.skip_event(text, uuid) TO esgf_stac_admin;
+
 -- Asks the relay of a stream to send anew what its sink refused.
 CREATE FUNCTION esgf_stac.redrive(stream text, item_id text DEFAULT NULL) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
@@ -217,7 +270,10 @@ BEGIN
     END IF;
     UPDATE esgf_stac.dead_letter d SET redrive_at = clock_timestamp()
      WHERE d.stream = redrive.stream AND d.settled_at IS NULL
-       AND (redrive.item_id IS NULL OR d.item_id = redrive.item_id);
+       AND (redrive.item_id IS NULL OR d.item_id = redrive.item_id)
+       AND NOT EXISTS (SELECT FROM esgf_stac.published_item i
+                        WHERE i.collection_id = d.collection_id AND i.id = d.item_id
+                          AND NOT esgf_stac_internal.can_be_sent(i.document));
     GET DIAGNOSTICS asked = ROW_COUNT;
     RETURN asked;
 END
