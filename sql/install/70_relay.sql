@@ -218,6 +218,7 @@ DECLARE
     skipped boolean;
 BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
+    PERFORM esgf_stac_internal.require_own_rights();
     IF NOT EXISTS (SELECT FROM esgf_stac.stream s WHERE s.name = skip_event.stream) THEN
         RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(esgf_stac_internal.one_line(stream)), 'NULL')
             USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
