@@ -74,7 +74,7 @@ is(stop_relay($relay), 0, 'and the relay stops cleanly');
 
 # A file of nothing but a torn line.
 my $torn = "$dir/torn";
-append_to_file($torn, 'y' x 20000);
+append_to_file($torn, '{"id":' . 'y' x 20000);
 add_events($node, 1, 1, ++$version);
 my $now = wal_end($node);
 run_relay($node, '--stream', 'all', '--sink', "ndjson:$torn", '--endpos', $now);
