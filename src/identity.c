@@ -114,6 +114,8 @@ check_member(const char *name, const JsonbValue *value)
 	{
 		if (value->type != jbvNull && (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data)))
 			bad_identity("/publisher", "must be an object");
+		if (value->type != jbvNull && request_exceeds(value, PUBLISHER_MAX))
+			bad_identity("/publisher", psprintf("must not have more than %d bytes", PUBLISHER_MAX));
 	}
 	else if (strcmp(name, "principals") != 0)
 		bad_identity(psprintf("/%s", clip(name, strlen(name))), "is no member of an identity");

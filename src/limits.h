@@ -18,6 +18,9 @@
 /* Bytes of the reason of a change. */
 #define REASON_MAX_LENGTH 4000
 
+/* Bytes of the text of an identity's publisher: it stands on every event. */
+#define PUBLISHER_MAX 4000
+
 /* Data nodes, and institutions, that one change brings; principals of one identity. */
 #define NAMES_MAX 1000
 

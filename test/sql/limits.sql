@@ -57,6 +57,7 @@ SELECT pg_temp.refused(statement, 'PT400', slug, what)
     ($$SELECT esgf_stac.explain_access('{"method": "DELETE", "collection_id": "CMIP6", "item_id": "node.v1"}', jsonb_build_object('sub', 's', 'principals', jsonb_build_array(pg_temp.name(256))))$$, 'bad-request', 'a principal of an identity'),
     ($$SELECT esgf_stac.explain_access('{"method": "DELETE", "collection_id": "CMIP6", "item_id": "node.v1"}', jsonb_build_object('sub', 's', 'principals', (SELECT jsonb_agg('p' || i) FROM generate_series(1, 1001) i)))$$, 'bad-request', '1,001 of them'),
     ($$SELECT esgf_stac.explain_access('{"method": "DELETE", "collection_id": "CMIP6", "item_id": "node.v1"}', jsonb_build_object('sub', 's', 'batch', pg_temp.name(256)))$$, 'bad-request', 'a batch'),
+    ($$SELECT esgf_stac.explain_access('{"method": "DELETE", "collection_id": "CMIP6", "item_id": "node.v1"}', jsonb_build_object('sub', 's', 'publisher', jsonb_build_object('package', repeat('x', 4000))))$$, 'bad-request', 'a publisher'),
     ($$SELECT esgf_stac.explain_access('{"method": "DELETE", "collection_id": "CMIP6", "item_id": "node.v1"}', jsonb_build_object('sub', pg_temp.name(256)))$$, 'bad-request', 'a sub'),
     ($$SELECT esgf_stac.transact(jsonb_build_array(jsonb_build_object('method', 'DELETE', 'collection_id', 'CMIP6', 'item_id', 'node.v1', 'request_id', pg_temp.name(256))))$$, 'bad-request', 'a request_id'),
     ($$SELECT esgf_stac.changes(NULL, 10001)$$, 'bad-request', '10,001 events')
