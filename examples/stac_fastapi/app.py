@@ -25,6 +25,7 @@ from auth import curator, identity
 from web import (
     EXPOSED,
     GEOJSON,
+    METHODS,
     PATCH_STATUS,
     REFUSED,
     Edge,
@@ -199,7 +200,7 @@ app = Api(
     middlewares=[
         Middleware(BrotliMiddleware),
         Middleware(
-            CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"], expose_headers=EXPOSED
+            CORSMiddleware, allow_origins=["*"], allow_methods=METHODS, allow_headers=["*"], expose_headers=EXPOSED
         ),
         Middleware(middleware.ProxyHeaderMiddleware),
         Middleware(Edge),

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import app as example
 import pytest
 from conftest import ISSUER, ITEMS, MERGE, PATCH, PATH, bearer, refused
 from psycopg import sql
@@ -132,7 +133,9 @@ async def test_claims_of_another_form(app_client, load_test_item, item, state, c
 
 async def test_claims_that_are_none(app_client, load_test_item, item, last_event):
     long = ["urn:" + 300 * "x"]  # which no rule can name
-    assert (await app_client.patch(PATH, json={}, headers=bearer(["testers"], eduperson_entitlement=long))).status_code == 200
+    assert (
+        await app_client.patch(PATH, json={}, headers=bearer(["testers"], eduperson_entitlement=long))
+    ).status_code == 200
     headers = bearer(["testers"], client_id=None, azp="publisher", eduperson_entitlement=None)
     headers["Authorization"] = headers["Authorization"].replace("Bearer", "bearer ")
     assert (await app_client.post(ITEMS, json=item("new"), headers=headers)).status_code == 201
@@ -462,6 +465,13 @@ async def test_pages(app_client, load_test_collection, item, bulk):
         pages.append([feature["id"] for feature in page["features"]])
         url = next((link["href"] for link in page["links"] if link["rel"] == "next"), None)
     assert pages == [["a", "b"], ["c", "d"], ["e"]]
+
+
+async def test_pages_have_a_limit(app_client, load_test_collection, item, bulk, monkeypatch):
+    monkeypatch.setattr(example, "MAX_PAGE", 2)
+    await bulk("insert", [item(id) for id in "abc"])
+    page = (await app_client.get(f"{ITEMS}?limit=100000000000000000000")).json()
+    assert [feature["id"] for feature in page["features"]] == ["a", "b"] and "next" in [x["rel"] for x in page["links"]]
 
 
 async def test_what_a_retracted_item_shows(app_client, load_test_item, admin):
