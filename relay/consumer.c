@@ -166,7 +166,7 @@ consumer_problem(Relay *relay, const char *what, const char *problem)
 	Buffer		text = {0};
 
 	buffer_printf(&text, "%s: ", what);
-	log_quote(&text, problem);
+	log_text(&text, problem, "");
 	free(relay->problem);
 	relay->problem = text.data;
 	relay->stuck = false;

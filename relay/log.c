@@ -54,9 +54,12 @@ secret_length(const char *text)
 	return 0;
 }
 
-/* Append a text for a person: on one line, without secrets, and with nothing that directs a terminal */
+/*
+ * Append a text for a person: on one line, without secrets, and with nothing
+ * that directs a terminal. Characters of that list get a backslash.
+ */
 void
-log_quote(Buffer *line, const char *text)
+log_text(Buffer *line, const char *text, const char *escaped)
 {
 	while (*text != '\0')
 	{
@@ -73,7 +76,7 @@ log_quote(Buffer *line, const char *text)
 			buffer_printf(line, "\\x%02x", (unsigned char) *text);
 		else
 		{
-			if (*text == '"' || *text == '\\')
+			if (strchr(escaped, *text) != NULL)
 				buffer_text(line, "\\");
 			buffer_append(line, text, length);
 		}
@@ -104,7 +107,7 @@ write_line(LogLevel level, const char *problem, const char *format, va_list argu
 	if (problem != NULL)
 		buffer_printf(&line, " problem=%s", problem);
 	buffer_text(&line, " message=\"");
-	log_quote(&line, message);
+	log_text(&line, message, "\"\\");
 	buffer_text(&line, "\"\n");
 	fwrite(line.data, 1, line.length, stderr);
 	buffer_free(&line);

@@ -21,7 +21,7 @@ typedef enum LogLevel
 extern void log_start(const char *stream, bool verbose);
 extern void log_secret(const char *text);
 extern bool log_has_secrets(void);
-extern void log_quote(Buffer *line, const char *text);
+extern void log_text(Buffer *line, const char *text, const char *escaped);
 extern void log_line(LogLevel level, const char *format,...) __attribute__((format(printf, 2, 3)));
 extern void log_problem(const char *problem, const char *format,...) __attribute__((format(printf, 2, 3)));
 

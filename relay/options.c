@@ -84,18 +84,20 @@ static bool running = false;
 static ExitStatus
 usage_error(const char *message, const char *detail)
 {
+	const char *colon = detail != NULL ? ": " : "";
 	Buffer		text = {0};
 
-	log_quote(&text, message);
-	if (detail != NULL)
-	{
-		buffer_text(&text, ": ");
-		log_quote(&text, detail);
-	}
+	if (detail == NULL)
+		detail = "";
 	if (running)
-		log_line(LOG_ERROR, "configuration: %s", text.data);
+		log_line(LOG_ERROR, "configuration: %s%s%s", message, colon, detail);
 	else
+	{
+		log_text(&text, message, "");
+		buffer_text(&text, colon);
+		log_text(&text, detail, "");
 		fprintf(stderr, "%s: error: %s\n%s: hint: Try \"%s --help\" for more information.\n", PROGRAM_NAME, text.data, PROGRAM_NAME, PROGRAM_NAME);
+	}
 	buffer_free(&text);
 	return STATUS_USAGE;
 }

@@ -297,10 +297,10 @@ static bool
 await_broker(KafkaSink *sink)
 {
 	rd_kafka_topic_t *topic = strchr(sink->topics, '{') == NULL ? rd_kafka_topic_new(sink->producer, sink->topics, NULL) : NULL;
-	int64_t		deadline = monotonic_ms() + OPEN_MS;
+	Wait		wait = wait_begin("a broker to answer");
 	rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR__TRANSPORT;
 
-	while (error != RD_KAFKA_RESP_ERR_NO_ERROR && !sink->all_down && !stop_requested && monotonic_ms() < deadline)
+	while (error != RD_KAFKA_RESP_ERR_NO_ERROR && !sink->all_down && !stop_requested && monotonic_ms() < wait.since + OPEN_MS)
 	{
 		const struct rd_kafka_metadata *metadata;
 
@@ -308,9 +308,12 @@ await_broker(KafkaSink *sink)
 		if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
 			rd_kafka_metadata_destroy(metadata);
 		rd_kafka_poll(sink->producer, 0);
+		wait_on(&wait, -1, 0, 0);
 	}
 	if (topic != NULL)
 		rd_kafka_topic_destroy(topic);
+	if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
+		wait_end(&wait);
 	return error == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
