@@ -21,10 +21,13 @@
 #include "commands/extension.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
+#include "optimizer/cost.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/plancache.h"
+#include "utils/resowner.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -243,6 +246,28 @@ become_caller(const SavedUser *saved)
 	SetUserIdAndSecContext(saved->userid, saved->security_context);
 }
 
+/*
+ * Have a statement planned, if it is not, for any values and by its indexes: a
+ * table that was small when the plan was made may have grown by millions since,
+ * within the same statement, before its statistics tell the planner so.
+ */
+static void
+plan_by_index(SPIPlanPtr plan)
+{
+	bool		before = enable_seqscan;
+
+	enable_seqscan = false;
+	PG_TRY();
+	{
+		ReleaseCachedPlan(SPI_plan_get_cached_plan(plan), CurrentResourceOwner);
+	}
+	PG_FINALLY();
+	{
+		enable_seqscan = before;
+	}
+	PG_END_TRY();
+}
+
 /* The prepared plan of a statement, made or made anew where needed. */
 static SPIPlanPtr
 statement_plan(Statement *statement)
@@ -254,7 +279,8 @@ statement_plan(Statement *statement)
 	}
 	if (statement->plan == NULL)
 	{
-		SPIPlanPtr	plan = SPI_prepare(statement->sql, statement->nargs, statement->argtypes);
+		SPIPlanPtr	plan = SPI_prepare_cursor(statement->sql, statement->nargs, statement->argtypes,
+											  CURSOR_OPT_GENERIC_PLAN);
 
 		if (plan == NULL)
 			elog(ERROR, "could not prepare \"%s\": %s", statement->sql,
@@ -262,6 +288,7 @@ statement_plan(Statement *statement)
 		SPI_keepplan(plan);
 		statement->plan = plan;
 	}
+	plan_by_index(statement->plan);
 	return statement->plan;
 }
 
