@@ -65,17 +65,23 @@ static MemoryContext touched_context = NULL;
 /* The dataset whose versions are being demoted. */
 static const TouchedDataset *superseded = NULL;
 
+/* How many were touched before a subtransaction began. */
+static int
+touched_before(SubTransactionId subxid)
+{
+	int			count = 0;
+
+	while (count < list_length(touched) && ((TouchedDataset *) list_nth(touched, count))->subxid < subxid)
+		count++;
+	return count;
+}
+
 /* What a statement touched and then undid need not be settled. */
 static void
 forget_touched(SubXactEvent event, SubTransactionId subxid, SubTransactionId parent, void *arg)
 {
-	int			kept = 0;
-
-	if (event != SUBXACT_EVENT_ABORT_SUB)
-		return;
-	while (kept < list_length(touched) && ((TouchedDataset *) list_nth(touched, kept))->subxid < subxid)
-		kept++;
-	touched = list_truncate(touched, kept);
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		touched = list_truncate(touched, touched_before(subxid));
 }
 
 /* With the transaction ends the memory of what it touched. */
@@ -493,17 +499,24 @@ is_settled(const ListCell *before, const ListCell *noted)
 		(b->institution == NULL || (a->institution && documents_equal(a->institution, b->institution)));
 }
 
-/* Settle the datasets that the statement which ends here has touched. */
+/*
+ * Settle the datasets that the statement which ends here has touched. What was
+ * touched before this subtransaction is for the statement around it: were it
+ * settled here, it would be undone with what is done here.
+ */
 void
 settle_datasets(void)
 {
-	while (touched != NIL)
-	{
-		List	   *list = touched;
-		MemoryContext context = touched_context;
+	int			before = touched_before(GetCurrentSubTransactionId());
 
-		touched = NIL;
-		touched_context = NULL;
+	while (list_length(touched) > before)
+	{
+		List	   *list = list_copy_tail(touched, before);
+		MemoryContext context = before == 0 ? touched_context : NULL;
+
+		touched = list_truncate(touched, before);
+		if (context)
+			touched_context = NULL;
 		list_sort(list, compare_touched);
 		for (int i = 0; i < list_length(list); i++)
 		{
@@ -511,7 +524,8 @@ settle_datasets(void)
 			if (i == 0 || !is_settled(list_nth_cell(list, i - 1), list_nth_cell(list, i)))
 				settle_dataset(list_nth(list, i));
 		}
-		MemoryContextDelete(context);
+		if (context)
+			MemoryContextDelete(context);
 	}
 }
 

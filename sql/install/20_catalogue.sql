@@ -494,19 +494,6 @@ BEGIN
            SET system_identifier = esgf_stac_internal.system_identifier(), lsn = '0/0', confirmed = '0/0',
                timeline = (SELECT timeline_id FROM pg_control_checkpoint());
     END IF;
-    -- Where pg_upgrade moved the rows, each still says which transaction wrote it,
-    -- and what relays know of transactions holds; a restore wrote them anew. What
-    -- was delivered before that may not be in it: streams are to begin anew.
-    IF (SELECT system_identifier FROM esgf_stac.catalogue) <> esgf_stac_internal.system_identifier() THEN
-        IF (SELECT count(*) FILTER (WHERE o.xmin = o.xid::xid) * 2 < count(*)
-              FROM (SELECT xmin, xid FROM esgf_stac.outbox ORDER BY seq DESC LIMIT 100) o) THEN
-            UPDATE esgf_stac.stream SET outbox_oid = 0;
-            UPDATE esgf_stac.consumer SET outbox_oid = 0;
-        END IF;
-        UPDATE esgf_stac.consumer
-           SET system_identifier = esgf_stac_internal.system_identifier(), lsn = '0/0', confirmed = '0/0',
-               timeline = (SELECT timeline_id FROM pg_control_checkpoint());
-    END IF;
     -- Ids that this cluster has not given yet would hide their events from
     -- every reader that waits for transactions to end. They become the last one
     -- that it has given, so that they stay behind the smaller ones.

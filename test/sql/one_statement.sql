@@ -5,7 +5,7 @@
 -- What one statement may do to items that concern each other: change one twice,
 -- by functions that it calls or in parts of its own, bring several versions of
 -- a dataset, or take one from another institution. It is right, or refused.
-SELECT plan(59);
+SELECT plan(64);
 
 -- All there is: it may not change where something is refused.
 CREATE FUNCTION pg_temp.state() RETURNS text LANGUAGE sql AS $$
@@ -107,6 +107,21 @@ SELECT is(pg_temp.versions('crown'), '1 5**', 'the dataset is as it was');
 SELECT lives_ok($$UPDATE esgf_stac.item SET document = jsonb_set(document, '{properties,cmip6:institution_id}', '"B"') WHERE base_id = 'crown'$$, 'all versions of a dataset are moved by one UPDATE');
 SELECT is((SELECT institution FROM esgf_stac.dataset WHERE base_id = 'crown'), '{"/properties/cmip6:institution_id": "B"}'::jsonb, 'to that institution');
 SELECT lives_ok($$SELECT esgf_stac.create_item('CMIP6', pg_temp.of('crown.v6', 'B'))$$, 'which goes on with it');
+-- A check of one's own that tries a change, and catches its refusal, undoes nothing of what is judged when the statement ends.
+CREATE FUNCTION pg_temp.try_another() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM esgf_stac.create_item('CMIP6', pg_temp.of('crown.v9', 'A'));
+    RETURN NULL;
+EXCEPTION WHEN SQLSTATE 'PT409' THEN
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER zz_try AFTER INSERT ON esgf_stac.item FOR EACH ROW WHEN (NEW.base_id = 'try') EXECUTE FUNCTION pg_temp.try_another();
+SELECT lives_ok(format($$SELECT esgf_stac.create_item('CMIP6', pg_temp.of(%L, 'A'))$$, id), id) FROM unnest('{try.v1,try.v2}'::text[]) id;
+SELECT is(pg_temp.versions('try'), '1 2**', 'has one latest');
+SELECT pg_temp.refused_whole($$SELECT esgf_stac.create_item('CMIP6', pg_temp.of('try.v3', 'B'))$$, 'PT409', 'institution-differs', 'and one institution');
+DROP TRIGGER zz_try ON esgf_stac.item;
+
 SELECT lives_ok($$SELECT esgf_stac.configure_collection('CMIP6', '{"institution_path": "/properties/owner"}')$$, 'where the path is configured');
 SELECT lives_ok($$SELECT esgf_stac.create_item('CMIP6', pg_temp.of('crown.v7', 'C'))$$, 'what stood at the old one is nobody''s');
 SELECT pg_temp.refused_whole($$SELECT esgf_stac.create_item('CMIP6', jsonb_set(pg_temp.of('crown.v8', 'C'), '{properties,owner}', '"C"'))$$, 'PT409', 'institution-differs', 'what stands at the new one counts');
