@@ -9,11 +9,11 @@ EXTENSION = esgf_stac
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" esgf_stac.control)
 
 MODULE_big = esgf_stac
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*/*.c)))
 PARTS = $(sort $(wildcard sql/install/*.sql))
 DATA_built = esgf_stac--$(EXTVERSION).sql $(patsubst sql/upgrade/%,esgf_stac--%,$(wildcard sql/upgrade/*.sql))
 
-PG_CPPFLAGS = -DESGF_STAC_VERSION='"$(EXTVERSION)"'
+PG_CPPFLAGS = -Isrc -DESGF_STAC_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers
 
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
@@ -28,7 +28,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # Every object depends on every header: there are few, and a stale one lies.
-$(OBJS): $(wildcard src/*.h) esgf_stac.control
+$(OBJS): $(wildcard src/*/*.h) esgf_stac.control
 
 esgf_stac--$(EXTVERSION).sql: $(PARTS) esgf_stac.control
 	cat $(filter %.sql,$^) > $@

@@ -1,4 +1,4 @@
--- Documents: pure functions over jsonb (src/document.h). They show nobody's
+-- Documents: pure functions over jsonb (src/json/edit.h). They show nobody's
 -- data, so EXECUTE stays with PUBLIC.
 
 CREATE FUNCTION esgf_stac.jsonb_merge_patch(target jsonb, patch jsonb)

@@ -1,11 +1,11 @@
 -- The verbs of collections: the administrators' to call. The triggers of the
--- table give versions and write events (src/collection.c).
+-- table give versions and write events (src/item/collection.c).
 
 CREATE FUNCTION esgf_stac_internal.require_catalogue() RETURNS void
     AS 'MODULE_PATHNAME', 'esgf_require_catalogue' LANGUAGE C STABLE PARALLEL UNSAFE; -- it takes the latest snapshot
 COMMENT ON FUNCTION esgf_stac_internal.require_catalogue() IS '503 where this database has no catalogue, or one of another version';
 
--- A caller's words as they may stand in a message: see one_line in src/errors.c.
+-- A caller's words as they may stand in a message: see one_line in src/base/errors.c.
 CREATE FUNCTION esgf_stac_internal.one_line(words text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC

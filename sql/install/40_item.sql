@@ -1,4 +1,4 @@
--- The verbs of items. Each is one request: see src/item_request.c.
+-- The verbs of items. Each is one request: see src/verbs/perform.c.
 
 CREATE FUNCTION esgf_stac.create_item(collection_id text, document jsonb) RETURNS esgf_stac.receipt
     AS 'MODULE_PATHNAME', 'esgf_create_item' LANGUAGE C;

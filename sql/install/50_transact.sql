@@ -1,4 +1,4 @@
--- Many requests in one call: see src/transact.c.
+-- Many requests in one call: see src/verbs/transact.c.
 
 CREATE TYPE esgf_stac.outcome AS (
     ordinal int,

@@ -1,4 +1,4 @@
--- Items of another catalogue: see src/import.c.
+-- Items of another catalogue: see src/verbs/import.c.
 
 CREATE FUNCTION esgf_stac.import_items(documents jsonb[]) RETURNS SETOF esgf_stac.outcome
     AS 'MODULE_PATHNAME', 'esgf_import_items' LANGUAGE C ROWS 1000;

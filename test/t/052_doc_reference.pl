@@ -82,7 +82,7 @@ is($node->safe_psql('postgres', q{
 
 # The problems: those of the sources, each in the table of doc/verbs.md.
 my %problems;
-my $errors = slurp_file("$top/src/errors.h");
+my $errors = slurp_file("$top/src/base/errors.h");
 $problems{$4} = "PT$1$2$3" while $errors =~ /ESGF_PT\('(\d)', '(\d)', '(\d)'\), "([a-z-]+)"/g;
 foreach my $file (glob "$top/sql/install/*.sql")
 {

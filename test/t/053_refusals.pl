@@ -28,9 +28,9 @@ sub check_words
 }
 
 # Of C: errproblem() sets SQLSTATE, slug and schema; errforbidden() has no slug.
-for my $path (glob "src/*.c")
+for my $path (glob "src/*/*.c")
 {
-	my $name = $path =~ s{.*/}{}r;
+	my $name = $path =~ s{^src/}{}r;
 	my $text = slurp_file($path) =~ s{/\*.*?\*/}{$& =~ tr/\n//cdr}gesr;
 	$said += () = $text =~ /\b(?:errproblem\(PROBLEM_|errforbidden\()/g;
 	unlike($text, qr/ERRCODE_INSUFFICIENT_PRIVILEGE/, "$name: a privilege is missing by errforbidden()");
@@ -40,7 +40,7 @@ for my $path (glob "src/*.c")
 		next unless $call =~ /^\(ERROR/ && $call =~ /\b(?:errproblem|errforbidden)\(/;
 		$found++;
 		# A JSON pointer alone is of no table.
-		like($call, qr/\berrtable_of\(/, "$name, line $line: its table") unless $name eq 'json_pointer.c';
+		like($call, qr/\berrtable_of\(/, "$name, line $line: its table") unless $name eq 'json/pointer.c';
 		like($call, qr/\b(errhint\w*|errdetail\w*)\(/, "$name, line $line: DETAIL or HINT");
 		check_words("$name, line $line", join ' ', map { $_->[1] =~ /"(?:[^"\\]|\\.)*"/g } map { calls($_, $call) } qw(errmsg errhint));
 	}

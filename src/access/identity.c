@@ -1,0 +1,457 @@
+/*
+ * access/identity.c
+ *		Who makes the changes of this transaction: see access/identity.h.
+ *
+ * What a gateway says lives in backend memory, where no setting reaches it, and
+ * ends with the transaction; ROLLBACK TO brings back what was said before.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "access/identity.h"
+#include "base/catalogue.h"
+#include "base/compat.h"
+#include "base/errors.h"
+#include "base/limits.h"
+#include "base/problems.h"
+#include "json/build.h"
+#include "json/edit.h"
+
+/* What was said, and in which subtransaction. */
+typedef struct GivenIdentity
+{
+	SubTransactionId subxid;
+	Jsonb	   *identity;
+	Principals *principals;
+} GivenIdentity;
+
+/* The last one holds. */
+static List *given_identities = NIL;
+
+/* Do we know which roles the caller has? */
+static bool role_principals_valid = false;
+
+PG_FUNCTION_INFO_V1(esgf_set_identity);
+PG_FUNCTION_INFO_V1(esgf_require_own_rights);
+
+/* The end of a transaction ends its identity, be it prepared, too. */
+static void
+on_transaction_end(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PARALLEL_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE)
+		given_identities = NIL;
+}
+
+/* What a subtransaction said goes with it, or becomes its parent's. */
+static void
+on_subtransaction_end(SubXactEvent event, SubTransactionId subxid, SubTransactionId parent, void *arg)
+{
+	ListCell   *cell;
+
+	foreach(cell, given_identities)
+	{
+		GivenIdentity *given = lfirst(cell);
+
+		if (given->subxid != subxid)
+			continue;
+		if (event == SUBXACT_EVENT_ABORT_SUB)
+			given_identities = foreach_delete_current(given_identities, cell);
+		else if (event == SUBXACT_EVENT_COMMIT_SUB)
+			given->subxid = parent;
+	}
+}
+
+/* Refuse an identity for its form. */
+static void
+bad_identity(const char *pointer, const char *problem)
+{
+	ereport(ERROR,
+			(errproblem(PROBLEM_BAD_REQUEST), errtable_of("access_rule"),
+			 errmsg("this is no identity"),
+			 errdetail_pointer(pointer, problem),
+			 errhint("An identity is {sub, iss, client_id, principals[], request_id, batch, publisher: {package, version}, auth_policy_id}.")));
+}
+
+/* Refuse a name that is too long, or could not be told on one line. */
+static void
+check_name(const char *member, const JsonbValue *name)
+{
+	if (name->val.string.len > NAME_MAX_LENGTH)
+		bad_identity(psprintf("/%s", member), TOO_LONG_A_NAME);
+	for (int i = 0; i < name->val.string.len; i++)
+		if ((unsigned char) name->val.string.val[i] < ' ')
+			bad_identity(psprintf("/%s", member), "must not contain control characters");
+}
+
+/* Check the type of a member of an identity that need not be there. */
+static void
+check_member(const char *name, const JsonbValue *value)
+{
+	static const char *const strings[] = {"sub", "iss", "client_id", "request_id", "batch", "auth_policy_id"};
+
+	for (int i = 0; i < (int) lengthof(strings); i++)
+	{
+		if (strcmp(name, strings[i]) != 0)
+			continue;
+		if (value->type == jbvString)
+			check_name(name, value);
+		else if (value->type != jbvNull)
+			bad_identity(psprintf("/%s", name), "must be a string");
+		return;
+	}
+	if (strcmp(name, "publisher") == 0)
+	{
+		if (value->type != jbvNull && (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data)))
+			bad_identity("/publisher", "must be an object");
+		if (value->type != jbvNull && request_exceeds(value, PUBLISHER_MAX))
+			bad_identity("/publisher", psprintf("must not have more than %d bytes", PUBLISHER_MAX));
+	}
+	else if (strcmp(name, "principals") != 0)
+		bad_identity(psprintf("/%s", clip(name, strlen(name))), "is no member of an identity");
+}
+
+/* Check the principals that a gateway names. */
+static void
+check_principals(const JsonbValue *principals, bool by_gateway)
+{
+	if (principals->type == jbvNull)
+		return;
+	if (principals->type != jbvBinary || !JsonContainerIsArray(principals->val.binary.data))
+		bad_identity("/principals", "must be an array of strings");
+	if (JsonContainerSize(principals->val.binary.data) > NAMES_MAX)
+		bad_identity("/principals", psprintf("must not be more than %d", NAMES_MAX));
+	for (uint32 i = 0; i < JsonContainerSize(principals->val.binary.data); i++)
+	{
+		JsonbValue *principal = getIthJsonbValueFromContainer(principals->val.binary.data, i);
+
+		if (principal->type != jbvString)
+			bad_identity(psprintf("/principals/%u", i), "must be a string");
+		check_name(psprintf("principals/%u", i), principal);
+		if (by_gateway && principal->val.string.len >= 5 && memcmp(principal->val.string.val, "role:", 5) == 0)
+			bad_identity(psprintf("/principals/%u", i), "must not begin with role:, which only the database says");
+	}
+}
+
+/* Refuse what is no identity; a gateway may not claim to be a role of the database. */
+void
+check_identity(const Jsonb *identity, bool by_gateway)
+{
+	JsonbIterator *iterator;
+	JsonbValue	key;
+	JsonbValue	value;
+
+	if (!JB_ROOT_IS_OBJECT(identity))
+		bad_identity("", "must be an object");
+	iterator = JsonbIteratorInit((JsonbContainer *) &identity->root);
+	JsonbIteratorNext(&iterator, &key, true);
+	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
+	{
+		char	   *name = pnstrdup(key.val.string.val, key.val.string.len);
+
+		JsonbIteratorNext(&iterator, &value, true);
+		check_member(name, &value);
+		if (strcmp(name, "principals") == 0)
+			check_principals(&value, by_gateway);
+	}
+	if (!document_get(&identity->root, &value, JSON_PATH(JSON_KEY("sub"))) ||
+		value.type != jbvString || value.val.string.len == 0)
+		bad_identity("/sub", "must be given");
+}
+
+/*
+ * Who calls: SET ROLE counts, SECURITY DEFINER functions on the way do not. In a
+ * restricted operation, as ANALYZE is where it calls the functions of somebody
+ * else's index, whoever started it has not asked for what they do.
+ */
+Oid
+calling_role(void)
+{
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+				(errforbidden(), errtable_of("catalogue"),
+				 errmsg("the catalogue cannot be changed within a security-restricted operation"),
+				 errhint("Functions of indexes and materialized views must not change it.")));
+	return GetOuterUserId();
+}
+
+/* Does the caller speak for others? A superuser does not. */
+static bool
+is_gateway(void)
+{
+	Oid			role = calling_role();
+
+	return !superuser_arg(role) && has_privs_of_role(role, get_role_oid("esgf_stac_gateway", false));
+}
+
+/* What a gateway has said in this transaction, or NULL. */
+static GivenIdentity *
+given(void)
+{
+	return given_identities != NIL && is_gateway() ? llast(given_identities) : NULL;
+}
+
+/* The identity that a gateway has given, or NULL. */
+static Jsonb *
+given_identity(void)
+{
+	return given() ? given()->identity : NULL;
+}
+
+/* Does the caller act for somebody else, whose rights alone count? */
+bool
+acts_for_another(void)
+{
+	return given() != NULL;
+}
+
+/* The principals that an identity names. */
+Principals *
+principals_of(const Jsonb *identity)
+{
+	Principals *result = palloc0(sizeof(Principals));
+	JsonbValue	list;
+
+	if (!document_get(&identity->root, &list, JSON_PATH(JSON_KEY("principals"))) || list.type != jbvBinary)
+		return result;
+	for (uint32 i = 0; i < JsonContainerSize(list.val.binary.data); i++)
+	{
+		JsonbValue *name = getIthJsonbValueFromContainer(list.val.binary.data, i);
+
+		result->names = lappend(result->names, pnstrdup(name->val.string.val, name->val.string.len));
+	}
+	return result;
+}
+
+/* Forget which roles the caller has: some role has changed. */
+static void
+on_role_change(Datum arg, int cacheid, uint32 hashvalue)
+{
+	role_principals_valid = false;
+}
+
+/* The principals "role:<name>" of the roles that the caller belongs to, his own first. */
+static const Principals *
+role_principals(void)
+{
+	static bool registered = false;
+	static MemoryContext context = NULL;
+	static Principals principals;
+	static Oid	of_role = InvalidOid;
+	static Statement statement = {
+		"SELECT pg_catalog.concat('role:', rolname) FROM pg_catalog.pg_roles"
+		" WHERE pg_catalog.pg_has_role($1, oid, 'USAGE') ORDER BY oid OPERATOR(pg_catalog.<>) $1",
+		1, {OIDOID}
+	};
+	Datum		role = ObjectIdGetDatum(calling_role());
+	int			count;
+
+	if (role_principals_valid && of_role == calling_role())
+		return &principals;
+	if (!registered)
+	{
+		CacheRegisterSyscacheCallback(AUTHOID, on_role_change, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_role_change, (Datum) 0);
+		registered = true;
+	}
+	if (context == NULL)
+		context = AllocSetContextCreate(CacheMemoryContext, "esgf_stac role principals", ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(context);
+	principals.names = NIL;
+	of_role = calling_role();
+
+	/* Marked before the roles are read, so that an invalidation meanwhile wins. */
+	role_principals_valid = true;
+	PG_TRY();
+	{
+		SPI_connect();
+		count = read_latest_as_owner(&statement, &role, NULL);
+		for (int i = 0; i < count; i++)
+		{
+			MemoryContext old = MemoryContextSwitchTo(context);
+
+			principals.names = lappend(principals.names, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+			MemoryContextSwitchTo(old);
+		}
+		SPI_finish();
+	}
+	PG_CATCH();
+	{
+		role_principals_valid = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return &principals;
+}
+
+/* Refuse a gateway that does not say for whom it acts. */
+void
+require_identity(void)
+{
+	if (is_gateway() && given_identity() == NULL)
+		ereport(ERROR,
+				(errproblem(PROBLEM_IDENTITY_MISSING), errtable_of("access_rule"),
+				 errmsg("a gateway must say for whom it acts"),
+				 errhint("Call esgf_stac.set_identity() first in the same transaction.")));
+}
+
+/* Refuse what a login does by its own rights while it acts for somebody else. */
+void
+require_own_rights(void)
+{
+	require_identity();
+	if (acts_for_another())
+		ereport(ERROR,
+				(errforbidden(), errtable_of("access_rule"),
+				 errmsg("only an administrator may do that, and an identity is none"),
+				 errdetail("While an identity is set, it alone is judged, whatever the login may do."),
+				 errhint("Administrators act in transactions of their own, with a login that is no gateway.")));
+}
+
+/* Remember for whom the rest of this transaction acts. */
+void
+set_transaction_identity(Jsonb *identity)
+{
+	static bool registered = false;
+	MemoryContext old;
+	GivenIdentity *given;
+
+	if (!is_gateway())
+		ereport(ERROR,
+				(errforbidden(), errtable_of("access_rule"),
+				 errmsg("only a gateway acts for others"),
+				 errhint("Members of esgf_stac_gateway may; everybody else is the role that called.")));
+	check_identity(identity, true);
+	if (!registered)
+	{
+		RegisterXactCallback(on_transaction_end, NULL);
+		RegisterSubXactCallback(on_subtransaction_end, NULL);
+		registered = true;
+	}
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	given = palloc(sizeof(GivenIdentity));
+	given->subxid = GetCurrentSubTransactionId();
+	given->identity = (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(identity));
+	given->principals = principals_of(given->identity);
+	given_identities = lappend(given_identities, given);
+	MemoryContextSwitchTo(old);
+}
+
+/* The principals of who acts. */
+const Principals *
+current_principals(void)
+{
+	return given() ? given()->principals : role_principals();
+}
+
+/* Add a member whose value is a string. */
+static void
+push_text(JsonbParseState **state, const char *key, const char *value)
+{
+	push_string_member(state, key, value, strlen(value));
+}
+
+/* The identity of the database role that called. */
+static Jsonb *
+role_identity(void)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_text(&state, "client_id", application_name ? application_name : "");
+	push_text(&state, "iss", psprintf("postgresql:" UINT64_FORMAT, GetSystemIdentifier()));
+	push_text(&state, "sub", GetUserNameFromId(calling_role(), false));
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* The identity as events carry it, or 401. */
+Jsonb *
+current_identity(void)
+{
+	require_identity();
+	return given_identity() ? given_identity() : role_identity();
+}
+
+/* Who that is: subject and issuer, as an item keeps them. */
+Jsonb *
+current_author(void)
+{
+	static const char *const members[] = {"iss", "sub"};
+	Jsonb	   *identity = current_identity();
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < (int) lengthof(members); i++)
+	{
+		JsonKey		key = {members[i], strlen(members[i])};
+		JsonbValue	value;
+
+		if (document_get(&identity->root, &value, 1, &key) && value.type == jbvString)
+			push_string_member(&state, members[i], value.val.string.val, value.val.string.len);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* A string that a gateway gave beside the identity itself, or NULL. */
+text *
+identity_text(const char *member)
+{
+	Jsonb	   *identity = given_identity();
+	JsonKey		key = {member, strlen(member)};
+	JsonbValue	value;
+
+	if (identity == NULL || !document_get(&identity->root, &value, 1, &key) || value.type != jbvString)
+		return NULL;
+	return cstring_to_text_with_len(value.val.string.val, value.val.string.len);
+}
+
+/* Whose idempotency keys these are: issuer, subject and client. */
+text *
+current_client(void)
+{
+	static const char *const members[] = {"iss", "sub", "client_id"};
+	Jsonb	   *identity = current_identity();
+	JsonbParseState *state = NULL;
+	Jsonb	   *client;
+
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < (int) lengthof(members); i++)
+	{
+		JsonKey		key = {members[i], strlen(members[i])};
+		JsonbValue	value;
+
+		if (!document_get(&identity->root, &value, 1, &key))
+			value.type = jbvNull;
+		pushJsonbValue(&state, WJB_ELEM, &value);
+	}
+	client = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	return cstring_to_text(JsonbToCString(NULL, &client->root, VARSIZE(client)));
+}
+
+/* set_identity(identity): for whom a gateway acts in this transaction. */
+Datum
+esgf_set_identity(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0))
+		bad_identity("", "must be an object");
+	set_transaction_identity(PG_GETARG_JSONB_P(0));
+	PG_RETURN_VOID();
+}
+
+/* require_own_rights(): for what administrators call and is not written in C. */
+Datum
+esgf_require_own_rights(PG_FUNCTION_ARGS)
+{
+	require_own_rights();
+	PG_RETURN_VOID();
+}

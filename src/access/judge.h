@@ -1,0 +1,51 @@
+/*
+ * access/judge.h
+ *		Who may change what: rights are asked of a change, not of a request.
+ *
+ * A change has parts, and each part needs one of some rights: a role held on
+ * the project, for each institution concerned, or on a data node. A location
+ * that is added or altered must also be one that its node may claim.
+ */
+#ifndef ESGF_STAC_ACCESS_JUDGE_H
+#define ESGF_STAC_ACCESS_JUDGE_H
+
+#include "postgres.h"
+
+#include "access/rule.h"
+#include "change/compare.h"
+#include "utils/jsonb.h"
+
+/* What happened to an item, as far as rights are concerned. */
+typedef struct JudgedChange
+{
+	const char *collection_id;
+	const char *institution_path;
+	const Jsonb *old;			/* NULL if there was no such item */
+	const Jsonb *new;
+	bool		appears;		/* published: new, or another document after a deletion */
+	bool		deleted;
+	bool		restored;
+	bool		retraction_flips;
+	bool		latest_changes; /* by a client's word */
+	const Change *change;
+} JudgedChange;
+
+/* One part of a change, and whether it is permitted. */
+typedef struct Part
+{
+	char	   *pointer;
+	const Role *roles;			/* any of these will do */
+	int			role_count;
+	Scope		scope;
+	char	   *target;
+	char	   *institution;	/* NULL: none is named */
+	bool		granted;
+	Grant		grant;
+	const char *reason;			/* of a refusal: a word for programs */
+	char	   *href;			/* of one that its node may not claim */
+} Part;
+
+extern bool is_administrator(void);
+extern void judge_change(const JudgedChange *judged);
+
+#endif							/* ESGF_STAC_ACCESS_JUDGE_H */

@@ -1,0 +1,34 @@
+/*
+ * base/compat.h
+ *		The only home of differences between the server's major versions
+ *		15 to 18: everything else reads as one source.
+ */
+#ifndef ESGF_STAC_BASE_COMPAT_H
+#define ESGF_STAC_BASE_COMPAT_H
+
+#include "postgres.h"
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
+#error "esgf_stac is made for PostgreSQL 15 to 18"
+#endif
+
+/* Since 16 the macros of variable-length values have a header of their own. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+#include "storage/proc.h"
+
+/* The number of this backend's transaction, of use until it ends. */
+#if PG_VERSION_NUM >= 170000
+#define backend_local_xid() (MyProc->vxid.lxid)
+#else
+#define backend_local_xid() (MyProc->lxid)
+#endif
+
+/* 18 says before the declaration that a function does not return. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
+#endif							/* ESGF_STAC_BASE_COMPAT_H */

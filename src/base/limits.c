@@ -1,0 +1,57 @@
+/*
+ * base/limits.c
+ *		Refuses what is longer than it may be: see base/limits.h.
+ */
+#include "postgres.h"
+
+#include "base/compat.h"
+#include "base/errors.h"
+#include "base/limits.h"
+#include "base/problems.h"
+#include "json/text_size.h"
+
+/* Refuse a member of a request, or a column, that is longer than so many bytes; NULL is not. */
+void
+check_length(const char *member, const text *value, int max)
+{
+	if (value == NULL || VARSIZE_ANY_EXHDR(value) <= (Size) max)
+		return;
+	ereport(ERROR,
+			(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
+			 errmsg("bad request: \"%s\" must not be longer than %d bytes", member, max),
+			 errdetail_pointer(psprintf("/%s", member), psprintf("must not be longer than %d bytes", max)),
+			 errhint("doc/limits.md lists all limits.")));
+}
+
+/* Refuse a document for the size of its text. */
+void
+document_too_large(const char *table, uint64 max)
+{
+	ereport(ERROR,
+			(errproblem(PROBLEM_DOCUMENT_TOO_LARGE), errtable_of(table),
+			 errmsg("document is too large"),
+			 errdetail_pointer("", psprintf("must not have more than " UINT64_FORMAT " bytes as text", max)),
+			 strcmp(table, "item") == 0 ?
+			 errhint("An administrator may raise max_document_bytes with esgf_stac.configure_collection().") :
+			 errhint("Nothing may be larger: send less.")));
+}
+
+/* Is a request, which is a container, larger than that? */
+bool
+request_exceeds(const JsonbValue *request, uint64 max)
+{
+	JsonbSlice	slice;
+
+	slice_of_value(request, &slice);
+	return slice_text_size(&slice, max) > max;
+}
+
+/* Refuse a document whose text is larger than it may be, unless the old one, or NULL, was no smaller. */
+void
+check_text_size(const Jsonb *document, const Jsonb *old, const char *table, uint64 max)
+{
+	if (!text_exceeds(document, max))
+		return;
+	if (old == NULL || text_size(document, MAX_TEXT) > text_size(old, MAX_TEXT))
+		document_too_large(table, max);
+}

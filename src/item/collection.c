@@ -1,0 +1,430 @@
+/*
+ * item/collection.c
+ *		Collections: their versions and events, and the settings that each
+ *		backend keeps of them.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/formatting.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "access/identity.h"
+#include "base/catalogue.h"
+#include "base/compat.h"
+#include "base/errors.h"
+#include "base/limits.h"
+#include "base/problems.h"
+#include "base/receipt.h"
+#include "item/collection.h"
+#include "json/edit.h"
+#include "outbox/event.h"
+#include "stac/format.h"
+#include "stac/item.h"
+
+/* The columns of the table that code looks at. */
+typedef enum CollectionColumn
+{
+	COLLECTION_ID = 1,
+	COLLECTION_DOCUMENT = 2,
+	COLLECTION_VERSION = 3,
+	COLLECTION_DELETED = 4,
+	COLLECTION_CREATED = 5,
+	COLLECTION_UPDATED = 6,
+	COLLECTION_INSTITUTION_PATH = 10
+} CollectionColumn;
+
+typedef struct CachedSettings
+{
+	char		id[ID_MAX_LENGTH + 1];	/* hash key */
+	CollectionSettings settings;
+} CachedSettings;
+
+static HTAB *settings_cache = NULL;
+static MemoryContext settings_context = NULL;
+
+PG_FUNCTION_INFO_V1(esgf_collection_before_row);
+PG_FUNCTION_INFO_V1(esgf_collection_after_row);
+PG_FUNCTION_INFO_V1(esgf_change_collection);
+
+/* Refuse a collection that is not there. */
+static void
+collection_missing(const char *id, int len)
+{
+	ereport(ERROR,
+			(errproblem(PROBLEM_COLLECTION_DOES_NOT_EXIST), errtable_of("collection"),
+			 errsentence("collection \"%.*s\" does not exist", pg_mbcliplen(id, len, 200), id),
+			 errhint("SELECT id FROM esgf_stac.collection lists those that do.")));
+}
+
+/* Forget the settings of all collections. */
+static void
+drop_settings(void)
+{
+	settings_cache = NULL;
+	if (settings_context)
+		MemoryContextReset(settings_context);
+}
+
+/* An empty cache, made at first use and after each invalidation. */
+static HTAB *
+settings_table(void)
+{
+	HASHCTL		control = {0};
+
+	if (settings_cache)
+		return settings_cache;
+	on_catalogue_change(drop_settings);
+	if (settings_context == NULL)
+		settings_context = AllocSetContextCreate(CacheMemoryContext, "esgf_stac collection settings",
+												 ALLOCSET_SMALL_SIZES);
+	control.keysize = ID_MAX_LENGTH + 1;
+	control.entrysize = sizeof(CachedSettings);
+	control.hcxt = settings_context;
+	settings_cache = hash_create("esgf_stac collection settings", 16, &control,
+								 HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	return settings_cache;
+}
+
+/* Read a collection's settings as they are committed now; false = no such. */
+static bool
+read_settings(const char *id, int len, CollectionSettings *settings, MemoryContext context)
+{
+	static Statement statement = {
+		"SELECT require_version, complete_replicas, stamp_times, null_members, institution_path, max_document_bytes"
+		" FROM esgf_stac.collection WHERE id OPERATOR(pg_catalog.=) $1 AND NOT deleted",
+		1, {TEXTOID}
+	};
+	Datum		value = PointerGetDatum(cstring_to_text_with_len(id, len));
+	bool		found;
+	bool		isnull;
+
+	SPI_connect();
+	found = read_latest_as_owner(&statement, &value, NULL) == 1;
+	if (found)
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+
+		settings->require_version = DatumGetBool(SPI_getbinval(row, desc, 1, &isnull));
+		settings->complete_replicas = DatumGetBool(SPI_getbinval(row, desc, 2, &isnull));
+		settings->stamp_times = DatumGetBool(SPI_getbinval(row, desc, 3, &isnull));
+		settings->ignore_null_members = strcmp(SPI_getvalue(row, desc, 4), "ignore") == 0;
+		settings->institution_path = MemoryContextStrdup(context, SPI_getvalue(row, desc, 5));
+		settings->max_document_bytes = DatumGetInt32(SPI_getbinval(row, desc, 6, &isnull));
+	}
+	SPI_finish();
+	return found;
+}
+
+/* Find the settings of a collection; the answer is the caller's to keep. */
+bool
+find_collection_settings(const char *id, int len, CollectionSettings *settings)
+{
+	char		key[ID_MAX_LENGTH + 1];
+	CachedSettings *cached;
+	bool		found;
+
+	if (len > ID_MAX_LENGTH || len == 0)
+		return false;
+	memcpy(key, id, len);
+	key[len] = '\0';
+
+	cached = hash_search(settings_table(), key, HASH_FIND, NULL);
+	if (cached == NULL)
+	{
+		HTAB	   *table = settings_cache;
+
+		if (!read_settings(id, len, settings, CurrentMemoryContext))
+			return false;
+		/* An invalidation during the read wins: then nothing is kept. */
+		if (table != settings_cache)
+			return true;
+		cached = hash_search(settings_cache, key, HASH_ENTER, &found);
+		cached->settings = *settings;
+		cached->settings.institution_path = MemoryContextStrdup(settings_context, settings->institution_path);
+	}
+	*settings = cached->settings;
+	settings->institution_path = pstrdup(cached->settings.institution_path);
+	return true;
+}
+
+/* The settings of a collection, or 404. */
+void
+get_collection_settings(const char *id, int len, CollectionSettings *settings)
+{
+	if (!find_collection_settings(id, len, settings))
+		collection_missing(id, len);
+}
+
+/* The collection that this subtransaction has locked last, and not changed since. */
+static LocalTransactionId locked_lxid;
+static SubTransactionId locked_subxid;
+static char locked_id[ID_MAX_LENGTH + 1];
+
+/*
+ * Keep a collection from being deleted while an item of it appears. Once a
+ * subtransaction is enough: a statement that loads thousands asks each time.
+ */
+void
+lock_collection(const char *id, int len)
+{
+	static Statement statement = {
+		"SELECT FROM esgf_stac.collection WHERE id OPERATOR(pg_catalog.=) $1 AND NOT deleted FOR SHARE",
+		1, {TEXTOID}
+	};
+	Datum		value;
+
+	if (locked_lxid == backend_local_xid() && locked_subxid == GetCurrentSubTransactionId() &&
+		strlen(locked_id) == (size_t) len && memcmp(locked_id, id, len) == 0)
+		return;
+	value = PointerGetDatum(cstring_to_text_with_len(id, len));
+	SPI_connect();
+	if (run_statement_as_owner(&statement, &value, NULL) != 1)
+		collection_missing(id, len);
+	SPI_finish();
+	locked_lxid = backend_local_xid();
+	locked_subxid = GetCurrentSubTransactionId();
+	memcpy(locked_id, id, len);
+	locked_id[len] = '\0';
+}
+
+/* The default path of the institution: /properties/<lower(id)>:institution_id. */
+static char *
+default_institution_path(const char *id)
+{
+	StringInfoData path;
+
+	initStringInfo(&path);
+	appendStringInfoString(&path, "/properties/");
+	for (const char *c = str_tolower(id, strlen(id), DEFAULT_COLLATION_OID); *c; c++)
+	{
+		if (*c == '~')
+			appendStringInfoString(&path, "~0");
+		else
+			appendStringInfoChar(&path, *c);
+	}
+	appendStringInfoString(&path, ":institution_id");
+	return path.data;
+}
+
+/* Refuse a document that is no STAC collection of this id. */
+static void
+check_document(const char *id, Jsonb *document)
+{
+	ProblemList problems = {0};
+	Place		place = MEMBER_PLACE(NULL, "id");
+	JsonbValue	value;
+
+	check_stac_collection(&document->root, &problems);
+	if (document_get(&document->root, &value, JSON_PATH(JSON_KEY("id"))) && value.type == jbvString &&
+		((size_t) value.val.string.len != strlen(id) || memcmp(value.val.string.val, id, strlen(id)) != 0))
+		add_problem(&problems, &place, "must be the collection's id");
+	if (strcmp(id, "collection") == 0)
+		add_problem(&problems, &place, "must not be \"collection\": events of collections have that name");
+	report_problems(&problems, "collection", "document is not a STAC collection");
+}
+
+/* A column's value; a null where none may be is the writer's. */
+static Datum
+column(HeapTuple row, CollectionColumn number, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(row, number, desc, &isnull);
+
+	if (isnull)
+		ereport(ERROR,
+				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("collection"),
+				 errmsg("column \"%s\" of a collection must not be null",
+						NameStr(TupleDescAttr(desc, number - 1)->attname)),
+				 errhint("Give it a value, or leave the column out.")));
+	return value;
+}
+
+/* Refuse a value for a column that the database alone writes. */
+static void
+check_columns(HeapTuple new, HeapTuple old, TupleDesc desc)
+{
+	static const CollectionColumn derived[] = {COLLECTION_VERSION, COLLECTION_CREATED, COLLECTION_UPDATED};
+
+	for (int i = 0; i < (int) lengthof(derived); i++)
+	{
+		bool		newnull;
+		bool		oldnull = true;
+		Datum		newvalue = heap_getattr(new, derived[i], desc, &newnull);
+		Datum		oldvalue = old ? heap_getattr(old, derived[i], desc, &oldnull) : (Datum) 0;
+
+		if (newnull != oldnull || (!newnull && newvalue != oldvalue))
+			ereport(ERROR,
+					(errproblem(PROBLEM_OPERATION_NOT_PERMITTED), errtable_of("collection"),
+					 errmsg("column \"%s\" of a collection is not written by hand",
+							NameStr(TupleDescAttr(desc, derived[i] - 1)->attname)),
+					 errhint("Leave it out: the database sets it.")));
+	}
+}
+
+/* Do two rows hold one collection in one state, settings aside? */
+static bool
+same_collection(HeapTuple a, HeapTuple b, TupleDesc desc)
+{
+	return column(a, COLLECTION_DELETED, desc) == column(b, COLLECTION_DELETED, desc) &&
+		documents_equal(DatumGetJsonbP(column(a, COLLECTION_DOCUMENT, desc)),
+						DatumGetJsonbP(column(b, COLLECTION_DOCUMENT, desc)));
+}
+
+/*
+ * Refuse to delete a collection that has an active item now, whatever the
+ * transaction's snapshot shows. Its row is locked, so that none appears.
+ */
+static void
+check_empty(const char *id)
+{
+	static Statement statement = {
+		"SELECT FROM esgf_stac.item WHERE collection_id OPERATOR(pg_catalog.=) $1 AND NOT deleted LIMIT 1",
+		1, {TEXTOID}
+	};
+	Datum		value = CStringGetTextDatum(id);
+	int			count;
+
+	/* What the statement itself has done so far counts. */
+	CommandCounterIncrement();
+	SPI_connect();
+	count = read_latest_as_owner(&statement, &value, NULL);
+	SPI_finish();
+	if (count > 0)
+		ereport(ERROR,
+				(errproblem(PROBLEM_COLLECTION_NOT_EMPTY), errtable_of("collection"),
+				 errmsg("collection \"%s\" has items", id),
+				 errhint("Delete its items first.")));
+}
+
+/* BEFORE ROW: check the document, give the version and the times. */
+Datum
+esgf_collection_before_row(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	HeapTuple	new;
+	HeapTuple	old;
+	TupleDesc	desc;
+	char	   *id;
+	int			columns[4] = {COLLECTION_VERSION, COLLECTION_CREATED, COLLECTION_UPDATED, COLLECTION_INSTITUTION_PATH};
+	Datum		values[4];
+	bool		nulls[4] = {false};
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be fired before a row", "collection_before_row")));
+	get_writable_catalogue();
+	require_own_rights();
+	locked_id[0] = '\0';
+	desc = RelationGetDescr(trigdata->tg_relation);
+	old = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_trigtuple : NULL;
+	new = old ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
+	check_columns(new, old, desc);
+	id = TextDatumGetCString(column(new, COLLECTION_ID, desc));
+	if (old && strcmp(id, TextDatumGetCString(column(old, COLLECTION_ID, desc))) != 0)
+		ereport(ERROR,
+				(errproblem(PROBLEM_OPERATION_NOT_PERMITTED), errtable_of("collection"),
+				 errmsg("the id of a collection does not change"),
+				 errhint("Create another collection.")));
+	if (old && same_collection(new, old, desc))
+		return PointerGetDatum(new);
+	check_text_size(DatumGetJsonbP(column(new, COLLECTION_DOCUMENT, desc)),
+					old ? DatumGetJsonbP(column(old, COLLECTION_DOCUMENT, desc)) : NULL, "collection", COLLECTION_DOCUMENT_MAX);
+	check_document(id, DatumGetJsonbP(column(new, COLLECTION_DOCUMENT, desc)));
+
+	values[0] = Int64GetDatum(old ? DatumGetInt64(column(old, COLLECTION_VERSION, desc)) + 1 : 1);
+	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
+	if (old)
+		values[2] = TimestampTzGetDatum(Max(DatumGetTimestampTz(values[2]),
+											DatumGetTimestampTz(column(old, COLLECTION_UPDATED, desc)) + 1));
+	values[1] = old ? column(old, COLLECTION_CREATED, desc) : values[2];
+	values[3] = heap_getattr(new, COLLECTION_INSTITUTION_PATH, desc, &nulls[3]);
+	if (nulls[3])
+		values[3] = CStringGetTextDatum(default_institution_path(id));
+	nulls[3] = false;
+	return PointerGetDatum(heap_modify_tuple_by_cols(new, desc, 4, columns, values, nulls));
+}
+
+/* AFTER ROW: write the event, unless only settings changed. */
+Datum
+esgf_collection_after_row(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	HeapTuple	new;
+	HeapTuple	old;
+	TupleDesc	desc;
+	Event		event = {0};
+	pg_uuid_t	event_id;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be fired after a row", "collection_after_row")));
+	get_writable_catalogue();
+	desc = RelationGetDescr(trigdata->tg_relation);
+	old = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_trigtuple : NULL;
+	new = old ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
+	event.version = DatumGetInt64(column(new, COLLECTION_VERSION, desc));
+	if (old && event.version == DatumGetInt64(column(old, COLLECTION_VERSION, desc)))
+		return PointerGetDatum(NULL);
+
+	event.aggregatetype = CStringGetTextDatum("collection");
+	event.aggregateid = column(new, COLLECTION_ID, desc);
+	check_turn(new, "collection", event.aggregateid);
+	event.occurred_at = DatumGetTimestampTz(column(new, COLLECTION_UPDATED, desc));
+	event.request = PointerGetDatum(request_about(event.aggregateid, (Datum) 0));
+	if (DatumGetBool(column(new, COLLECTION_DELETED, desc)))
+	{
+		check_empty(TextDatumGetCString(event.aggregateid));
+		event.type = "collection.deleted";
+	}
+	else
+	{
+		event.type = old && !DatumGetBool(column(old, COLLECTION_DELETED, desc)) ?
+			"collection.updated" : "collection.published";
+		event.payload = column(new, COLLECTION_DOCUMENT, desc);
+	}
+	SPI_connect();
+	write_event(&event, &event_id);
+	SPI_finish();
+	record_receipt(event.version, event.type + strlen("collection."), &event_id);
+	return PointerGetDatum(NULL);
+}
+
+/* change_collection(collection_id, document, deleted, request): writes a new state, and on its event what was asked. */
+Datum
+esgf_change_collection(PG_FUNCTION_ARGS)
+{
+	static Statement statement = {
+		"UPDATE esgf_stac.collection SET document = $2, deleted = $3 WHERE id OPERATOR(pg_catalog.=) $1",
+		3, {TEXTOID, JSONBOID, BOOLOID}
+	};
+	Datum		values[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
+	RequestUnderWay outer = request_under_way;
+
+	request_under_way = (RequestUnderWay) {.collection_id = PG_GETARG_TEXT_PP(0),.as_submitted = PG_GETARG_JSONB_P(3)};
+	SPI_connect();
+	PG_TRY();
+	{
+		run_statement(&statement, values, NULL);
+	}
+	PG_FINALLY();
+	{
+		request_under_way = outer;
+	}
+	PG_END_TRY();
+	SPI_finish();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,543 @@
+/*
+ * item/dataset.c
+ *		Locks datasets, finds out which version is the newest, demotes the ones
+ *		that are superseded, and sees that all versions of a dataset are one
+ *		institution's: see item/dataset.h.
+ *
+ * A row of an item is judged against the others when its statement ends, by
+ * what the table then holds, whatever the order in which its rows came: the
+ * statement notes which datasets it touches, and settles them. A demotion is a
+ * change of its own, with its own version and event.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+
+#include "base/catalogue.h"
+#include "base/compat.h"
+#include "base/errors.h"
+#include "base/problems.h"
+#include "item/dataset.h"
+#include "item/row.h"
+#include "json/edit.h"
+
+#define INSTITUTION_SHOWN 200
+
+/*
+ * A version as the index item_dataset has it: whether it is latest (0), another
+ * candidate (1), or neither (2), and its number, -1 where its id has none.
+ */
+#define STANDING(item) \
+	"(CASE WHEN " item ".latest THEN 0 WHEN " item ".deleted OR " item ".retracted THEN 2 ELSE 1 END)"
+#define NUMBER(item) "coalesce(" item ".dataset_version::pg_catalog.numeric, -1)"
+
+/*
+ * The versions of the dataset that $1 and $2 name. The collation is that of the
+ * index; item_pkey, which begins with the collection too, would read all of it.
+ */
+#define OF_DATASET(item) \
+	item ".collection_id COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) $1 AND " item ".base_id OPERATOR(pg_catalog.=) $2"
+
+/* Its row. */
+#define IS_DATASET(dataset) \
+	dataset ".collection_id OPERATOR(pg_catalog.=) $1 AND " dataset ".base_id OPERATOR(pg_catalog.=) $2"
+
+/* A dataset of which a statement has changed a version, in a way that concerns the others. */
+typedef struct TouchedDataset
+{
+	SubTransactionId subxid;
+	Datum		collection_id;
+	Datum		base_id;
+	Jsonb	   *institution;	/* institution_of() the version, if all are to say so; or NULL */
+	const char *institution_path;
+} TouchedDataset;
+
+/* In the order in which they were touched, in a memory context of their own. */
+static List *touched = NIL;
+static MemoryContext touched_context = NULL;
+
+/* The dataset whose versions are being demoted. */
+static const TouchedDataset *superseded = NULL;
+
+/* How many were touched before a subtransaction began. */
+static int
+touched_before(SubTransactionId subxid)
+{
+	int			count = 0;
+
+	while (count < list_length(touched) && ((TouchedDataset *) list_nth(touched, count))->subxid < subxid)
+		count++;
+	return count;
+}
+
+/* What a statement touched and then undid need not be settled. */
+static void
+forget_touched(SubXactEvent event, SubTransactionId subxid, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		touched = list_truncate(touched, touched_before(subxid));
+}
+
+/* With the transaction ends the memory of what it touched. */
+static void
+forget_all_touched(XactEvent event, void *arg)
+{
+	touched = NIL;
+	touched_context = NULL;
+	superseded = NULL;
+}
+
+/* Note a dataset, to settle it when the statement ends. */
+void
+touch_dataset(Datum collection_id, Datum base_id, const Jsonb *institution, const char *path)
+{
+	static bool registered = false;
+	MemoryContext old;
+	TouchedDataset *dataset;
+
+	if (!registered)
+	{
+		RegisterXactCallback(forget_all_touched, NULL);
+		RegisterSubXactCallback(forget_touched, NULL);
+		registered = true;
+	}
+	if (touched_context == NULL)
+		touched_context = AllocSetContextCreate(TopTransactionContext, "esgf_stac touched datasets",
+												ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(touched_context);
+	dataset = palloc(sizeof(TouchedDataset));
+	dataset->subxid = GetCurrentSubTransactionId();
+	dataset->collection_id = PointerGetDatum(PG_DETOAST_DATUM_COPY(collection_id));
+	dataset->base_id = PointerGetDatum(PG_DETOAST_DATUM_COPY(base_id));
+	dataset->institution = institution ? (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(institution)) : NULL;
+	dataset->institution_path = institution ? pstrdup(path) : NULL;
+	touched = lappend(touched, dataset);
+	MemoryContextSwitchTo(old);
+}
+
+/* The base_id of an item as text. */
+static Datum
+base_id_datum(const ParsedId *id)
+{
+	return PointerGetDatum(cstring_to_text_with_len(id->id, id->base_len));
+}
+
+/* Lock the dataset of an item, before the item; false: there is none, and so no item. */
+bool
+lock_dataset(Datum collection_id, const ParsedId *id)
+{
+	static Statement statement = {
+		"SELECT FROM esgf_stac.dataset AS d WHERE " IS_DATASET("d") " FOR UPDATE",
+		2, {TEXTOID, TEXTOID}
+	};
+	Datum		values[2] = {collection_id, base_id_datum(id)};
+	bool		found;
+
+	SPI_connect();
+	found = run_statement_as_owner(&statement, values, NULL) == 1;
+	SPI_finish();
+	return found;
+}
+
+/* Make the dataset of an item that is the first of it; false: there is one, or somebody makes it. */
+static bool
+make_dataset(Datum collection_id, const ParsedId *id, bool latest, const Jsonb *institution)
+{
+	static Statement statement = {
+		"INSERT INTO esgf_stac.dataset (collection_id, base_id, latest_id, institution) VALUES ($1, $2, $3, $4)"
+		" ON CONFLICT (collection_id, base_id) DO NOTHING",
+		4, {TEXTOID, TEXTOID, TEXTOID, JSONBOID}
+	};
+	Datum		values[4] = {collection_id, base_id_datum(id), PointerGetDatum(cstring_to_text_with_len(id->id, id->len)),
+	JsonbPGetDatum(institution)};
+	char		nulls[4] = {' ', ' ', latest ? ' ' : 'n', institution ? ' ' : 'n'};
+
+	return run_statement_as_owner(&statement, values, nulls) == 1;
+}
+
+/*
+ * Lock the dataset of an item that appears, or make it where there is none, which
+ * is answered: then no other version is there, and it says what this one says.
+ *
+ * The row is written even if it stays as it is, so that whoever waited for it
+ * with an old snapshot is told (40001) instead of deciding by what was; once is
+ * enough for that, and a statement may bring thousands of versions.
+ */
+bool
+enter_dataset(Datum collection_id, const ParsedId *id, bool latest, const Jsonb *institution)
+{
+	static Statement statement = {
+		"INSERT INTO esgf_stac.dataset AS d (collection_id, base_id) VALUES ($1, $2)"
+		" ON CONFLICT (collection_id, base_id) DO UPDATE SET latest_id = d.latest_id"
+		" WHERE d.xmin OPERATOR(pg_catalog.<>) $3",
+		3, {TEXTOID, TEXTOID, XIDOID}
+	};
+	Datum		values[3] = {collection_id, base_id_datum(id)};
+	bool		made;
+
+	SPI_connect();
+	made = make_dataset(collection_id, id, latest, institution);
+	if (!made)
+	{
+		values[2] = TransactionIdGetDatum(GetCurrentTransactionIdIfAny());
+		run_statement_as_owner(&statement, values, NULL);
+	}
+	SPI_finish();
+	return made;
+}
+
+/* Remove a dataset that the caller has locked if it has no items. */
+void
+forget_dataset_if_empty(Datum collection_id, const ParsedId *id)
+{
+	static Statement statement = {
+		"DELETE FROM esgf_stac.dataset AS d WHERE " IS_DATASET("d")
+		" AND NOT EXISTS (SELECT FROM esgf_stac.item AS i WHERE " OF_DATASET("i") ")",
+		2, {TEXTOID, TEXTOID}
+	};
+	Datum		values[2] = {collection_id, base_id_datum(id)};
+
+	SPI_connect();
+	removal_permitted = true;
+	PG_TRY();
+	{
+		run_statement_as_owner(&statement, values, NULL);
+	}
+	PG_FINALLY();
+	{
+		removal_permitted = false;
+	}
+	PG_END_TRY();
+	SPI_finish();
+}
+
+/* Another version, so standing, whose number compares so with $4, which is that of the id $3. */
+#define OTHER_VERSION(item, standing, operator) \
+	OF_DATASET(item) " AND " STANDING(item) " OPERATOR(pg_catalog.=) " standing \
+	" AND " NUMBER(item) " OPERATOR(pg_catalog." operator ") coalesce($4::pg_catalog.numeric, -1)" \
+	" AND " item ".id OPERATOR(pg_catalog.<>) $3"
+
+/*
+ * May an item of the dataset, which has been entered, be latest? Not beside
+ * another candidate that is newer, or one as new that is latest: versions are
+ * numbers, and neither of two equal ones takes latest from the other.
+ * With keep_own, an item that is there and active is to stay what it is.
+ */
+bool
+may_be_latest(Datum collection_id, const ParsedId *id, bool keep_own)
+{
+	static Statement statement = {
+		"SELECT coalesce((SELECT i.latest FROM esgf_stac.item AS i WHERE i.collection_id OPERATOR(pg_catalog.=) $1"
+		" AND i.id OPERATOR(pg_catalog.=) $3 AND NOT i.deleted AND $5),"
+		" NOT EXISTS (SELECT FROM esgf_stac.item AS n WHERE " OTHER_VERSION("n", "0", ">=") ")"
+		" AND NOT EXISTS (SELECT FROM esgf_stac.item AS n WHERE " OTHER_VERSION("n", "1", ">") "))",
+		5, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID}
+	};
+	Datum		values[5] = {collection_id, base_id_datum(id), PointerGetDatum(cstring_to_text_with_len(id->id, id->len))};
+	bool		isnull;
+	bool		result;
+
+	if (id->version)
+		values[3] = PointerGetDatum(cstring_to_text_with_len(id->version, id->version_len));
+	values[4] = BoolGetDatum(keep_own);
+	SPI_connect();
+	run_statement_as_owner(&statement, values, id->version ? NULL : "   n ");
+	result = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return result;
+}
+
+/*
+ * What a document says of its institution, as {path: institution}; one that
+ * says nothing says null. The path is part of it, since it may be configured.
+ */
+Jsonb *
+institution_of(const Jsonb *document, const char *path)
+{
+	static uint32 nothing[2] = {0, JB_FOBJECT};
+	JsonKey		key = {path, strlen(path)};
+	JsonbValue	value;
+	DocumentEdit *edit;
+
+	SET_VARSIZE(nothing, sizeof(nothing));
+	edit = document_edit((Jsonb *) nothing);
+	if (!json_pointer_get(document, path, strlen(path), &value))
+		value.type = jbvNull;
+	document_set(edit, &value, 1, &key);
+	return document_finish(edit);
+}
+
+/* Do two documents say the same of their institution? */
+bool
+same_institution(const Jsonb *a, const Jsonb *b, const char *path)
+{
+	return documents_equal(institution_of(a, path), institution_of(b, path));
+}
+
+/* What a version says of its institution, for people. */
+static char *
+describe_institution(Jsonb *institution)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&institution->root);
+	JsonbValue	value;
+	StringInfoData text;
+
+	JsonbIteratorNext(&iterator, &value, true);
+	JsonbIteratorNext(&iterator, &value, true);
+	JsonbIteratorNext(&iterator, &value, true);
+	if (value.type == jbvNull)
+		return "absent";
+	initStringInfo(&text);
+	JsonbToCString(&text, &JsonbValueToJsonb(&value)->root, -1);
+	if (text.len > INSTITUTION_SHOWN)
+		strcpy(text.data + pg_mbcliplen(text.data, text.len, INSTITUTION_SHOWN), "...");
+	return text.data;
+}
+
+/* See that all versions of a dataset, deleted ones too, say this of their institution. */
+static void
+check_institution(const TouchedDataset *dataset)
+{
+	static Statement statement = {
+		"SELECT i.id, i.document FROM esgf_stac.item AS i WHERE " OF_DATASET("i")
+		" AND pg_catalog.jsonb_build_object($4, esgf_stac.jsonb_pointer(i.document, $4)) OPERATOR(pg_catalog.<>) $3 LIMIT 1",
+		4, {TEXTOID, TEXTOID, JSONBOID, TEXTOID}
+	};
+	Datum		values[4] = {dataset->collection_id, dataset->base_id, JsonbPGetDatum(dataset->institution),
+	CStringGetTextDatum(dataset->institution_path)};
+	HeapTuple	row;
+	TupleDesc	desc;
+	Jsonb	   *other;
+	bool		isnull;
+
+	if (run_statement_as_owner(&statement, values, NULL) == 0)
+		return;
+	row = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	other = institution_of(DatumGetJsonbP(SPI_getbinval(row, desc, 2, &isnull)), dataset->institution_path);
+	ereport(ERROR,
+			(errproblem(PROBLEM_INSTITUTION_DIFFERS), errtable_of("item"),
+			 errmsg("dataset \"%s\" belongs to another institution", TextDatumGetCString(dataset->base_id)),
+			 errdetail_pointer(dataset->institution_path,
+							   psprintf("must be %s as in \"%s\", not %s", describe_institution(other),
+										SPI_getvalue(row, desc, 1), describe_institution(dataset->institution))),
+			 errhint("Publish it under an id of its own; to move a dataset, change all its versions in one UPDATE.")));
+}
+
+/* A dataset as its row says, and as its versions are. */
+typedef struct DatasetState
+{
+	text	   *recorded;		/* what its row says is latest, or NULL */
+	bool		known;			/* does its row say this of the institution? */
+	text	   *latest;			/* the newest version that is latest, or NULL */
+	bool		others;			/* is another one latest beside it? */
+	bool		superseded;		/* is another candidate newer? */
+} DatasetState;
+
+/*
+ * Read a dataset: its row, the two newest versions that are latest, and the
+ * newest other candidate.
+ */
+static void
+read_dataset(const TouchedDataset *dataset, DatasetState *state)
+{
+	static Statement statement = {
+		"SELECT 'd', d.latest_id, NULL::pg_catalog.numeric, coalesce(d.institution OPERATOR(pg_catalog.=) $3, false)"
+		" FROM esgf_stac.dataset AS d WHERE " IS_DATASET("d")
+		" UNION ALL (SELECT 'l', i.id, " NUMBER("i") ", NULL FROM esgf_stac.item AS i WHERE " OF_DATASET("i")
+		" AND " STANDING("i") " OPERATOR(pg_catalog.=) 0 ORDER BY " NUMBER("i") " DESC LIMIT 2)"
+		" UNION ALL (SELECT 'c', i.id, " NUMBER("i") ", NULL FROM esgf_stac.item AS i WHERE " OF_DATASET("i")
+		" AND " STANDING("i") " OPERATOR(pg_catalog.=) 1 ORDER BY " NUMBER("i") " DESC LIMIT 1)",
+		3, {TEXTOID, TEXTOID, JSONBOID}
+	};
+	Datum		values[3] = {dataset->collection_id, dataset->base_id, JsonbPGetDatum(dataset->institution)};
+	int			count = run_statement_as_owner(&statement, values, dataset->institution ? NULL : "  n");
+	Datum		number = (Datum) 0;
+
+	memset(state, 0, sizeof(*state));
+	for (int i = 0; i < count; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		char		kind = *SPI_getvalue(row, desc, 1);
+		bool		isnull;
+		Datum		id = SPI_getbinval(row, desc, 2, &isnull);
+
+		if (kind == 'd')
+		{
+			state->recorded = isnull ? NULL : DatumGetTextPP(id);
+			state->known = DatumGetBool(SPI_getbinval(row, desc, 4, &isnull));
+		}
+		else if (kind == 'l' && state->latest == NULL)
+		{
+			state->latest = DatumGetTextPP(id);
+			number = SPI_getbinval(row, desc, 3, &isnull);
+		}
+		else if (state->latest)
+		{
+			if (kind == 'l')
+				state->others = true;
+			else
+				state->superseded = DatumGetBool(DirectFunctionCall2(numeric_gt, SPI_getbinval(row, desc, 3, &isnull), number));
+		}
+	}
+}
+
+/* Demote the versions of a dataset that are latest beside a newer candidate. */
+static void
+supersede(const TouchedDataset *dataset)
+{
+	static Statement statement = {
+		"UPDATE esgf_stac.item AS i SET reason = NULL"
+		" WHERE " OF_DATASET("i") " AND " STANDING("i") " OPERATOR(pg_catalog.=) 0"
+		" AND (i.id OPERATOR(pg_catalog.<>) (SELECT n.id FROM esgf_stac.item AS n WHERE " OF_DATASET("n")
+		" AND " STANDING("n") " OPERATOR(pg_catalog.=) 0 ORDER BY " NUMBER("n") " DESC LIMIT 1)"
+		" OR " NUMBER("i") " OPERATOR(pg_catalog.<) (SELECT " NUMBER("n") " FROM esgf_stac.item AS n WHERE " OF_DATASET("n")
+		" AND " STANDING("n") " OPERATOR(pg_catalog.=) 1 ORDER BY " NUMBER("n") " DESC LIMIT 1))",
+		2, {TEXTOID, TEXTOID}
+	};
+	Datum		values[2] = {dataset->collection_id, dataset->base_id};
+	const TouchedDataset *outer = superseded;
+
+	superseded = dataset;
+	PG_TRY();
+	{
+		run_statement_as_owner(&statement, values, NULL);
+	}
+	PG_FINALLY();
+	{
+		superseded = outer;
+	}
+	PG_END_TRY();
+}
+
+/* Write down which version of a dataset is latest, and whose they all are, as far as that was asked. */
+static void
+write_dataset(const TouchedDataset *dataset, const text *latest)
+{
+	static Statement statement = {
+		"UPDATE esgf_stac.dataset AS d SET latest_id = $3, institution = coalesce($4, d.institution) WHERE " IS_DATASET("d"),
+		4, {TEXTOID, TEXTOID, TEXTOID, JSONBOID}
+	};
+	Datum		values[4] = {dataset->collection_id, dataset->base_id, PointerGetDatum(latest), JsonbPGetDatum(dataset->institution)};
+	char		nulls[4] = {' ', ' ', latest ? ' ' : 'n', dataset->institution ? ' ' : 'n'};
+
+	run_statement_as_owner(&statement, values, nulls);
+}
+
+/* Order datasets as all lock them. */
+static int
+compare_datasets(const ListCell *a, const ListCell *b)
+{
+	const TouchedDataset *da = lfirst(a);
+	const TouchedDataset *db = lfirst(b);
+	int			result = compare_bytes(VARDATA_ANY(DatumGetPointer(da->collection_id)), VARSIZE_ANY_EXHDR(DatumGetPointer(da->collection_id)),
+									   VARDATA_ANY(DatumGetPointer(db->collection_id)), VARSIZE_ANY_EXHDR(DatumGetPointer(db->collection_id)));
+
+	return result ? result :
+		compare_bytes(VARDATA_ANY(DatumGetPointer(da->base_id)), VARSIZE_ANY_EXHDR(DatumGetPointer(da->base_id)),
+					  VARDATA_ANY(DatumGetPointer(db->base_id)), VARSIZE_ANY_EXHDR(DatumGetPointer(db->base_id)));
+}
+
+/* Are two ids the same, or both none? */
+static bool
+same_id(const text *a, const text *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return compare_bytes(VARDATA_ANY(a), VARSIZE_ANY_EXHDR(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(b)) == 0;
+}
+
+/*
+ * Settle a dataset. What all its versions are known to say of their institution
+ * stands in its row: they are read only where that is unknown, or another.
+ */
+static void
+settle_dataset(const TouchedDataset *dataset)
+{
+	DatasetState state;
+	bool		unknown;
+
+	SPI_connect();
+	read_dataset(dataset, &state);
+	unknown = dataset->institution && !state.known;
+	if (unknown)
+		check_institution(dataset);
+	if (state.others || state.superseded)
+		supersede(dataset);
+	if (state.superseded)
+		state.latest = NULL;
+	if (unknown || !same_id(state.recorded, state.latest))
+		write_dataset(dataset, state.latest);
+	SPI_finish();
+}
+
+/* The same, and of one dataset first what asks for its institution. */
+static int
+compare_touched(const ListCell *a, const ListCell *b)
+{
+	int			result = compare_datasets(a, b);
+
+	return result ? result :
+		(((TouchedDataset *) lfirst(a))->institution == NULL) - (((TouchedDataset *) lfirst(b))->institution == NULL);
+}
+
+/* Does what was noted of a dataset ask for no more than what was noted before? */
+static bool
+is_settled(const ListCell *before, const ListCell *noted)
+{
+	const TouchedDataset *a = lfirst(before);
+	const TouchedDataset *b = lfirst(noted);
+
+	return compare_datasets(before, noted) == 0 &&
+		(b->institution == NULL || (a->institution && documents_equal(a->institution, b->institution)));
+}
+
+/*
+ * Settle the datasets that the statement which ends here has touched. What was
+ * touched before this subtransaction is for the statement around it: were it
+ * settled here, it would be undone with what is done here.
+ */
+void
+settle_datasets(void)
+{
+	int			before = touched_before(GetCurrentSubTransactionId());
+
+	while (list_length(touched) > before)
+	{
+		List	   *list = list_copy_tail(touched, before);
+		MemoryContext context = before == 0 ? touched_context : NULL;
+
+		touched = list_truncate(touched, before);
+		if (context)
+			touched_context = NULL;
+		list_sort(list, compare_touched);
+		for (int i = 0; i < list_length(list); i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (i == 0 || !is_settled(list_nth_cell(list, i - 1), list_nth_cell(list, i)))
+				settle_dataset(list_nth(list, i));
+		}
+		if (context)
+			MemoryContextDelete(context);
+	}
+}
+
+/* Is the update that a trigger of item sees the demotion of a version? */
+bool
+is_supersession(const TriggerData *trigdata, Datum collection_id, Datum base_id)
+{
+	TouchedDataset row = {.collection_id = collection_id,.base_id = base_id};
+	ListCell	a = {.ptr_value = &row};
+	ListCell	b = {.ptr_value = (void *) superseded};
+
+	return superseded && TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) &&
+		!updates_column(trigdata, ITEM_DOCUMENT) && !updates_column(trigdata, ITEM_DELETED) &&
+		compare_datasets(&a, &b) == 0;
+}

@@ -1,0 +1,29 @@
+/*
+ * item/dataset.h
+ *		Datasets: the versions of one thing, of which at most one is latest.
+ *
+ * A candidate is a version that is active and unretracted. Only the newest
+ * candidate may be latest; superseding is what happens to one that is latest
+ * and no longer the newest. The row of a dataset is locked before an item of it
+ * may become or cease to be latest.
+ */
+#ifndef ESGF_STAC_ITEM_DATASET_H
+#define ESGF_STAC_ITEM_DATASET_H
+
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "item/id.h"
+#include "utils/jsonb.h"
+
+extern bool lock_dataset(Datum collection_id, const ParsedId *id);
+extern bool enter_dataset(Datum collection_id, const ParsedId *id, bool latest, const Jsonb *institution);
+extern void forget_dataset_if_empty(Datum collection_id, const ParsedId *id);
+extern bool may_be_latest(Datum collection_id, const ParsedId *id, bool keep_own);
+extern bool same_institution(const Jsonb *a, const Jsonb *b, const char *path);
+extern Jsonb *institution_of(const Jsonb *document, const char *path);
+extern void touch_dataset(Datum collection_id, Datum base_id, const Jsonb *institution, const char *path);
+extern void settle_datasets(void);
+extern bool is_supersession(const TriggerData *trigdata, Datum collection_id, Datum base_id);
+
+#endif							/* ESGF_STAC_ITEM_DATASET_H */

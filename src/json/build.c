@@ -1,0 +1,63 @@
+/*
+ * json/build.c
+ *		Objects of our own making, member by member.
+ */
+#include "postgres.h"
+
+#include "utils/numeric.h"
+
+#include "base/compat.h"
+#include "json/build.h"
+#include "json/edit.h"
+
+/* Begin a member. */
+void
+push_key(JsonbParseState **state, const char *key)
+{
+	JsonbValue	v;
+
+	v.type = jbvString;
+	v.val.string.val = (char *) key;
+	v.val.string.len = strlen(key);
+	pushJsonbValue(state, WJB_KEY, &v);
+}
+
+/* Add a string. */
+void
+push_string_member(JsonbParseState **state, const char *key, const char *value, int len)
+{
+	JsonbValue	v;
+
+	push_key(state, key);
+	v.type = jbvString;
+	v.val.string.val = (char *) value;
+	v.val.string.len = len;
+	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
+/* Add a number. */
+void
+push_number_member(JsonbParseState **state, const char *key, int64 value)
+{
+	JsonbValue	v;
+
+	push_key(state, key);
+	v.type = jbvNumeric;
+	v.val.numeric = int64_to_numeric(value);
+	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
+/* An object with another member, whose value is not unpacked. */
+Jsonb *
+with_member(Jsonb *object, const char *key, const Jsonb *value)
+{
+	DocumentEdit *edit = document_edit(object);
+	JsonKey		name = {key, strlen(key)};
+	JsonbValue	v;
+
+	v.type = jbvBinary;
+	v.val.binary.data = (JsonbContainer *) &value->root;
+	v.val.binary.len = VARSIZE(value) - VARHDRSZ;
+	document_set(edit, &v, 1, &name);
+	return document_finish(edit);
+}

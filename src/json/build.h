@@ -1,0 +1,17 @@
+/*
+ * json/build.h
+ *		Objects of our own making, member by member.
+ */
+#ifndef ESGF_STAC_JSON_BUILD_H
+#define ESGF_STAC_JSON_BUILD_H
+
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
+extern void push_key(JsonbParseState **state, const char *key);
+extern void push_string_member(JsonbParseState **state, const char *key, const char *value, int len);
+extern Jsonb *with_member(Jsonb *object, const char *key, const Jsonb *value);
+extern void push_number_member(JsonbParseState **state, const char *key, int64 value);
+
+#endif							/* ESGF_STAC_JSON_BUILD_H */

@@ -1,0 +1,79 @@
+/*
+ * json/edit.h
+ *		What the other nouns ask of documents. All of it is pure: no tables,
+ *		no SPI; results are palloc'd and may share memory with the arguments.
+ */
+#ifndef ESGF_STAC_JSON_EDIT_H
+#define ESGF_STAC_JSON_EDIT_H
+
+#include "postgres.h"
+
+#include "base/compat.h"
+#include "utils/jsonb.h"
+
+/* One step of a path: a member's key, not necessarily null-terminated. */
+typedef struct JsonKey
+{
+	const char *data;
+	int			len;
+} JsonKey;
+
+/* A path of literal keys, for the last two arguments of document_...(). */
+#define JSON_KEY(literal)	{(literal), sizeof(literal) - 1}
+#define JSON_PATH(...) \
+	lengthof(((JsonKey[]) {__VA_ARGS__})), (JsonKey[]) {__VA_ARGS__}
+
+/* RFC 7396, and RFC 6902 from two documents. The first may return an argument itself. */
+extern Jsonb *merge_patch(Jsonb *target, Jsonb *patch);
+extern void check_json_patch(const Jsonb *operations, const char *table);
+extern Jsonb *json_diff(const Jsonb *source, const Jsonb *target);
+
+/* RFC 6901: the value points into the document; false if nothing is there. */
+extern bool json_pointer_get(const Jsonb *document, const char *pointer, int len,
+							 JsonbValue *value);
+
+/* Are two documents, or values, equal as jsonb's "=" has it? By bytes first. */
+extern bool documents_equal(const Jsonb *a, const Jsonb *b);
+extern bool values_equal(const JsonbValue *a, const JsonbValue *b);
+
+/*
+ * The value at a path of object members, at least one; false if it is absent.
+ * The value points into the container.
+ */
+extern bool document_get(const JsonbContainer *container, JsonbValue *value,
+						 int depth, const JsonKey *path);
+
+/*
+ * Several changes of one document, written at once, with all else copied as
+ * bytes:
+ *
+ *		DocumentEdit *edit = document_edit(document);
+ *		document_set(edit, &value, JSON_PATH(JSON_KEY("properties"), JSON_KEY("latest")));
+ *		document_remove(edit, JSON_PATH(JSON_KEY("links")));
+ *		document = document_finish(edit);
+ *
+ * Keys and values must live until then. document_set() makes objects that are
+ * missing on the way; it returns false, and changes nothing, where something
+ * else is in the way. document_remove() returns whether there was something to
+ * remove. The result is the document itself if nothing was changed; setting
+ * what is there already, byte by byte, is no change. document_has() tells
+ * whether a value other than null stands at a path.
+ */
+typedef struct JsonTree DocumentEdit;
+
+extern DocumentEdit *document_edit(Jsonb *document);
+extern bool document_has(const DocumentEdit *edit, int depth, const JsonKey *path);
+extern bool document_set(DocumentEdit *edit, const JsonbValue *value,
+						 int depth, const JsonKey *path);
+extern bool document_remove(DocumentEdit *edit, int depth, const JsonKey *path);
+extern Jsonb *document_finish(DocumentEdit *edit);
+
+/*
+ * RFC 6902; may return the target itself. The hook, or NULL, may prepare the
+ * document, as far as it has been patched, for each value that is added at a
+ * path. The table is the one that a refusal names, NULL for a document of none.
+ */
+typedef void (*AddHook) (DocumentEdit *edit, const char *path, int len);
+extern Jsonb *json_patch(Jsonb *target, Jsonb *operations, const char *table, AddHook before_add, uint64 max_text);
+
+#endif							/* ESGF_STAC_JSON_EDIT_H */

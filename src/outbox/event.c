@@ -1,0 +1,136 @@
+/*
+ * outbox/event.c
+ *		Writes events: see outbox/event.h.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "access/identity.h"
+#include "base/catalogue.h"
+#include "base/compat.h"
+#include "base/errors.h"
+#include "base/receipt.h"
+#include "json/text_size.h"
+#include "outbox/event.h"
+
+PG_FUNCTION_INFO_V1(esgf_delete_events);
+PG_FUNCTION_INFO_V1(esgf_can_be_sent);
+
+/* The server makes no message of 1 GB, and a document is not all that is in one. */
+#define LARGEST_SENT UINT64CONST(1000000000)
+
+/* A random UUID, version 4 of RFC 9562. */
+static void
+make_uuid(pg_uuid_t *uuid)
+{
+	if (!pg_strong_random(uuid->data, UUID_LEN))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	uuid->data[6] = (uuid->data[6] & 0x0f) | 0x40;
+	uuid->data[8] = (uuid->data[8] & 0x3f) | 0x80;
+}
+
+/*
+ * Refuse an event whose row has been changed again before its turn came, as by a
+ * function that the statement calls with what it has changed: the later event
+ * is written already, and events tell of versions in their order.
+ */
+void
+check_turn(HeapTuple row, const char *table, Datum id)
+{
+	HeapTupleHeader header = row->t_data;
+
+	if ((header->t_infomask & HEAP_XMAX_INVALID) != 0 || HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) ||
+		!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(header)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 err_generic_string(PG_DIAG_SCHEMA_NAME, "esgf_stac"), errtable_of(table),
+			 errmsg("one statement changes %s \"%s\" twice", table, TextDatumGetCString(id)),
+			 errhint("Use two statements: the second one sees what the first has done.")));
+}
+
+/* Write one event and tell its id; SPI is connected. */
+void
+write_event(const Event *event, pg_uuid_t *id)
+{
+	static Statement statement = {
+		"INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at,"
+		" reason, streams, left_streams, request, batch, request_id, identity)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+		14, {UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, JSONBOID, TIMESTAMPTZOID,
+		TEXTOID, TEXTARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, JSONBOID}
+	};
+	Datum		values[14];
+	char		nulls[14];
+
+	make_uuid(id);
+	values[0] = UUIDPGetDatum(id);
+	values[1] = event->aggregatetype;
+	values[2] = event->aggregateid;
+	values[3] = CStringGetTextDatum(event->type);
+	values[4] = Int64GetDatum(event->version);
+	values[5] = event->payload;
+	values[6] = TimestampTzGetDatum(event->occurred_at);
+	values[7] = event->reason;
+	values[8] = event->streams;
+	values[9] = event->left_streams;
+	values[10] = event->request;
+	values[11] = PointerGetDatum(identity_text("batch"));
+	values[12] = PointerGetDatum(identity_text("request_id"));
+	if (values[12] == (Datum) 0)
+		values[12] = PointerGetDatum(request_under_way.request_id);
+	values[13] = JsonbPGetDatum(current_identity());
+	for (int i = 0; i < 14; i++)
+		nulls[i] = i != 6 && values[i] == (Datum) 0 ? 'n' : ' ';
+	run_statement_as_owner(&statement, values, nulls);
+}
+
+/* delete_events(before, below, max_events): a batch of prune_outbox(). */
+Datum
+esgf_delete_events(PG_FUNCTION_ARGS)
+{
+	static Statement statement = {
+		"WITH gone AS (DELETE FROM esgf_stac.outbox WHERE seq OPERATOR(pg_catalog.=) ANY (ARRAY("
+		" SELECT o.seq FROM esgf_stac.outbox AS o WHERE o.occurred_at OPERATOR(pg_catalog.<) $1"
+		" AND o.xid OPERATOR(pg_catalog.<) $2 ORDER BY o.xid, o.seq LIMIT $3)) RETURNING xid),"
+		" noted AS (UPDATE esgf_stac.catalogue AS c SET pruned = g.xid"
+		" FROM (SELECT xid FROM gone ORDER BY xid DESC LIMIT 1) AS g WHERE g.xid OPERATOR(pg_catalog.>) c.pruned)"
+		" SELECT pg_catalog.count(*) FROM gone",
+		3, {TIMESTAMPTZOID, XID8OID, INT4OID}
+	};
+	Datum		values[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
+	int64		count;
+	bool		isnull;
+
+	get_writable_catalogue();
+	SPI_connect();
+	removal_permitted = true;
+	PG_TRY();
+	{
+		run_statement_as_owner(&statement, values, NULL);
+	}
+	PG_FINALLY();
+	{
+		removal_permitted = false;
+	}
+	PG_END_TRY();
+	count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	PG_RETURN_INT64(count);
+}
+
+/* can_be_sent(document): is its text short enough? */
+Datum
+esgf_can_be_sent(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(PG_ARGISNULL(0) || !text_exceeds(PG_GETARG_JSONB_P(0), LARGEST_SENT));
+}

@@ -1,0 +1,16 @@
+/*
+ * outbox/stream.h
+ *		Filtered streams: which of them an event is in, and which it leaves.
+ */
+#ifndef ESGF_STAC_OUTBOX_STREAM_H
+#define ESGF_STAC_OUTBOX_STREAM_H
+
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
+extern bool have_filtered_streams(void);
+extern void judge_streams(const char *collection_id, Jsonb *before, Jsonb *after,
+						  Datum *streams, Datum *left_streams);
+
+#endif							/* ESGF_STAC_OUTBOX_STREAM_H */

@@ -1,0 +1,35 @@
+/*
+ * verbs/outcome.h
+ *		Many tasks of one call, each of which stands alone, and the rows that
+ *		tell what became of them.
+ *
+ * A refusal is an error that is an answer to one task (an SQLSTATE with an HTTP
+ * status); any other error ends the call.
+ */
+#ifndef ESGF_STAC_VERBS_OUTCOME_H
+#define ESGF_STAC_VERBS_OUTCOME_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "base/receipt.h"
+#include "utils/jsonb.h"
+
+/* A row of type outcome; the first member of what knows more about its task. */
+typedef struct Outcome
+{
+	int			ordinal;		/* from 1 */
+	int			status;			/* of HTTP */
+	text	   *collection_id;	/* NULL where it cannot be told */
+	text	   *item_id;		/* likewise */
+	Receipt		receipt;
+	Jsonb	   *problem;		/* of a refusal */
+} Outcome;
+
+/* Performs one task and completes its outcome; a refusal is an error. */
+typedef void (*Performer) (Outcome *outcome);
+
+extern void perform_apart(Outcome **outcomes, int count, Performer perform);
+extern Datum return_outcomes(FunctionCallInfo fcinfo, Outcome **outcomes, int count);
+
+#endif							/* ESGF_STAC_VERBS_OUTCOME_H */
