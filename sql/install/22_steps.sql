@@ -16,8 +16,9 @@ BEGIN
     ALTER TABLE esgf_stac.collection ADD COLUMN max_document_bytes int NOT NULL DEFAULT 33554432 CHECK (max_document_bytes BETWEEN 1 AND 268435456);
     ALTER TABLE esgf_stac.item ADD COLUMN created_by jsonb, ADD COLUMN updated_by jsonb;
 
-    -- Who has a large catalogue makes the index before, concurrently: see doc/administration.md.
-    IF to_regclass('esgf_stac.item_versions') IS NULL THEN
+    -- Who has a large catalogue makes the index before, concurrently: see doc/administration.md. One that was not finished is no index.
+    IF NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('esgf_stac.item_versions') AND indisvalid) THEN
+        DROP INDEX IF EXISTS esgf_stac.item_versions;
         CREATE INDEX item_versions ON esgf_stac.item (base_id, collection_id COLLATE "C",
             (CASE WHEN latest THEN 0 WHEN deleted OR retracted THEN 2 ELSE 1 END), coalesce(dataset_version::numeric, -1));
     END IF;
