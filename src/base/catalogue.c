@@ -246,20 +246,32 @@ become_caller(const SavedUser *saved)
 	SetUserIdAndSecContext(saved->userid, saved->security_context);
 }
 
+/* The generic plan of a prepared statement, if it can be used as it is; else NULL. */
+static CachedPlan *
+usable_plan(SPIPlanPtr plan)
+{
+	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
+
+	return source->is_valid && source->gplan && source->gplan->is_valid ? source->gplan : NULL;
+}
+
 /*
- * Have a statement planned, if it is not, for any values and by its indexes: a
- * table that was small when the plan was made may have grown by millions since,
- * within the same statement, before its statistics tell the planner so.
+ * Have a statement planned for any values and by its indexes: a table that was
+ * small when the plan was made may have grown by millions since, within the
+ * same statement, before its statistics tell the planner so.
  */
 static void
-plan_by_index(SPIPlanPtr plan)
+plan_by_index(Statement *statement)
 {
 	bool		before = enable_seqscan;
+	CachedPlan *plan;
 
 	enable_seqscan = false;
 	PG_TRY();
 	{
-		ReleaseCachedPlan(SPI_plan_get_cached_plan(plan), CurrentResourceOwner);
+		plan = SPI_plan_get_cached_plan(statement->plan);
+		statement->generation = plan->generation;
+		ReleaseCachedPlan(plan, CurrentResourceOwner);
 	}
 	PG_FINALLY();
 	{
@@ -268,11 +280,20 @@ plan_by_index(SPIPlanPtr plan)
 	PG_END_TRY();
 }
 
-/* The prepared plan of a statement, made or made anew where needed. */
+/*
+ * The prepared plan of a statement, made or made anew where needed: also where
+ * the server had to plan it itself, having run it after a change of search_path.
+ */
 static SPIPlanPtr
 statement_plan(Statement *statement)
 {
-	if (statement->plan && !SPI_plan_is_valid(statement->plan))
+	CachedPlan *usable = statement->plan ? usable_plan(statement->plan) : NULL;
+
+	if (usable && usable->generation == statement->generation)
+		return statement->plan;
+	if (usable)
+		usable->is_valid = false;
+	else if (statement->plan && !SPI_plan_is_valid(statement->plan))
 	{
 		SPI_freeplan(statement->plan);
 		statement->plan = NULL;
@@ -288,7 +309,7 @@ statement_plan(Statement *statement)
 		SPI_keepplan(plan);
 		statement->plan = plan;
 	}
-	plan_by_index(statement->plan);
+	plan_by_index(statement);
 	return statement->plan;
 }
 

@@ -30,6 +30,7 @@ typedef struct Statement
 	int			nargs;
 	Oid			argtypes[16];
 	SPIPlanPtr	plan;
+	int			generation;		/* of the plan that was made by its indexes */
 } Statement;
 
 typedef void (*CacheDropper) (void);
