@@ -12,10 +12,11 @@ CURATORS = os.environ.get("STAC_CURATORS")  # the principal whose holders may ch
 
 
 def claim(claims, name, form):
-    """A claim of that form, a string or a list of strings; it may be missing or null."""
+    """A claim of that form, a string or a list of strings; it may be missing or null. A lone surrogate is no text."""
     value = claims.get(name)
     if not isinstance(value, (form, type(None))) or form is list and not all(isinstance(x, str) for x in value or ()):
         raise jwt.InvalidTokenError(f"claim {name} is no {'string' if form is str else 'list of strings'}")
+    "".join(value or ()).encode()
     return value
 
 

@@ -29,6 +29,7 @@ DOCUMENT = {JSON: object, GEOJSON: dict}
 PATCH = {JSON: object, "application/merge-patch+json": dict, "application/json-patch+json": list}
 ERRORS = "https://esgf.io/publication/errors/"
 TAG = re.compile(r'(W/)?"([^"]*)"')
+LIST = re.compile(r"[\s,]*\0(\s*,[\s,]*\0)*[\s,]*")  # of tags, each a NUL; elements may be empty
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 # ---------------------------------------------------------------- what comes in
@@ -93,7 +94,9 @@ def versions(request, header, weak=False):
     value = ", ".join(request.headers.getlist(header)).strip()
     if value in ("", "*"):
         return value or None
-    tags = TAG.findall(value) if re.fullmatch(rf"{TAG.pattern}(\s*,\s*{TAG.pattern})*", value) else []
+    tags = TAG.findall(value) if LIST.fullmatch(TAG.sub("\0", value)) else []
+    if not tags and header == "if-none-match" and request.method != "GET":  # no condition to go on without
+        raise HTTPException(400, f"{header} is neither * nor a list of tags")
     found = [int(tag) for kind, tag in tags if (weak or not kind) and re.fullmatch("[1-9][0-9]{0,17}", tag)]
     if len(found) > 20:
         raise HTTPException(400, f"{header} lists more than 20 versions")

@@ -120,6 +120,9 @@ async def test_claims_that_are_no_rights(app_client, load_test_item, load_test_c
         {"iss": ["a"]},
         {"iss": 5},
         {"sub": 5},
+        {"sub": "a\ud800"},
+        {"iss": "\ud800"},
+        {"client_id": "\ud800"},
         {"groups": ["\ud800"]},
         {"exp": "soon"},
         {"exp": float("inf")},
@@ -127,7 +130,9 @@ async def test_claims_that_are_no_rights(app_client, load_test_item, load_test_c
 )
 async def test_claims_of_another_form(app_client, load_test_item, item, state, claims):
     before = state()
-    refused(await app_client.post(ITEMS, json=item("new"), headers=bearer(**({"groups": ["testers"]} | claims))), 401)
+    headers = bearer(**({"groups": ["testers", "curators"]} | claims))
+    refused(await app_client.post(ITEMS, json=item("new"), headers=headers), 401)
+    refused(await app_client.patch("/collections/test-collection", json={"title": "x"}, headers=headers), 401)
     assert state() == before
 
 

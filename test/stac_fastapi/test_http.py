@@ -24,7 +24,7 @@ def conflicts(response, version):
 
 async def test_if_match_lists(app_client, load_test_item, state):
     """One of the tags must be that of the item as it is; a tag may have a comma in it."""
-    for version, tags in enumerate(('"1", "7"', '"7","2"', 'W/"2", "3"', '"a,b" , "4"', '"5",\t"7"'), 1):
+    for version, tags in enumerate(('"1", "7"', '"7","2"', 'W/"2", "3"', '"a,b" , "4"', ', "5",,\t"7" ,'), 1):
         headers = {"If-Match": tags}
         patch = {"properties": {"n": version}}
         assert (await app_client.patch(PATH, json=patch, headers=headers)).headers["etag"] == f'"{version + 1}"', tags
@@ -77,6 +77,9 @@ async def test_only_what_is_not_there(app_client, load_test_item, item, state):
         conflicts(response, 1)
     refused(await app_client.put(f"{ITEMS}/new", json=item("other"), headers=none), 400, "bad-request")
     refused(await app_client.patch(PATH, json=[{}], headers={"If-None-Match": '"1"'}), 400, "bad-patch")
+    for tags in ('*, "1"', "1", '"1', '"7" "1"'):
+        refused(await app_client.patch(PATH, json=TITLE, headers={"If-None-Match": tags}), 400)
+    conflicts(await app_client.patch(PATH, json=TITLE, headers={"If-None-Match": '"1",'}), 1)
     for headers in (none, {"If-None-Match": '"1"', "If-Match": '"1"'}):
         refused(await app_client.patch(f"{ITEMS}/new", json=TITLE, headers=headers), 404, "item-does-not-exist")
     assert state() == before
