@@ -23,7 +23,9 @@ array_holds(const char *array, const char *name)
 {
 	size_t		length = strlen(name);
 
-	while (array != NULL && *array != '\0')
+	if (array == NULL)
+		return false;
+	while (*array != '\0')
 	{
 		array += strspn(array, "{,\"");
 		if (strncmp(array, name, length) == 0 && strchr("\",}", array[length]) != NULL)

@@ -27,6 +27,7 @@
 #include "base/problems.h"
 #include "json/build.h"
 #include "json/edit.h"
+#include "json/text_size.h"
 
 /* What was said, and in which subtransaction. */
 typedef struct GivenIdentity
@@ -114,7 +115,7 @@ check_member(const char *name, const JsonbValue *value)
 	{
 		if (value->type != jbvNull && (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data)))
 			bad_identity("/publisher", "must be an object");
-		if (value->type != jbvNull && request_exceeds(value, PUBLISHER_MAX))
+		if (value->type != jbvNull && value_exceeds(value, PUBLISHER_MAX))
 			bad_identity("/publisher", psprintf("must not have more than %d bytes", PUBLISHER_MAX));
 	}
 	else if (strcmp(name, "principals") != 0)

@@ -3,8 +3,7 @@
  *		Judges a change: see access/judge.h.
  *
  * An administrator is a member of esgf_stac_admin, by the database's own
- * grants: no claim makes one, and who acts for another is none. explain_access() has a change made and judged,
- * and ended there, by an error that it catches itself.
+ * grants: no claim makes one, and who acts for another is none.
  */
 #include "postgres.h"
 
@@ -26,10 +25,6 @@
 #include "json/edit.h"
 #include "json/key_table.h"
 #include "json/slice.h"
-#include "verbs/transact.h"
-
-/* Ends a change that was made only to be judged; nobody sees it. */
-#define ERRCODE_JUDGED	MAKE_SQLSTATE('Y', 'J', '0', '0', '0')
 
 static const Role creation[] = {ROLE_CREATE};
 static const Role replication[] = {ROLE_REPLICATE, ROLE_UPDATE};
@@ -42,17 +37,6 @@ static const Role update[] = {ROLE_UPDATE};
 
 /* An explanation has at most so many rows. */
 #define EXPLAINED_MAX	10000
-
-/* Who is judged, and where the parts go that are judged without consequence. */
-typedef struct Explanation
-{
-	bool		active;
-	bool		administrator;
-	const Principals *principals;
-	MemoryContext context;
-	List	   *parts;
-	uint64		left_out;
-} Explanation;
 
 /* A change under judgement. */
 typedef struct Judgement
@@ -68,9 +52,8 @@ typedef struct Judgement
 	uint64		left_out;		/* parts that would have been told as well */
 } Judgement;
 
-static Explanation explanation;
+Explanation explanation;
 
-PG_FUNCTION_INFO_V1(esgf_explain_access);
 PG_FUNCTION_INFO_V1(esgf_calling_role);
 
 /* Is the caller an administrator? */
@@ -327,7 +310,7 @@ judge_parts(Judgement *judgement)
 }
 
 /* Say what a part lacks, for a person. */
-static char *
+char *
 describe_refused_part(const Part *part)
 {
 	if (strcmp(part->reason, "unknown-node") == 0)
@@ -344,7 +327,7 @@ describe_refused_part(const Part *part)
 }
 
 /* The call that would give a right to the first of the principals, for an administrator to consider. */
-static char *
+char *
 grant_call(const Part *part, const Principals *principals)
 {
 	char	   *call = psprintf("SELECT esgf_stac.grant_access(%s, '%s', '%s', %s%s%s)",
@@ -426,130 +409,6 @@ judge_change(const JudgedChange *judged)
 	ereport(ERROR,
 			(errcode(ERRCODE_JUDGED),
 			 errmsg("the change was made to be judged")));
-}
-
-/* Make a change in a subtransaction only to have it judged. */
-static void
-make_to_be_judged(const JsonbValue *request)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	explanation.active = true;
-	PG_TRY();
-	{
-		perform_json_request(request);
-		explanation.active = false;
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		explanation.active = false;
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-
-	/* Thrown on only now: whoever catches it ends one subtransaction, his own. */
-	if (error && error->sqlerrcode != ERRCODE_JUDGED)
-		ReThrowError(error);
-}
-
-/* Answer with one row for each part. */
-static void
-return_parts(FunctionCallInfo fcinfo, List *parts)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	ListCell   *cell;
-
-	InitMaterializedSRF(fcinfo, 0);
-	foreach(cell, parts)
-	{
-		Part	   *part = lfirst(cell);
-		Datum		values[7];
-		bool		nulls[7] = {false};
-
-		values[0] = CStringGetTextDatum(role_names[part->grant.role]);
-		values[1] = CStringGetTextDatum(scope_names[part->scope]);
-		values[2] = CStringGetTextDatum(part->target);
-		values[3] = BoolGetDatum(part->granted);
-		values[4] = Int64GetDatum(part->grant.rule_id);
-		values[5] = CStringGetTextDatum(part->pointer);
-		values[6] = part->reason ? CStringGetTextDatum(part->reason) : (Datum) 0;
-		nulls[4] = part->grant.rule_id == 0;
-		nulls[6] = part->reason == NULL;
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
-}
-
-/* Tell an administrator what would give the rights that are missing. */
-static void
-advise(List *parts, const Principals *principals)
-{
-	int			count = 0;
-	ListCell   *cell;
-
-	foreach(cell, parts)
-	{
-		Part	   *part = lfirst(cell);
-
-		if (part->reason && strcmp(part->reason, "no-right") == 0 && count++ < PROBLEMS_MAX)
-			ereport(NOTICE,
-					(errsentence("%s", describe_refused_part(part)),
-					 errhint("%s", grant_call(part, principals))));
-	}
-}
-
-/* explain_access(request, identity) */
-Datum
-esgf_explain_access(PG_FUNCTION_ARGS)
-{
-	Jsonb	   *request;
-	JsonbValue	source;
-
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
-				 errmsg("argument \"%s\" must not be null", "request"),
-				 errhint("Give it a request as transact() takes it.")));
-	request = PG_GETARG_JSONB_P(0);
-	if (!PG_ARGISNULL(1) && !is_administrator())
-		ereport(ERROR,
-				(errforbidden(), errtable_of("access_rule"),
-				 errmsg("only an administrator asks about others"),
-				 errhint("Leave out the identity to ask about yourself.")));
-	get_writable_catalogue();
-	require_identity();
-	memset(&explanation, 0, sizeof(explanation));
-	if (PG_ARGISNULL(1))
-	{
-		explanation.administrator = is_administrator();
-		explanation.principals = current_principals();
-	}
-	else
-	{
-		check_identity(PG_GETARG_JSONB_P(1), false);
-		explanation.principals = principals_of(PG_GETARG_JSONB_P(1));
-	}
-	explanation.context = CurrentMemoryContext;
-	source.type = jbvBinary;
-	source.val.binary.data = &request->root;
-	source.val.binary.len = VARSIZE(request) - VARHDRSZ;
-	make_to_be_judged(&source);
-	if (is_administrator())
-		advise(explanation.parts, explanation.principals);
-	if (explanation.left_out > 0)
-		ereport(NOTICE,
-				(errmsg("and " UINT64_FORMAT " more parts, which are not shown", explanation.left_out)));
-	return_parts(fcinfo, explanation.parts);
-	return (Datum) 0;
 }
 
 /* calling_role(): who calls, whatever SECURITY DEFINER functions are on the way. */

@@ -45,7 +45,25 @@ typedef struct Part
 	char	   *href;			/* of one that its node may not claim */
 } Part;
 
+/* Ends a change that was made only to be judged; nobody sees it. */
+#define ERRCODE_JUDGED	MAKE_SQLSTATE('Y', 'J', '0', '0', '0')
+
+/* While it is active: who is judged, and where the parts go, without consequence. */
+typedef struct Explanation
+{
+	bool		active;
+	bool		administrator;
+	const Principals *principals;
+	MemoryContext context;
+	List	   *parts;
+	uint64		left_out;
+} Explanation;
+
+extern Explanation explanation;
+
 extern bool is_administrator(void);
 extern void judge_change(const JudgedChange *judged);
+extern char *describe_refused_part(const Part *part);
+extern char *grant_call(const Part *part, const Principals *principals);
 
 #endif							/* ESGF_STAC_ACCESS_JUDGE_H */

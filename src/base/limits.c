@@ -8,7 +8,6 @@
 #include "base/errors.h"
 #include "base/limits.h"
 #include "base/problems.h"
-#include "json/text_size.h"
 
 /* Refuse a member of a request, or a column, that is longer than so many bytes; NULL is not. */
 void
@@ -34,24 +33,4 @@ document_too_large(const char *table, uint64 max)
 			 strcmp(table, "item") == 0 ?
 			 errhint("An administrator may raise max_document_bytes with esgf_stac.configure_collection().") :
 			 errhint("Nothing may be larger: send less.")));
-}
-
-/* Is a request, which is a container, larger than that? */
-bool
-request_exceeds(const JsonbValue *request, uint64 max)
-{
-	JsonbSlice	slice;
-
-	slice_of_value(request, &slice);
-	return slice_text_size(&slice, max) > max;
-}
-
-/* Refuse a document whose text is larger than it may be, unless the old one, or NULL, was no smaller. */
-void
-check_text_size(const Jsonb *document, const Jsonb *old, const char *table, uint64 max)
-{
-	if (!text_exceeds(document, max))
-		return;
-	if (old == NULL || text_size(document, MAX_TEXT) > text_size(old, MAX_TEXT))
-		document_too_large(table, max);
 }

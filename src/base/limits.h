@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include "base/compat.h"
-#include "utils/jsonb.h"
 
 /* Bytes of a name: of an item, a collection, a data node, a request, a principal, a batch. */
 #define NAME_MAX_LENGTH 255
@@ -30,8 +29,6 @@
 /* Bytes of the text of a request with an idempotency key. */
 #define REQUEST_MAX 268435456
 
-extern bool request_exceeds(const JsonbValue *request, uint64 max);
-extern void check_text_size(const Jsonb *document, const Jsonb *old, const char *table, uint64 max);
 pg_noreturn extern void document_too_large(const char *table, uint64 max);
 extern void check_length(const char *member, const text *value, int max);
 

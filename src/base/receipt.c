@@ -9,6 +9,7 @@
 #include "base/receipt.h"
 
 Receipt		last_receipt;
+bool		importing = false;
 RequestUnderWay request_under_way;
 
 /* Are two texts the same, byte by byte? NULL is only NULL. */

@@ -35,6 +35,12 @@ typedef struct RequestUnderWay
 
 extern RequestUnderWay request_under_way;
 
+/*
+ * Set while import_items() inserts an item: it keeps the times that it has, and
+ * its appearing is no event. All other rules are those of a publication.
+ */
+extern bool importing;
+
 extern const Jsonb *request_about(Datum collection_id, Datum item_id);
 extern void record_receipt(int64 version, const char *action, const pg_uuid_t *event_id);
 

@@ -17,9 +17,9 @@
 #include "base/limits.h"
 #include "base/problems.h"
 #include "change/client_patch.h"
-#include "item/id.h"
 #include "json/edit.h"
 #include "json/pointer.h"
+#include "json/slice.h"
 #include "json/writer.h"
 
 /* Members that STAC requires, which no merge patch may null. */
@@ -250,7 +250,7 @@ make_alternate(DocumentEdit *edit, const char *path, int len)
 
 /* A merge patch without nulls for members that STAC requires, or refused for them. */
 static Jsonb *
-without_required_nulls(Jsonb *patch, const CollectionSettings *settings)
+without_required_nulls(Jsonb *patch, bool ignore_null_members)
 {
 	DocumentEdit *edit = NULL;
 
@@ -261,7 +261,7 @@ without_required_nulls(Jsonb *patch, const CollectionSettings *settings)
 
 		if (!document_get(&patch->root, &value, 1, &key) || value.type != jbvNull)
 			continue;
-		if (!settings->ignore_null_members)
+		if (!ignore_null_members)
 			ereport(ERROR,
 					(errproblem(PROBLEM_BAD_PATCH), errtable_of("item"),
 					 errmsg("bad merge patch: null removes \"%s\", which every item must have", required_members[i]),
@@ -276,20 +276,20 @@ without_required_nulls(Jsonb *patch, const CollectionSettings *settings)
 
 /* What a patch, of proper form and as its collection takes it, is to be. */
 Jsonb *
-prepare_patch(Jsonb *patch, const CollectionSettings *settings)
+prepare_patch(Jsonb *patch, bool ignore_null_members)
 {
 	Jsonb	   *operations = operations_of(patch);
 
-	return operations ? without_doubled_removes(operations) : without_required_nulls(patch, settings);
+	return operations ? without_doubled_removes(operations) : without_required_nulls(patch, ignore_null_members);
 }
 
 /* What a prepared patch makes of an item's document. */
 Jsonb *
-apply_patch(Jsonb *document, Jsonb *patch, const CollectionSettings *settings)
+apply_patch(Jsonb *document, Jsonb *patch, uint64 max_text)
 {
 	if (JB_ROOT_IS_OBJECT(patch))
 		return merge_patch(document, patch);
-	return json_patch(document, patch, "item", make_alternate, settings->max_document_bytes);
+	return json_patch(document, patch, "item", make_alternate, max_text);
 }
 
 /* apply_patch(document, patch): what a patch makes of a collection's document. */

@@ -8,12 +8,12 @@
 
 #include "postgres.h"
 
-#include "item/collection.h"
+#include "utils/jsonb.h"
 #include "utils/jsonb.h"
 
 extern void check_patch_form(Jsonb *patch, const char *table);
 extern bool patch_touches(Jsonb *patch, const char *pointer);
-extern Jsonb *prepare_patch(Jsonb *patch, const CollectionSettings *settings);
-extern Jsonb *apply_patch(Jsonb *document, Jsonb *patch, const CollectionSettings *settings);
+extern Jsonb *prepare_patch(Jsonb *patch, bool ignore_null_members);
+extern Jsonb *apply_patch(Jsonb *document, Jsonb *patch, uint64 max_text);
 
 #endif							/* ESGF_STAC_CHANGE_CLIENT_PATCH_H */

@@ -25,7 +25,6 @@
 #include "json/edit.h"
 #include "outbox/event.h"
 #include "outbox/stream.h"
-#include "verbs/import.h"
 
 PG_FUNCTION_INFO_V1(esgf_item_after_row);
 PG_FUNCTION_INFO_V1(esgf_item_after_statement);

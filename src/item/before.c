@@ -24,7 +24,6 @@
 #include "item/document.h"
 #include "item/row.h"
 #include "json/text_size.h"
-#include "verbs/import.h"
 
 /* The last microsecond of the year 9999. */
 #define LAST_TIME (INT64CONST(252455615999999999))

@@ -26,6 +26,7 @@
 #include "base/receipt.h"
 #include "item/collection.h"
 #include "json/edit.h"
+#include "json/text_size.h"
 #include "outbox/event.h"
 #include "stac/format.h"
 #include "stac/item.h"

@@ -26,6 +26,7 @@
 #include "item/dataset.h"
 #include "item/row.h"
 #include "json/edit.h"
+#include "json/slice.h"
 
 #define INSTITUTION_SHOWN 200
 

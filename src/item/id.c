@@ -26,15 +26,6 @@ parse_item_id(const char *id, int len, ParsedId *result)
 	}
 }
 
-/* Compare strings by their bytes. */
-int
-compare_bytes(const char *a, int alen, const char *b, int blen)
-{
-	int			result = memcmp(a, b, Min(alen, blen));
-
-	return result ? result : alen - blen;
-}
-
 /* Compare digits as numbers of any length; none at all is the oldest. */
 int
 compare_dataset_versions(const char *a, int alen, const char *b, int blen)

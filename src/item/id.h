@@ -18,7 +18,6 @@ typedef struct ParsedId
 } ParsedId;
 
 extern void parse_item_id(const char *id, int len, ParsedId *result);
-extern int	compare_bytes(const char *a, int alen, const char *b, int blen);
 extern int	compare_dataset_versions(const char *a, int alen, const char *b, int blen);
 
 #endif							/* ESGF_STAC_ITEM_ID_H */

@@ -156,6 +156,7 @@ extern bool find_key(const JsonbContainer *object, uint32 first, uint32 count,
 					 const char *key, uint32 keylen, uint32 *place);
 extern uint32 first_difference(const char *a, const char *b, uint32 from, uint32 len);
 extern bool slices_equal(const JsonbSlice *a, const JsonbSlice *b);
+extern int	compare_bytes(const char *a, int alen, const char *b, int blen);
 extern uint64 hash_slice(const JsonbSlice *value, uint64 seed);
 
 #endif							/* ESGF_STAC_JSON_SLICE_H */

@@ -6,6 +6,7 @@
 
 #include "miscadmin.h"
 
+#include "base/limits.h"
 #include "json/text_size.h"
 
 /* A byte of a string is at most "\u0001" as text, and all else has more bytes in jsonb than as text, but for numbers. */
@@ -167,4 +168,24 @@ text_exceeds(const Jsonb *document, uint64 max)
 	if (bound <= max && bound + numbers_text_size(&document->root, max) <= max)
 		return false;
 	return text_size(document, max) > max;
+}
+
+/* Is a value, which is a container, larger than that? */
+bool
+value_exceeds(const JsonbValue *value, uint64 max)
+{
+	JsonbSlice	slice;
+
+	slice_of_value(value, &slice);
+	return slice_text_size(&slice, max) > max;
+}
+
+/* Refuse a document whose text is larger than it may be, unless the old one, or NULL, was no smaller. */
+void
+check_text_size(const Jsonb *document, const Jsonb *old, const char *table, uint64 max)
+{
+	if (!text_exceeds(document, max))
+		return;
+	if (old == NULL || text_size(document, MAX_TEXT) > text_size(old, MAX_TEXT))
+		document_too_large(table, max);
 }

@@ -13,6 +13,8 @@
 #include "json/slice.h"
 
 extern bool text_exceeds(const Jsonb *document, uint64 max);
+extern bool value_exceeds(const JsonbValue *value, uint64 max);
+extern void check_text_size(const Jsonb *document, const Jsonb *old, const char *table, uint64 max);
 extern uint64 text_size(const Jsonb *document, uint64 max);
 extern uint64 slice_text_size(const JsonbSlice *value, uint64 max);
 extern uint64 run_text_size(JsonbCursor *children, uint32 count, uint64 max);

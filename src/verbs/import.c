@@ -20,11 +20,12 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/limits.h"
+#include "base/receipt.h"
 #include "change/compare.h"
 #include "item/document.h"
 #include "json/edit.h"
+#include "json/slice.h"
 #include "stac/item.h"
-#include "verbs/import.h"
 #include "verbs/outcome.h"
 
 /* One document, and what became of it. */
@@ -35,7 +36,6 @@ typedef struct Import
 	ParsedId	id;				/* of the item; empty where there is none */
 } Import;
 
-bool		importing = false;
 
 PG_FUNCTION_INFO_V1(esgf_import_items);
 

@@ -25,6 +25,7 @@
 #include "item/document.h"
 #include "json/build.h"
 #include "json/edit.h"
+#include "json/slice.h"
 #include "stac/item.h"
 #include "verbs/perform.h"
 
@@ -308,7 +309,7 @@ change(const ItemRequest *request, const CollectionSettings *settings, const Cur
 			update_item(request, JsonbPGetDatum(document), false);
 			break;
 		case METHOD_PATCH:
-			document = apply_patch(DatumGetJsonbP(current->document), request->body, settings);
+			document = apply_patch(DatumGetJsonbP(current->document), request->body, settings->max_document_bytes);
 			update_item(request, JsonbPGetDatum(document), false);
 			break;
 		case METHOD_DELETE:
@@ -556,7 +557,7 @@ perform_item_request(ItemRequest *request, Receipt *receipt)
 		request_under_way.request_id = request->request_id;
 		request_under_way.states_reason = true;
 		if (request->method == METHOD_PATCH)
-			request->body = prepare_patch(request->body, &settings);
+			request->body = prepare_patch(request->body, settings.ignore_null_members);
 		dispatch(request, &settings);
 	}
 	PG_FINALLY();

@@ -15,6 +15,7 @@
 #include "base/errors.h"
 #include "base/limits.h"
 #include "item/id.h"
+#include "json/slice.h"
 #include "verbs/request_key.h"
 
 /* What is wrong with a key; NULL if nothing is. */

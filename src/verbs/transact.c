@@ -23,6 +23,7 @@
 #include "item/collection.h"
 #include "json/build.h"
 #include "json/edit.h"
+#include "json/text_size.h"
 #include "stac/format.h"
 #include "verbs/outcome.h"
 #include "verbs/perform.h"
@@ -310,7 +311,7 @@ enter_all_keys(Outcome **outcomes, int count)
 		if (turn->source.type != jbvBinary || !JsonContainerIsObject(turn->source.val.binary.data))
 			continue;
 		request_id = peek_at_string(turn->source.val.binary.data, JSON_PATH(JSON_KEY("request_id")));
-		if (request_id == NULL || request_id_problem(request_id) || request_exceeds(&turn->source, REQUEST_MAX))
+		if (request_id == NULL || request_id_problem(request_id) || value_exceeds(&turn->source, REQUEST_MAX))
 			continue;
 		turn->key = make_request_key(request_id, &turn->source);
 		keys = lappend(keys, turn->key);
