@@ -281,8 +281,9 @@ plan_by_index(Statement *statement)
 }
 
 /*
- * The prepared plan of a statement, made or made anew where needed: also where
- * the server had to plan it itself, having run it after a change of search_path.
+ * The prepared plan of a statement, made anew where needed: also where the
+ * server had to plan it itself, having run it after a change of search_path. It
+ * is never freed: a call further out may be running it.
  */
 static SPIPlanPtr
 statement_plan(Statement *statement)
@@ -293,11 +294,6 @@ statement_plan(Statement *statement)
 		return statement->plan;
 	if (usable)
 		usable->is_valid = false;
-	else if (statement->plan && !SPI_plan_is_valid(statement->plan))
-	{
-		SPI_freeplan(statement->plan);
-		statement->plan = NULL;
-	}
 	if (statement->plan == NULL)
 	{
 		SPIPlanPtr	plan = SPI_prepare_cursor(statement->sql, statement->nargs, statement->argtypes,
