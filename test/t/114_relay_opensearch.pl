@@ -229,6 +229,22 @@ for my $number (1 .. 4)
 }
 
 my $relay = start_relay($node, $log, @all);
+
+# Each type of event once, whatever the writers draw.
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION pg_temp.item(id text) RETURNS jsonb LANGUAGE sql AS $$ SELECT jsonb_build_object('type', 'Feature', 'stac_version', '1.1.0', 'id', id,
+		'geometry', NULL, 'links', '[]'::jsonb, 'properties', '{"datetime": "2020-01-01T00:00:00Z"}'::jsonb,
+		'assets', '{"data.nc": {"href": "https://a.example/data.nc", "roles": ["data"], "alternate:name": "a.example"}}'::jsonb) $$;
+	SELECT esgf_stac.create_item('CMIP6', pg_temp.item('each.v1'));
+	SELECT esgf_stac.patch_item('CMIP6', 'each.v1', '{"properties": {"title": "t"}}');
+	SELECT esgf_stac.add_replica('CMIP6', 'each.v1', 'b.example', '{"data.nc": {"href": "https://b.example/data.nc"}}');
+	SELECT esgf_stac.remove_replica('CMIP6', 'each.v1', 'b.example');
+	SELECT esgf_stac.create_item('CMIP6', pg_temp.item('each.v2'));
+	SELECT esgf_stac.retract_item('CMIP6', 'each.v2');
+	SELECT esgf_stac.reinstate_item('CMIP6', 'each.v2');
+	SELECT esgf_stac.delete_item('CMIP6', 'each.v1');
+	SELECT esgf_stac.restore_item('CMIP6', 'each.v1')});
+
 sub restart_relay { kill_relay($relay); $relay = start_relay($node, $log, @all); return; }
 sub pause { usleep(200_000 + rand 800_000); return; }
 for my $end_node (\&kill_server, \&stop_server, \&kill_server)
