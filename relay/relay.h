@@ -108,6 +108,7 @@ typedef struct Relay
 	size_t		batch_bytes;
 	Suspect    *suspects;
 	int			suspect_count;
+	int			suspect_room;
 	int64_t		gather_until;	/* until then a batch may still grow */
 	bool		unflushed;		/* the sink has events that no flush covers */
 	bool		sink_is_down;	/* the sink waits for its server, and knows why */

@@ -31,10 +31,13 @@ suspect_remember(Relay *relay, const Event *event)
 {
 	if (event->attempts == 0 && event->suspicion == 0)
 		return;
-	if (relay->suspects == NULL)
-		relay->suspects = allocate((size_t) relay->options.batch * sizeof(Suspect));
-	if (relay->suspect_count == relay->options.batch)
+	while (relay->suspect_count >= relay->options.batch)
 		forget(relay, 0);
+	if (relay->suspect_room < relay->options.batch) /* which SIGHUP may raise */
+	{
+		relay->suspect_room = relay->options.batch;
+		relay->suspects = reallocate(relay->suspects, (size_t) relay->suspect_room * sizeof(Suspect));
+	}
 	relay->suspects[relay->suspect_count++] = (Suspect)
 	{
 		.collection_id = copy_string(event->collection_id),

@@ -90,7 +90,7 @@ BEGIN
         RETURN (SELECT count(*) FROM esgf_stac.item i
                  WHERE NOT i.deleted
                    AND (s.collections IS NULL OR i.collection_id = ANY (s.collections))
-                   AND (s.filter IS NULL OR jsonb_path_match(i.document, s.filter, silent => true)));
+                   AND (s.filter IS NULL OR CASE WHEN NOT esgf_stac_internal.has_variable(s.filter) THEN esgf_stac_internal.satisfies(i.document, s.filter) END));
     ELSIF s.filter IS NOT NULL THEN
         RETURN NULL;
     END IF;

@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- Streams: rows, publications, and which events a filtered one is in.
-SELECT plan(52);
+SELECT plan(53);
 
 SELECT is(esgf_stac.create_stream('all'), 'esgf_stac_all', 'a stream of everything');
 SELECT is(esgf_stac.create_stream('mpi', ARRAY['CMIP6', 'CMIP7'], '$.properties."cmip6:institution_id" == "MPI-M"'), 'esgf_stac_mpi', 'a filtered one');
@@ -48,6 +48,7 @@ SELECT results_eq($$SELECT (SELECT streams FROM esgf_stac.create_item('CMIP6', p
                   $$VALUES (ARRAY['since'], 'tz1.v1'), (NULL, 'tz2.v1'), (ARRAY['since'], 'tz3.v1')$$, 'judges them alike in every zone');
 SELECT results_eq($$SELECT item_id FROM esgf_stac_internal.stream_items('since', NULL, NULL, 10)$$, $$VALUES ('tz1.v1'), ('tz3.v1')$$, 'and for the relay''s snapshot');
 SELECT is_empty($$SELECT FROM esgf_stac_internal.stream_items('variable', NULL, NULL, 10)$$, 'that of a variable holds nothing');
+SELECT row_eq($$SELECT esgf_stac_internal.stream_item_count('since'), esgf_stac_internal.stream_item_count('variable')$$, ROW (2::bigint, 0::bigint), 'a snapshot knows how much that is');
 SELECT is((SELECT subject FROM esgf_stac.doctor() WHERE hazard = 'filter'), 'variable', 'which doctor() says');
 RESET timezone;
 DELETE FROM esgf_stac.stream WHERE name = 'variable';
