@@ -148,7 +148,7 @@ update_package_lists() {
 demo_packages() { echo "postgresql-$major" "postgresql-server-dev-$major" libpq-dev gcc libc6-dev make; }
 test_packages() {
 	echo "postgresql-$major-pgtap" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl clang shellcheck
-	echo codespell cppcheck # for scripts/checks
+	echo codespell # for scripts/checks
 	echo g++ nlohmann-json3-dev # for what test/oracle compares with
 	echo librdkafka-dev kcat # for the relay's sink for Kafka
 	echo python3-psycopg # for examples/publisher
