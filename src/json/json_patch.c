@@ -134,15 +134,13 @@ read_operation(const JsonbSlice *source, uint32 index, Operation *operation)
 	members_init(&member, slice_container(source));
 	while (members_next(&member))
 	{
-		const JsonbSlice *key = &member.key;
-
-		if (key->len == 2 && memcmp(key->data, "op", 2) == 0)
+		if (slice_is_string(&member.key, "op"))
 			operation->op = member.value;
-		else if (key->len == 4 && memcmp(key->data, "path", 4) == 0)
+		else if (slice_is_string(&member.key, "path"))
 			operation->path = member.value;
-		else if (key->len == 4 && memcmp(key->data, "from", 4) == 0)
+		else if (slice_is_string(&member.key, "from"))
 			operation->from = member.value;
-		else if (key->len == 5 && memcmp(key->data, "value", 5) == 0)
+		else if (slice_is_string(&member.key, "value"))
 			operation->value = member.value;
 	}
 
@@ -150,8 +148,7 @@ read_operation(const JsonbSlice *source, uint32 index, Operation *operation)
 		bad_patch(operation, "an operation has a string \"op\"");
 	for (int kind = 0; kind < (int) lengthof(kind_names); kind++)
 	{
-		if (operation->op.len == strlen(kind_names[kind]) &&
-			memcmp(operation->op.data, kind_names[kind], operation->op.len) == 0)
+		if (slice_is_string(&operation->op, kind_names[kind]))
 		{
 			operation->kind = kind;
 			return;

@@ -61,6 +61,12 @@ slice_is_array(const JsonbSlice *slice)
 	return slice->type == JENTRY_ISCONTAINER && JsonContainerIsArray(slice_container(slice));
 }
 
+static inline bool
+slice_is_string(const JsonbSlice *slice, const char *text)
+{
+	return slice->type == JENTRY_ISSTRING && slice->len == strlen(text) && memcmp(slice->data, text, slice->len) == 0;
+}
+
 /* Length of a container's JEntry array; an object has two entries a member. */
 static inline uint32
 container_entries(const JsonbContainer *container)
@@ -100,6 +106,16 @@ cursor_next(JsonbCursor *cursor, JsonbSlice *child)
 		start = INTALIGN(start);
 	child->data = cursor->base + start;
 	child->len = cursor->offset - start;
+}
+
+/* Read the next element of an array; false after the last. */
+static inline bool
+elements_next(JsonbCursor *elements, JsonbSlice *element)
+{
+	if (elements->index == JsonContainerSize(elements->container))
+		return false;
+	cursor_next(elements, element);
+	return true;
 }
 
 static inline void

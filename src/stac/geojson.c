@@ -37,22 +37,20 @@ static const GeometryType geometry_types[] = {
 };
 
 static const GeometryType *
-find_geometry_type(const JsonNode *name)
+find_geometry_type(const JsonbSlice *name)
 {
 	for (size_t i = 0; i < lengthof(geometry_types); i++)
 	{
-		if (JBE_ISSTRING(name->entry) &&
-			strlen(geometry_types[i].name) == name->length &&
-			memcmp(geometry_types[i].name, name->data, name->length) == 0)
+		if (slice_is_string(name, geometry_types[i].name))
 			return &geometry_types[i];
 	}
 	return NULL;
 }
 
 static void
-check_geometry_type(const JsonNode *node, const Place *place, ProblemList *problems)
+check_geometry_type(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
-	if (find_geometry_type(node) == NULL && !node_equals(node, COLLECTION_TYPE))
+	if (find_geometry_type(node) == NULL && !slice_is_string(node, COLLECTION_TYPE))
 		add_problem(problems, place, "must be a type of geometry, such as Polygon");
 }
 
@@ -79,7 +77,7 @@ typedef struct Position
 	const char *numbers[3];
 } Position;
 
-static bool check_geometry_at(const JsonNode *node, int level,
+static bool check_geometry_at(const JsonbSlice *node, int level,
 							  const Place *place, ProblemList *problems);
 
 static inline int
@@ -104,12 +102,12 @@ make_limit(const char *text)
 
 /* Is it a number that a reader's double can hold? */
 static bool
-is_finite_number(const JsonNode *node)
+is_finite_number(const JsonbSlice *node)
 {
 	static const char *largest = NULL;
 	static const char *smallest = NULL;
 
-	if (!JBE_ISNUMERIC(node->entry))
+	if (!JBE_ISNUMERIC(node->type))
 		return false;
 	if (smallest == NULL)
 	{
@@ -122,16 +120,16 @@ is_finite_number(const JsonNode *node)
 
 /* Read at most "max" finite numbers of an array; 0 where it holds anything else. */
 static uint32
-read_numbers(const JsonNode *node, const char **numbers, uint32 max)
+read_numbers(const JsonbSlice *node, const char **numbers, uint32 max)
 {
-	Cursor		elements;
-	JsonNode	element;
+	JsonbCursor elements;
+	JsonbSlice	element;
 	uint32		count = 0;
 
-	if (!node_is_array(node) || node_count(node) > max)
+	if (!slice_is_array(node) || JsonContainerSize(slice_container(node)) > max)
 		return 0;
-	elements = elements_of(node_container(node));
-	while (next_node(&elements, &element))
+	cursor_init(&elements, slice_container(node), 0);
+	while (elements_next(&elements, &element))
 	{
 		if (!is_finite_number(&element))
 			return 0;
@@ -142,7 +140,7 @@ read_numbers(const JsonNode *node, const char **numbers, uint32 max)
 
 /* West may be east of east, where the box crosses the antimeridian. */
 void
-check_bbox(const JsonNode *node, const Place *place, ProblemList *problems)
+check_bbox(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	const char *numbers[6];
 	uint32		count = read_numbers(node, numbers, lengthof(numbers));
@@ -160,7 +158,7 @@ check_bbox(const JsonNode *node, const Place *place, ProblemList *problems)
 }
 
 static Position
-check_position(const JsonNode *node, const Place *place, ProblemList *problems)
+check_position(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	Position	position;
 
@@ -188,22 +186,23 @@ same_position(const Position *a, const Position *b)
 
 /* A line or ring; true where one of its positions has an altitude. */
 static bool
-check_line(const JsonNode *node, const GeometryType *type,
+check_line(const JsonbSlice *node, const GeometryType *type,
 		   const Place *place, ProblemList *problems)
 {
 	Place		here = {place};
-	Cursor		elements = elements_of(node_container(node));
-	JsonNode	element;
+	JsonbCursor elements;
+	JsonbSlice	element;
 	Position	first = {0};
 	Position	last = {0};
 	bool		altitude = false;
 
-	if (node_count(node) < type->line_min)
+	if (JsonContainerSize(slice_container(node)) < type->line_min)
 		add_problem(problems, place, type->ring ?
 					"must be a linear ring of at least 4 positions" :
 					"must be a line of at least 2 positions");
 
-	for (; next_node(&elements, &element); here.index++)
+	cursor_init(&elements, slice_container(node), 0);
+	for (; elements_next(&elements, &element); here.index++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		last = check_position(&element, &here, problems);
@@ -219,17 +218,17 @@ check_line(const JsonNode *node, const GeometryType *type,
 
 /* Coordinates "nesting" levels above a position; true as check_line. */
 static bool
-check_coordinates(const JsonNode *node, const GeometryType *type, int nesting,
+check_coordinates(const JsonbSlice *node, const GeometryType *type, int nesting,
 				  const Place *place, ProblemList *problems)
 {
 	Place		here = {place};
-	Cursor		elements;
-	JsonNode	element;
+	JsonbCursor elements;
+	JsonbSlice	element;
 	bool		altitude = false;
 
 	if (nesting == 0)
 		return check_position(node, place, problems).count == 3;
-	if (!node_is_array(node))
+	if (!slice_is_array(node))
 	{
 		add_problem(problems, place, "must be an array");
 		return false;
@@ -237,23 +236,23 @@ check_coordinates(const JsonNode *node, const GeometryType *type, int nesting,
 	if (nesting == 1)
 		return check_line(node, type, place, problems);
 
-	elements = elements_of(node_container(node));
-	for (; next_node(&elements, &element); here.index++)
+	cursor_init(&elements, slice_container(node), 0);
+	for (; elements_next(&elements, &element); here.index++)
 		altitude |= check_coordinates(&element, type, nesting - 1, &here, problems);
 	return altitude;
 }
 
 /* The geometries of a collection, all with an altitude or all without. */
 static bool
-check_geometries(const JsonNode *node, int level, const Place *place, ProblemList *problems)
+check_geometries(const JsonbSlice *node, int level, const Place *place, ProblemList *problems)
 {
 	Place		here = {place};
-	Cursor		elements;
-	JsonNode	element;
+	JsonbCursor elements;
+	JsonbSlice	element;
 	uint32		altitudes = 0;
 	uint64		before = problems->count;
 
-	if (!node_is_array(node))
+	if (!slice_is_array(node))
 	{
 		add_problem(problems, place, "must be an array");
 		return false;
@@ -264,8 +263,8 @@ check_geometries(const JsonNode *node, int level, const Place *place, ProblemLis
 		return false;
 	}
 
-	elements = elements_of(node_container(node));
-	for (; next_node(&elements, &element); here.index++)
+	cursor_init(&elements, slice_container(node), 0);
+	for (; elements_next(&elements, &element); here.index++)
 		altitudes += check_geometry_at(&element, level, &here, problems);
 
 	if (altitudes > 0 && altitudes < here.index && problems->count == before)
@@ -275,23 +274,23 @@ check_geometries(const JsonNode *node, int level, const Place *place, ProblemLis
 
 /* A geometry inside "level" collections; true where it has an altitude. */
 static bool
-check_geometry_at(const JsonNode *node, int level, const Place *place, ProblemList *problems)
+check_geometry_at(const JsonbSlice *node, int level, const Place *place, ProblemList *problems)
 {
-	JsonNode	found[GEOMETRY_MEMBERS];
-	const JsonNode *type_name = &found[GEOMETRY_TYPE];
+	JsonbSlice	found[GEOMETRY_MEMBERS];
+	const JsonbSlice *type_name = &found[GEOMETRY_TYPE];
 	const GeometryType *type;
 	Place		geometries = MEMBER_PLACE(place, "geometries");
 	Place		coordinates = MEMBER_PLACE(place, "coordinates");
 
-	if (!node_is_object(node))
+	if (!slice_is_object(node))
 	{
 		add_problem(problems, place, "must be a geometry object");
 		return false;
 	}
-	check_members(node_container(node), geometry_members, GEOMETRY_MEMBERS,
+	check_members(slice_container(node), geometry_members, GEOMETRY_MEMBERS,
 				  found, place, problems);
 
-	if (node_equals(type_name, COLLECTION_TYPE))
+	if (slice_is_string(type_name, COLLECTION_TYPE))
 	{
 		if (is_given(&found[GEOMETRY_GEOMETRIES]))
 			return check_geometries(&found[GEOMETRY_GEOMETRIES], level + 1,
@@ -309,7 +308,7 @@ check_geometry_at(const JsonNode *node, int level, const Place *place, ProblemLi
 }
 
 void
-check_geometry(const JsonNode *node, const Place *place, ProblemList *problems)
+check_geometry(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	check_geometry_at(node, 0, place, problems);
 }

@@ -8,7 +8,7 @@
 
 #include "stac/shape.h"
 
-extern void check_bbox(const JsonNode *node, const Place *place, ProblemList *problems);
-extern void check_geometry(const JsonNode *node, const Place *place, ProblemList *problems);
+extern void check_bbox(const JsonbSlice *node, const Place *place, ProblemList *problems);
+extern void check_geometry(const JsonbSlice *node, const Place *place, ProblemList *problems);
 
 #endif							/* ESGF_STAC_STAC_GEOJSON_H */

@@ -24,48 +24,48 @@
 	check_object(node, (members), lengthof(members), place, problems)
 
 static void
-check_id(const JsonNode *node, const Place *place, ProblemList *problems)
+check_id(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	const char *problem = "must be a string";
 
-	if (JBE_ISSTRING(node->entry))
-		problem = id_problem(node->data, node->length);
+	if (JBE_ISSTRING(node->type))
+		problem = id_problem(node->data, node->len);
 	if (problem)
 		add_problem(problems, place, problem);
 }
 
 static void
-check_collection_id(const JsonNode *node, const Place *place, ProblemList *problems)
+check_collection_id(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
-	if (node_equals(node, RESERVED_ID))
+	if (slice_is_string(node, RESERVED_ID))
 		add_problem(problems, place, "must not be \"collection\", which names all collections");
 	else
 		check_id(node, place, problems);
 }
 
 static void
-check_stac_version(const JsonNode *node, const Place *place, ProblemList *problems)
+check_stac_version(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
-	if (!JBE_ISSTRING(node->entry) || !is_stac_version(node->data, node->length))
+	if (!JBE_ISSTRING(node->type) || !is_stac_version(node->data, node->len))
 		add_problem(problems, place, "must be a version 1.0 or 1.1 of STAC, such as 1.1.0");
 }
 
 static void
-check_time(const JsonNode *node, const Place *place, ProblemList *problems)
+check_time(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
-	if (!JBE_ISSTRING(node->entry) || !is_time(node->data, node->length))
+	if (!JBE_ISSTRING(node->type) || !is_time(node->data, node->len))
 		add_problem(problems, place, "must be an RFC 3339 time, such as 1850-01-16T12:00:00Z");
 }
 
 static void
-check_extension(const JsonNode *node, const Place *place, ProblemList *problems)
+check_extension(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
-	if (!JBE_ISSTRING(node->entry) || !is_web_url(node->data, node->length))
+	if (!JBE_ISSTRING(node->type) || !is_web_url(node->data, node->len))
 		add_problem(problems, place, "must be an http or https URL");
 }
 
 static void
-check_extensions(const JsonNode *node, const Place *place, ProblemList *problems)
+check_extensions(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	check_elements(node, check_extension, place, problems);
 }
@@ -78,13 +78,13 @@ static const Member link_members[] = {
 };
 
 static void
-check_link(const JsonNode *node, const Place *place, ProblemList *problems)
+check_link(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	CHECK_OBJECT(link_members);
 }
 
 static void
-check_links(const JsonNode *node, const Place *place, ProblemList *problems)
+check_links(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	check_elements(node, check_link, place, problems);
 }
@@ -97,13 +97,13 @@ static const Member provider_members[] = {
 };
 
 static void
-check_provider(const JsonNode *node, const Place *place, ProblemList *problems)
+check_provider(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	CHECK_OBJECT(provider_members);
 }
 
 static void
-check_providers(const JsonNode *node, const Place *place, ProblemList *problems)
+check_providers(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	check_elements(node, check_provider, place, problems);
 }
@@ -119,15 +119,15 @@ static const Member alternate_members[] = {
 };
 
 static void
-check_alternate(const JsonNode *node, const Place *place, ProblemList *problems)
+check_alternate(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	CHECK_OBJECT(alternate_members);
 }
 
 static void
-check_alternates(const JsonNode *node, const Place *place, ProblemList *problems)
+check_alternates(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
-	if (node_is_object(node) && node_count(node) == 0)
+	if (slice_is_object(node) && JsonContainerSize(slice_container(node)) == 0)
 		add_problem(problems, place, "must not be empty");
 	else
 		check_values(node, check_alternate, place, problems);
@@ -146,24 +146,24 @@ static const Member asset_members[] = {
 };
 
 static void
-check_asset(const JsonNode *node, const Place *place, ProblemList *problems)
+check_asset(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	CHECK_OBJECT(asset_members);
 }
 
 static void
-check_assets(const JsonNode *node, const Place *place, ProblemList *problems)
+check_assets(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	check_values(node, check_asset, place, problems);
 }
 
 /* The ground sample distance: positive, also for a reader with doubles. */
 static void
-check_gsd(const JsonNode *node, const Place *place, ProblemList *problems)
+check_gsd(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	double		gsd = 0;
 
-	if (JBE_ISNUMERIC(node->entry))
+	if (JBE_ISNUMERIC(node->type))
 		gsd = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
 												 PointerGetDatum(node->data)));
 	if (!(gsd > 0) || isinf(gsd))
@@ -198,21 +198,21 @@ static const Member properties_members[PROPERTIES_MEMBERS] = {
 };
 
 static void
-check_properties(const JsonNode *node, const Place *place, ProblemList *problems)
+check_properties(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
-	JsonNode	found[PROPERTIES_MEMBERS];
-	const JsonNode *datetime = &found[PROPERTIES_DATETIME];
+	JsonbSlice	found[PROPERTIES_MEMBERS];
+	const JsonbSlice *datetime = &found[PROPERTIES_DATETIME];
 	bool		start;
 	bool		end;
 	Place		start_place = MEMBER_PLACE(place, "start_datetime");
 	Place		end_place = MEMBER_PLACE(place, "end_datetime");
 
-	if (!node_is_object(node))
+	if (!slice_is_object(node))
 	{
 		add_problem(problems, place, "must be an object");
 		return;
 	}
-	check_members(node_container(node), properties_members, PROPERTIES_MEMBERS,
+	check_members(slice_container(node), properties_members, PROPERTIES_MEMBERS,
 				  found, place, problems);
 
 	start = is_given(&found[PROPERTIES_START]);
@@ -229,9 +229,9 @@ check_properties(const JsonNode *node, const Place *place, ProblemList *problems
 }
 
 static void
-check_feature(const JsonNode *node, const Place *place, ProblemList *problems)
+check_feature(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
-	if (!node_equals(node, "Feature"))
+	if (!slice_is_string(node, "Feature"))
 		add_problem(problems, place, "must be \"Feature\"");
 }
 
@@ -259,7 +259,7 @@ static const Member item_members[ITEM_MEMBERS] = {
 void
 check_stac_item(JsonbContainer *document, ProblemList *problems)
 {
-	JsonNode	found[ITEM_MEMBERS];
+	JsonbSlice	found[ITEM_MEMBERS];
 	Place		bbox = MEMBER_PLACE(NULL, "bbox");
 
 	if (!JsonContainerIsObject(document))
@@ -274,16 +274,16 @@ check_stac_item(JsonbContainer *document, ProblemList *problems)
 
 /* An array that is not empty, each of whose elements passes a check. */
 static void
-check_some(const JsonNode *node, Check check, const Place *place, ProblemList *problems)
+check_some(const JsonbSlice *node, Check check, const Place *place, ProblemList *problems)
 {
-	if (node_is_array(node) && node_count(node) == 0)
+	if (slice_is_array(node) && JsonContainerSize(slice_container(node)) == 0)
 		add_problem(problems, place, "must not be empty");
 	else
 		check_elements(node, check, place, problems);
 }
 
 static void
-check_boxes(const JsonNode *node, const Place *place, ProblemList *problems)
+check_boxes(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	check_some(node, check_bbox, place, problems);
 }
@@ -293,30 +293,30 @@ static const Member spatial_members[] = {
 };
 
 static void
-check_spatial(const JsonNode *node, const Place *place, ProblemList *problems)
+check_spatial(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	CHECK_OBJECT(spatial_members);
 }
 
 /* One end of an interval; null is open. */
 static void
-check_bound(const JsonNode *node, const Place *place, ProblemList *problems)
+check_bound(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
-	if (!JBE_ISNULL(node->entry))
+	if (!JBE_ISNULL(node->type))
 		check_time(node, place, problems);
 }
 
 static void
-check_interval(const JsonNode *node, const Place *place, ProblemList *problems)
+check_interval(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
-	if (!node_is_array(node) || node_count(node) != 2)
+	if (!slice_is_array(node) || JsonContainerSize(slice_container(node)) != 2)
 		add_problem(problems, place, "must be an array of two times, or null where open");
 	else
 		check_elements(node, check_bound, place, problems);
 }
 
 static void
-check_intervals(const JsonNode *node, const Place *place, ProblemList *problems)
+check_intervals(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	check_some(node, check_interval, place, problems);
 }
@@ -326,7 +326,7 @@ static const Member temporal_members[] = {
 };
 
 static void
-check_temporal(const JsonNode *node, const Place *place, ProblemList *problems)
+check_temporal(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	CHECK_OBJECT(temporal_members);
 }
@@ -337,15 +337,15 @@ static const Member extent_members[] = {
 };
 
 static void
-check_extent(const JsonNode *node, const Place *place, ProblemList *problems)
+check_extent(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
 	CHECK_OBJECT(extent_members);
 }
 
 static void
-check_collection_type(const JsonNode *node, const Place *place, ProblemList *problems)
+check_collection_type(const JsonbSlice *node, const Place *place, ProblemList *problems)
 {
-	if (!node_equals(node, "Collection"))
+	if (!slice_is_string(node, "Collection"))
 		add_problem(problems, place, "must be \"Collection\"");
 }
 
