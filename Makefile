@@ -14,7 +14,7 @@ PARTS = $(sort $(wildcard sql/install/*.sql))
 DATA_built = esgf_stac--$(EXTVERSION).sql $(patsubst sql/upgrade/%,esgf_stac--%,$(wildcard sql/upgrade/*.sql))
 
 PG_CPPFLAGS = -Isrc -DESGF_STAC_VERSION='"$(EXTVERSION)"'
-PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -fvisibility=hidden
 
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --outputdir=. --dbname=esgf_stac_regress --encoding=UTF8

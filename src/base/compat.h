@@ -17,7 +17,25 @@
 #include "varatt.h"
 #endif
 
+#include "fmgr.h"
 #include "storage/proc.h"
+
+/* Since 16 what the server calls is marked as visible; all else is hidden (see Makefile). */
+#if PG_VERSION_NUM < 160000
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(name) \
+	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+	extern PGDLLEXPORT const Pg_finfo_record *pg_finfo_##name(void); \
+	const Pg_finfo_record * \
+	pg_finfo_##name(void) \
+	{ \
+		static const Pg_finfo_record info = {1}; \
+		return &info; \
+	} \
+	extern int	no_such_variable
+#endif
 
 /* The number of this backend's transaction, of use until it ends. */
 #if PG_VERSION_NUM >= 170000
