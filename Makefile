@@ -10,7 +10,7 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" esgf_stac.cont
 
 MODULE_big = esgf_stac
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*/*.c)))
-PARTS = $(sort $(wildcard sql/install/*.sql))
+PARTS = $(sort $(wildcard sql/install/*.sql)) catalogue.sql
 DATA_built = esgf_stac--$(EXTVERSION).sql $(patsubst sql/upgrade/%,esgf_stac--%,$(wildcard sql/upgrade/*.sql))
 
 PG_CPPFLAGS = -Isrc -DESGF_STAC_VERSION='"$(EXTVERSION)"'
@@ -32,6 +32,11 @@ $(OBJS): $(wildcard src/*/*.h) esgf_stac.control
 
 esgf_stac--$(EXTVERSION).sql: $(PARTS) esgf_stac.control
 	cat $(filter %.sql,$^) > $@
+
+# The DDL of a catalogue, as functions that create_catalogue() and upgrade_catalogue() call.
+EXTRA_CLEAN = catalogue.sql
+catalogue.sql: sql/catalogue/functions.awk $(wildcard sql/catalogue/*.sql sql/catalogue/steps/*.sql)
+	awk -f $^ > $@
 
 # An update does what its file says, and then makes every function anew.
 esgf_stac--%--$(EXTVERSION).sql: sql/upgrade/%--$(EXTVERSION).sql $(PARTS)

@@ -1,6 +1,7 @@
--- The catalogue: the tables of the truth. They are ordinary objects and no
--- members of the extension, so that dumps, publications and a DBA's own
--- indexes treat them like any table, and no DROP EXTENSION erases them.
+-- The catalogue: laid, moved and adopted. Its tables and what hangs on them are
+-- ordinary objects and no members of the extension, so that dumps, publications
+-- and a DBA's own indexes treat them like any table, and no DROP EXTENSION
+-- erases them. They stand in sql/catalogue: make lays a function around each file.
 
 -- Answers of the verbs.
 CREATE TYPE esgf_stac.receipt AS (
@@ -136,147 +137,22 @@ CREATE FUNCTION esgf_stac.library_version() RETURNS text
     AS 'MODULE_PATHNAME', 'esgf_library_version' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION esgf_stac.library_version() IS 'the version of the library that this session has loaded; until ALTER EXTENSION esgf_stac UPDATE it is ahead of installed_version()';
 
--- What hangs on the tables: views, triggers, grants. Laying them again changes
--- nothing, and brings back what a DROP EXTENSION ... CASCADE took.
 CREATE FUNCTION esgf_stac_internal.attach_catalogue() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $attach_catalogue$
+AS $$
 BEGIN
-    CREATE OR REPLACE VIEW esgf_stac.published_item WITH (security_barrier) AS
-        SELECT collection_id, id, version, '"' || version || '"' AS etag, updated, base_id, dataset_version,
-               latest, retracted, nodes,
-               CASE WHEN retracted THEN document || '{"assets": {}}' ELSE document END AS document
-          FROM esgf_stac.item
-         WHERE NOT deleted;
-
-    CREATE OR REPLACE VIEW esgf_stac.stream_status AS
-        WITH slot AS (
-            SELECT substr(slot_name, 11) COLLATE "default" AS name, slot_name, active, restart_lsn, confirmed_flush_lsn, wal_status, safe_wal_size
-              FROM pg_replication_slots
-             WHERE slot_name LIKE 'esgf\_stac\_%' AND database = current_database()
-        ), publication AS (
-            SELECT substr(pubname, 11) COLLATE "default" AS name, pubname FROM pg_publication WHERE pubname LIKE 'esgf\_stac\_%'
-        ), here AS (
-            SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END AS lsn,
-                   'esgf_stac.outbox'::regclass::oid AS outbox
-        )
-        SELECT name, s.collections, s.filter, p.pubname::text AS publication, l.slot_name::text AS slot, l.active,
-               l.wal_status, l.restart_lsn, l.confirmed_flush_lsn,
-               pg_wal_lsn_diff(here.lsn, l.confirmed_flush_lsn)::bigint AS lag_bytes,
-               behind.lag_events, behind.lag_seconds,
-               pg_wal_lsn_diff(here.lsn, l.restart_lsn)::bigint AS wal_held_bytes, l.safe_wal_size,
-               CASE WHEN s.name IS NULL THEN 'orphan: no such stream'
-                    WHEN p.pubname IS NULL THEN 'publication is missing'
-                    WHEN s.outbox_oid <> here.outbox AND c.stream IS NULL THEN 'unknown history: the catalogue was restored, begin the stream anew'
-                    WHEN l.slot_name IS NULL THEN 'no slot: nobody has begun to read'
-                    WHEN l.wal_status = 'lost' THEN 'slot is lost: the relay will replace it and replay'
-                    WHEN l.wal_status = 'unreserved' THEN 'slot holds too much WAL and is about to be lost'
-                    WHEN l.wal_status = 'extended' THEN 'slot holds too much WAL: more than max_wal_size'
-                    WHEN c.problem_at > now() - interval '2 minutes' THEN c.problem
-                    WHEN c.snapshot_position IS NOT NULL AND c.updated > now() - interval '2 minutes'
-                        THEN concat('seeding: ', c.snapshot_sent, ' of ' || c.snapshot_total, ' items sent')
-                    WHEN NOT l.active THEN 'nobody reads the slot'
-               END AS warning
-          FROM esgf_stac.stream s
-          FULL JOIN slot l USING (name)
-          FULL JOIN publication p USING (name)
-          CROSS JOIN here
-          LEFT JOIN esgf_stac.consumer c ON c.stream = name AND c.outbox_oid = here.outbox
-          LEFT JOIN LATERAL (
-            SELECT count(*) AS lag_events,
-                   coalesce(extract(epoch FROM clock_timestamp() - min(o.occurred_at)), 0)::float8 AS lag_seconds
-              FROM esgf_stac.outbox o
-             WHERE o.xid >= c.horizon AND (c.delivered IS NULL OR NOT pg_visible_in_snapshot(o.xid, c.delivered))
-               AND (s.collections IS NULL OR o.aggregatetype = ANY (s.collections)
-                    OR (o.aggregatetype = 'collection' AND o.aggregateid = ANY (s.collections)))
-               AND (s.filter IS NULL OR o.aggregatetype = 'collection' OR o.streams @> ARRAY[name] OR o.left_streams @> ARRAY[name])
-          ) behind ON c.delivering_since IS NOT NULL;
-
-    CREATE OR REPLACE TRIGGER before_row BEFORE INSERT OR UPDATE ON esgf_stac.item
-        FOR EACH ROW EXECUTE FUNCTION esgf_stac.item_before_row();
-    CREATE OR REPLACE TRIGGER after_row AFTER INSERT OR UPDATE ON esgf_stac.item
-        FOR EACH ROW EXECUTE FUNCTION esgf_stac.item_after_row();
-    CREATE OR REPLACE TRIGGER after_statement AFTER INSERT OR UPDATE ON esgf_stac.item
-        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.item_after_statement();
-    CREATE OR REPLACE TRIGGER before_row BEFORE INSERT OR UPDATE ON esgf_stac.collection
-        FOR EACH ROW EXECUTE FUNCTION esgf_stac.collection_before_row();
-    CREATE OR REPLACE TRIGGER after_row AFTER INSERT OR UPDATE ON esgf_stac.collection
-        FOR EACH ROW EXECUTE FUNCTION esgf_stac.collection_after_row();
-
-    CREATE OR REPLACE TRIGGER refuse_removal BEFORE DELETE OR TRUNCATE ON esgf_stac.item
-        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.refuse_removal('Call esgf_stac.delete_item(), or set deleted to true.');
-    CREATE OR REPLACE TRIGGER refuse_removal BEFORE DELETE OR TRUNCATE ON esgf_stac.dataset
-        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.refuse_removal('Datasets keep the one latest version of their items; leave them to the database.');
-    CREATE OR REPLACE TRIGGER refuse_removal BEFORE DELETE OR TRUNCATE ON esgf_stac.outbox
-        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.refuse_removal('Call esgf_stac.prune_outbox().');
-    CREATE OR REPLACE TRIGGER refuse_removal BEFORE DELETE OR TRUNCATE ON esgf_stac.collection
-        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.refuse_removal('Call esgf_stac.delete_collection().');
-    CREATE OR REPLACE TRIGGER refuse_removal BEFORE DELETE OR TRUNCATE ON esgf_stac.access_rule
-        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.refuse_removal('Call esgf_stac.revoke_access(): rules are closed, never deleted.');
-
-    -- Each backend keeps what these tables say; whoever changes one tells all.
-    CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.catalogue
-        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
-    CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.collection
-        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
-    CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.site
-        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
-    CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.access_rule
-        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
-    CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.stream
-        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
-    ALTER TABLE esgf_stac.catalogue ENABLE ALWAYS TRIGGER drop_caches;
-    ALTER TABLE esgf_stac.collection ENABLE ALWAYS TRIGGER drop_caches;
-    ALTER TABLE esgf_stac.site ENABLE ALWAYS TRIGGER drop_caches;
-    ALTER TABLE esgf_stac.access_rule ENABLE ALWAYS TRIGGER drop_caches;
-    ALTER TABLE esgf_stac.stream ENABLE ALWAYS TRIGGER drop_caches;
-
-    CREATE OR REPLACE TRIGGER check_site BEFORE INSERT OR UPDATE OR DELETE ON esgf_stac.site
-        FOR EACH ROW EXECUTE FUNCTION esgf_stac.check_site();
-
-    -- What refuses writing while triggers above are missing, as after a DROP
-    -- EXTENSION ... CASCADE, is no member of the extension, and outlives it.
-    CREATE OR REPLACE FUNCTION esgf_stac.require_triggers() RETURNS trigger
-        AS 'MODULE_PATHNAME', 'esgf_require_triggers' LANGUAGE C;
-    REVOKE ALL ON FUNCTION esgf_stac.require_triggers() FROM PUBLIC;
-    COMMENT ON FUNCTION esgf_stac.require_triggers() IS 'trigger: refuses writing while the triggers named by its arguments are missing';
-    CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.item
-        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('before_row', 'after_row', 'after_statement', 'refuse_removal');
-    CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.collection
-        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('before_row', 'after_row', 'refuse_removal', 'drop_caches');
-    CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.site
-        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('check_site', 'drop_caches');
-    CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.access_rule
-        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('only_close', 'refuse_removal', 'drop_caches');
-    CREATE OR REPLACE TRIGGER require_triggers BEFORE UPDATE OR DELETE OR TRUNCATE ON esgf_stac.outbox
-        FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('refuse_removal');
-
-    -- What was decided stays readable: a rule may be closed, once, and no more.
-    CREATE OR REPLACE TRIGGER only_close BEFORE UPDATE ON esgf_stac.access_rule
-        FOR EACH ROW EXECUTE FUNCTION esgf_stac.only_close();
-
-    GRANT SELECT ON esgf_stac.published_item, esgf_stac.collection TO esgf_stac_reader;
-    GRANT SELECT, INSERT, UPDATE ON esgf_stac.item TO esgf_stac_writer;
-    GRANT SELECT ON esgf_stac.dataset, esgf_stac.site TO esgf_stac_writer;
-    GRANT INSERT, UPDATE ON esgf_stac.collection TO esgf_stac_admin;
-    GRANT INSERT, UPDATE, DELETE ON esgf_stac.site TO esgf_stac_admin;
-    GRANT SELECT ON esgf_stac.catalogue, esgf_stac.access_rule, esgf_stac.request, esgf_stac.outbox,
-                    esgf_stac.stream, esgf_stac.consumer, esgf_stac.dead_letter, esgf_stac.stream_status TO esgf_stac_admin;
-    GRANT SELECT ON esgf_stac.published_item, esgf_stac.collection, esgf_stac.catalogue, esgf_stac.stream,
-                    esgf_stac.stream_status TO esgf_stac_relay;
-    GRANT SELECT (seq, id, aggregatetype, aggregateid, type, version, payload, occurred_at, reason, batch,
-                  streams, left_streams, request_id, xid) ON esgf_stac.outbox TO esgf_stac_relay;
-    GRANT SELECT, INSERT, UPDATE ON esgf_stac.consumer, esgf_stac.dead_letter TO esgf_stac_relay;
-
-    PERFORM esgf_stac_internal.comment_on_catalogue();
+    PERFORM esgf_stac_internal.catalogue_views();
+    PERFORM esgf_stac_internal.catalogue_triggers();
+    PERFORM esgf_stac_internal.catalogue_grants();
+    PERFORM esgf_stac_internal.catalogue_comments();
 END
-$attach_catalogue$;
-COMMENT ON FUNCTION esgf_stac_internal.attach_catalogue() IS 'lays views, triggers, grants and comments on the tables, anew where they are there';
+$$;
+COMMENT ON FUNCTION esgf_stac_internal.attach_catalogue() IS 'lays what hangs on the tables, anew where it is there; brings back what DROP EXTENSION ... CASCADE took';
 REVOKE ALL ON FUNCTION esgf_stac_internal.attach_catalogue() FROM PUBLIC;
 
 CREATE FUNCTION esgf_stac.create_catalogue() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $create_catalogue$
+AS $$
 BEGIN
     IF to_regclass('esgf_stac.catalogue') IS NOT NULL THEN
         RAISE EXCEPTION 'this database has a catalogue already'
@@ -284,165 +160,12 @@ BEGIN
                   HINT = 'SELECT esgf_stac.upgrade_catalogue() moves it to the installed version.';
     END IF;
 
-    CREATE TABLE esgf_stac.catalogue (
-        one boolean PRIMARY KEY DEFAULT true CHECK (one),
-        version text NOT NULL,
-        system_identifier bigint NOT NULL,
-        pruned xid8 NOT NULL DEFAULT '0',
-        created timestamptz NOT NULL DEFAULT now()
-    );
-
-    CREATE TABLE esgf_stac.collection (
-        id text PRIMARY KEY,
-        document jsonb NOT NULL,
-        version bigint NOT NULL,
-        deleted boolean NOT NULL DEFAULT false,
-        created timestamptz NOT NULL,
-        updated timestamptz NOT NULL,
-        require_version boolean NOT NULL DEFAULT false,
-        complete_replicas boolean NOT NULL DEFAULT true,
-        stamp_times boolean NOT NULL DEFAULT true,
-        institution_path text NOT NULL CHECK (institution_path LIKE '/%'),
-        null_members text NOT NULL DEFAULT 'reject' CHECK (null_members IN ('reject', 'ignore')),
-        max_document_bytes int NOT NULL DEFAULT 33554432 CHECK (max_document_bytes BETWEEN 1 AND 268435456)
-    );
-
-    CREATE TABLE esgf_stac.dataset (
-        collection_id text NOT NULL,
-        base_id text NOT NULL,
-        latest_id text,
-        institution jsonb,
-        PRIMARY KEY (collection_id, base_id)
-    );
-
-    CREATE TABLE esgf_stac.item (
-        collection_id text NOT NULL,
-        id text NOT NULL,
-        version bigint NOT NULL,
-        base_id text NOT NULL,
-        dataset_version text,
-        latest boolean NOT NULL,
-        retracted boolean NOT NULL,
-        deleted boolean NOT NULL DEFAULT false,
-        nodes text[] NOT NULL,
-        reason text,
-        document jsonb NOT NULL,
-        created timestamptz NOT NULL,
-        updated timestamptz NOT NULL,
-        created_by jsonb,
-        updated_by jsonb,
-        PRIMARY KEY (collection_id, id)
-    );
-    -- The versions of a dataset: the latest, other candidates, the rest; the newest of each at its end.
-    CREATE INDEX item_dataset ON esgf_stac.item (base_id, collection_id COLLATE "C",
-        (CASE WHEN latest THEN 0 WHEN deleted OR retracted THEN 2 ELSE 1 END), coalesce(dataset_version::numeric, -1));
-    CREATE INDEX item_nodes ON esgf_stac.item USING gin (nodes);
-
-    CREATE TABLE esgf_stac.site (
-        node text PRIMARY KEY CHECK (node <> ''),
-        href_prefixes text[] NOT NULL,
-        description text,
-        active boolean NOT NULL DEFAULT true
-    );
-
-    CREATE TABLE esgf_stac.access_rule (
-        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        principal text NOT NULL,
-        role text NOT NULL CHECK (role IN ('CREATE', 'UPDATE', 'DELETE', 'REPLICATE', 'REVOKE', 'RETRACT', 'CITATION', 'ERRATA')),
-        scope text NOT NULL CHECK (scope IN ('project', 'node')),
-        target text NOT NULL,
-        institution text,
-        valid_from timestamptz NOT NULL DEFAULT now(),
-        valid_to timestamptz,
-        granted_by text NOT NULL,
-        revoked_by text
-    );
-
-    CREATE TABLE esgf_stac.request (
-        client text NOT NULL,
-        request_id text NOT NULL,
-        digest bytea NOT NULL,
-        outcome jsonb,
-        answered_at timestamptz NOT NULL DEFAULT now(),
-        PRIMARY KEY (client, request_id)
-    );
-
-    CREATE TABLE esgf_stac.outbox (
-        seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        id uuid NOT NULL,
-        aggregatetype text NOT NULL,
-        aggregateid text NOT NULL,
-        type text NOT NULL,
-        version bigint NOT NULL,
-        payload jsonb,
-        occurred_at timestamptz NOT NULL,
-        reason text,
-        batch text,
-        streams text[],
-        left_streams text[],
-        request jsonb,
-        identity jsonb NOT NULL,
-        request_id text,
-        xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
-        UNIQUE (aggregatetype, aggregateid, version)
-    );
-    CREATE INDEX outbox_xid ON esgf_stac.outbox (xid, seq);
-
-    CREATE TABLE esgf_stac.stream (
-        name text PRIMARY KEY CHECK (name ~ '^[a-z0-9_]{1,50}$'),
-        collections text[],
-        filter jsonpath,
-        created timestamptz NOT NULL DEFAULT now(),
-        outbox_oid oid NOT NULL
-    );
-
-    CREATE TABLE esgf_stac.consumer (
-        stream text PRIMARY KEY REFERENCES esgf_stac.stream ON DELETE CASCADE,
-        system_identifier bigint NOT NULL,
-        timeline int NOT NULL,
-        lsn pg_lsn NOT NULL,
-        confirmed pg_lsn NOT NULL,
-        horizon xid8 NOT NULL,
-        snapshot_position text[],
-        seeded timestamptz,
-        updated timestamptz NOT NULL DEFAULT now(),
-        outbox_oid oid NOT NULL,
-        delivering_since timestamptz,
-        delivered pg_snapshot,
-        snapshot_sent bigint,
-        snapshot_total bigint,
-        problem text,
-        problem_at timestamptz
-    );
-
-    CREATE TABLE esgf_stac.dead_letter (
-        stream text NOT NULL REFERENCES esgf_stac.stream ON DELETE CASCADE,
-        event_id uuid,
-        collection_id text NOT NULL,
-        item_id text,
-        version bigint NOT NULL,
-        reason text NOT NULL,
-        document jsonb,
-        at timestamptz NOT NULL DEFAULT now(),
-        redrive_at timestamptz,
-        settled_at timestamptz,
-        skipped boolean NOT NULL DEFAULT false
-    );
-    CREATE UNIQUE INDEX dead_letter_key ON esgf_stac.dead_letter (stream, collection_id, item_id, version) NULLS NOT DISTINCT;
-
-    -- lz4 updates three times as fast as pglz, where the server was built with it.
-    BEGIN
-        ALTER TABLE esgf_stac.item ALTER COLUMN document SET COMPRESSION lz4;
-        ALTER TABLE esgf_stac.outbox ALTER COLUMN payload SET COMPRESSION lz4, ALTER COLUMN request SET COMPRESSION lz4;
-    EXCEPTION WHEN feature_not_supported THEN
-        NULL;
-    END;
-
+    PERFORM esgf_stac_internal.catalogue_tables();
     PERFORM esgf_stac_internal.attach_catalogue();
     INSERT INTO esgf_stac.catalogue (version, system_identifier)
         VALUES (esgf_stac.installed_version(), esgf_stac_internal.system_identifier());
 END
-$create_catalogue$;
+$$;
 COMMENT ON FUNCTION esgf_stac.create_catalogue() IS 'lays tables, view, triggers and grants in this database';
 REVOKE ALL ON FUNCTION esgf_stac.create_catalogue() FROM PUBLIC;
 
@@ -451,6 +174,7 @@ CREATE FUNCTION esgf_stac.upgrade_catalogue() RETURNS void
 AS $$
 DECLARE
     laid_by text;
+    step text;
 BEGIN
     IF to_regclass('esgf_stac.catalogue') IS NULL THEN
         RAISE EXCEPTION 'this database has no catalogue'
@@ -458,13 +182,19 @@ BEGIN
                   HINT = 'SELECT esgf_stac.create_catalogue() makes one.';
     END IF;
     SELECT c.version INTO laid_by FROM esgf_stac.catalogue c FOR UPDATE;
-    IF laid_by = '0.1.0' THEN
-        PERFORM esgf_stac_internal.upgrade_from_0_1_0();
-    ELSIF laid_by <> esgf_stac.installed_version() THEN
-        RAISE EXCEPTION 'no step leads from a catalogue of version % to version %', laid_by, esgf_stac.installed_version()
-            USING ERRCODE = 'object_not_in_prerequisite_state', SCHEMA = 'esgf_stac', TABLE = 'catalogue',
-                  HINT = 'Install the version that laid it, or a later one: ALTER EXTENSION esgf_stac UPDATE.';
-    END IF;
+    -- Each file of sql/catalogue/steps, OLD--NEW.sql, is a function.
+    WHILE laid_by <> esgf_stac.installed_version() LOOP
+        SELECT p.proname INTO step
+          FROM pg_proc p
+         WHERE p.pronamespace = 'esgf_stac_internal'::regnamespace AND starts_with(p.proname, 'catalogue_steps_' || laid_by || '--');
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'no step leads from a catalogue of version % to version %', laid_by, esgf_stac.installed_version()
+                USING ERRCODE = 'object_not_in_prerequisite_state', SCHEMA = 'esgf_stac', TABLE = 'catalogue',
+                      HINT = 'Install the version that laid it, or a later one: ALTER EXTENSION esgf_stac UPDATE.';
+        END IF;
+        EXECUTE format('SELECT esgf_stac_internal.%I()', step);
+        laid_by := split_part(step, '--', 2);
+    END LOOP;
     PERFORM esgf_stac_internal.attach_catalogue();
     UPDATE esgf_stac.catalogue SET version = esgf_stac.installed_version();
 END

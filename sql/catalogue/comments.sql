@@ -1,0 +1,156 @@
+-- What every table, view and column is for.
+
+COMMENT ON TABLE esgf_stac.catalogue IS 'one row: which version laid these tables, and in which cluster their transaction ids mean something';
+COMMENT ON COLUMN esgf_stac.catalogue.one IS 'true: there is one row';
+COMMENT ON COLUMN esgf_stac.catalogue.version IS 'the version of the extension that laid these tables or last moved them';
+COMMENT ON COLUMN esgf_stac.catalogue.system_identifier IS 'the cluster whose transaction ids the outbox has';
+COMMENT ON COLUMN esgf_stac.catalogue.pruned IS 'events of this transaction and older ones may have been pruned';
+COMMENT ON COLUMN esgf_stac.catalogue.created IS 'when the catalogue was laid';
+
+COMMENT ON TABLE esgf_stac.collection IS 'STAC collections and the settings that their items obey';
+COMMENT ON COLUMN esgf_stac.collection.id IS 'the id in its document';
+COMMENT ON COLUMN esgf_stac.collection.document IS 'the STAC collection';
+COMMENT ON COLUMN esgf_stac.collection.version IS '1, 2, 3, ..., over deletion and re-creation too';
+COMMENT ON COLUMN esgf_stac.collection.deleted IS 'gone from readers; its version goes on when it is created again';
+COMMENT ON COLUMN esgf_stac.collection.created IS 'when it was first published';
+COMMENT ON COLUMN esgf_stac.collection.updated IS 'when its version was made';
+COMMENT ON COLUMN esgf_stac.collection.require_version IS 'verbs refuse changes of an item without a precondition (428)';
+COMMENT ON COLUMN esgf_stac.collection.complete_replicas IS 'a replica must cover every data file (409 replica-incomplete)';
+COMMENT ON COLUMN esgf_stac.collection.stamp_times IS 'properties.created and updated are written by the database';
+COMMENT ON COLUMN esgf_stac.collection.institution_path IS 'JSON Pointer to the institution in an item';
+COMMENT ON COLUMN esgf_stac.collection.max_document_bytes IS 'an item''s document has at most so many bytes as text (413 document-too-large)';
+COMMENT ON COLUMN esgf_stac.collection.null_members IS 'a merge patch that nulls a member which STAC requires is refused (reject), or those nulls are dropped (ignore)';
+
+COMMENT ON TABLE esgf_stac.dataset IS 'one row per base_id; its lock is the mutex of supersession and the guarantee of one latest';
+COMMENT ON COLUMN esgf_stac.dataset.collection_id IS 'the collection of its items';
+COMMENT ON COLUMN esgf_stac.dataset.base_id IS 'the id of its items without .v<digits>';
+COMMENT ON COLUMN esgf_stac.dataset.latest_id IS 'the item that is latest, if one is';
+COMMENT ON COLUMN esgf_stac.dataset.institution IS 'what all its versions say at the institution_path, as {path: institution}; null as long as nobody has asked';
+
+COMMENT ON TABLE esgf_stac.item IS 'the truth: one row per item; write collection_id, id and document, change document, deleted and reason: all else is derived';
+COMMENT ON COLUMN esgf_stac.item.collection_id IS 'its collection';
+COMMENT ON COLUMN esgf_stac.item.id IS 'the id in its document';
+COMMENT ON COLUMN esgf_stac.item.version IS '1, 2, 3, ... without gaps or reuse: the compare-and-swap token';
+COMMENT ON COLUMN esgf_stac.item.base_id IS 'the id without its last .v<digits>: the dataset';
+COMMENT ON COLUMN esgf_stac.item.dataset_version IS 'the digits of .v<digits>; null where the id has none';
+COMMENT ON COLUMN esgf_stac.item.latest IS 'the newest active, unretracted version of its dataset, unless its publisher deprecates it';
+COMMENT ON COLUMN esgf_stac.item.retracted IS 'readers see it without its assets';
+COMMENT ON COLUMN esgf_stac.item.deleted IS 'gone from readers; restore_item() brings it back';
+COMMENT ON COLUMN esgf_stac.item.nodes IS 'the data nodes of all locations of all assets';
+COMMENT ON COLUMN esgf_stac.item.reason IS 'why the last change was made, as its author said';
+COMMENT ON COLUMN esgf_stac.item.document IS 'the STAC item as stored; what readers see is in published_item';
+COMMENT ON COLUMN esgf_stac.item.created IS 'when it was first published';
+COMMENT ON COLUMN esgf_stac.item.updated IS 'when its version was made; strictly increases with each';
+COMMENT ON COLUMN esgf_stac.item.created_by IS 'who published it first, {sub, iss}; null if that was before 0.2.0; not published';
+COMMENT ON COLUMN esgf_stac.item.updated_by IS 'who made its version, {sub, iss}; null if that was before 0.2.0; not published';
+
+COMMENT ON VIEW esgf_stac.published_item IS 'what readers see: no deleted items; retracted ones without their assets';
+COMMENT ON COLUMN esgf_stac.published_item.collection_id IS 'its collection';
+COMMENT ON COLUMN esgf_stac.published_item.id IS 'the id in its document';
+COMMENT ON COLUMN esgf_stac.published_item.version IS 'the compare-and-swap token';
+COMMENT ON COLUMN esgf_stac.published_item.etag IS 'the version as a strong entity tag (RFC 9110), quotes included';
+COMMENT ON COLUMN esgf_stac.published_item.updated IS 'when its version was made';
+COMMENT ON COLUMN esgf_stac.published_item.base_id IS 'the dataset';
+COMMENT ON COLUMN esgf_stac.published_item.dataset_version IS 'which version of the dataset';
+COMMENT ON COLUMN esgf_stac.published_item.latest IS 'is it the latest version of its dataset?';
+COMMENT ON COLUMN esgf_stac.published_item.retracted IS 'is it retracted?';
+COMMENT ON COLUMN esgf_stac.published_item.nodes IS 'the data nodes that hold it';
+COMMENT ON COLUMN esgf_stac.published_item.document IS 'the STAC item as published';
+
+COMMENT ON TABLE esgf_stac.site IS 'the data nodes, by the name that alternate:name gives them, and where their files may lie';
+COMMENT ON COLUMN esgf_stac.site.node IS 'the name that alternate:name gives it';
+COMMENT ON COLUMN esgf_stac.site.href_prefixes IS 'how the hrefs of its files begin';
+COMMENT ON COLUMN esgf_stac.site.description IS 'for people';
+COMMENT ON COLUMN esgf_stac.site.active IS 'may locations at it be added?';
+
+COMMENT ON TABLE esgf_stac.access_rule IS 'who may do what where; rows are closed, never deleted, so that an old decision can be audited';
+COMMENT ON COLUMN esgf_stac.access_rule.id IS 'what revoke_access() takes';
+COMMENT ON COLUMN esgf_stac.access_rule.principal IS 'who: role:<name> of the database, or what a gateway says';
+COMMENT ON COLUMN esgf_stac.access_rule.role IS 'which right';
+COMMENT ON COLUMN esgf_stac.access_rule.scope IS 'is the target a project (collection) or a data node?';
+COMMENT ON COLUMN esgf_stac.access_rule.target IS 'the collection or node; * is any';
+COMMENT ON COLUMN esgf_stac.access_rule.institution IS 'of this institution alone; null is any';
+COMMENT ON COLUMN esgf_stac.access_rule.valid_from IS 'from when it holds';
+COMMENT ON COLUMN esgf_stac.access_rule.valid_to IS 'until when; null is for good';
+COMMENT ON COLUMN esgf_stac.access_rule.granted_by IS 'the role that granted it';
+COMMENT ON COLUMN esgf_stac.access_rule.revoked_by IS 'the role that closed it';
+
+COMMENT ON TABLE esgf_stac.request IS 'what transact has answered, by idempotency key';
+COMMENT ON COLUMN esgf_stac.request.client IS 'who used the key: issuer, subject and client';
+COMMENT ON COLUMN esgf_stac.request.request_id IS 'the idempotency key';
+COMMENT ON COLUMN esgf_stac.request.digest IS 'of the request, so that another one under the same key is seen';
+COMMENT ON COLUMN esgf_stac.request.outcome IS 'what was answered';
+COMMENT ON COLUMN esgf_stac.request.answered_at IS 'when; pruned with the outbox';
+
+COMMENT ON TABLE esgf_stac.outbox IS 'what happened, complete and in order: insert-only, drained by logical decoding';
+COMMENT ON COLUMN esgf_stac.outbox.seq IS 'the order of writing, not of commits';
+COMMENT ON COLUMN esgf_stac.outbox.id IS 'the event';
+COMMENT ON COLUMN esgf_stac.outbox.aggregatetype IS 'the collection of an item''s event; collection for a collection''s own';
+COMMENT ON COLUMN esgf_stac.outbox.aggregateid IS 'the item, or the collection';
+COMMENT ON COLUMN esgf_stac.outbox.type IS 'item.published, item.updated, ...';
+COMMENT ON COLUMN esgf_stac.outbox.version IS 'the version that the change made';
+COMMENT ON COLUMN esgf_stac.outbox.payload IS 'the published document after the change; null after a deletion';
+COMMENT ON COLUMN esgf_stac.outbox.occurred_at IS 'when it was made';
+COMMENT ON COLUMN esgf_stac.outbox.reason IS 'why, as its author said';
+COMMENT ON COLUMN esgf_stac.outbox.batch IS 'the campaign it belongs to, as the identity names it';
+COMMENT ON COLUMN esgf_stac.outbox.streams IS 'the filtered streams that the event is in';
+COMMENT ON COLUMN esgf_stac.outbox.left_streams IS 'the filtered streams that the item just left';
+COMMENT ON COLUMN esgf_stac.outbox.request IS 'the patch or the verb''s arguments as submitted; never published';
+COMMENT ON COLUMN esgf_stac.outbox.identity IS 'who made the change; never published';
+COMMENT ON COLUMN esgf_stac.outbox.request_id IS 'of the request that made it';
+COMMENT ON COLUMN esgf_stac.outbox.xid IS 'the transaction that made it';
+
+COMMENT ON TABLE esgf_stac.stream IS 'who may follow the outbox: each has a publication and, once somebody reads, a slot named esgf_stac_<name>';
+COMMENT ON COLUMN esgf_stac.stream.name IS 'slot and publication are called esgf_stac_<name>';
+COMMENT ON COLUMN esgf_stac.stream.collections IS 'the collections it is of; null is all';
+COMMENT ON COLUMN esgf_stac.stream.filter IS 'which items are in it, judged on the stored document; null is all';
+COMMENT ON COLUMN esgf_stac.stream.created IS 'when it was made';
+COMMENT ON COLUMN esgf_stac.stream.outbox_oid IS 'the table outbox that it was made on: after a restore there is another, and what was delivered may not be in it';
+
+COMMENT ON VIEW esgf_stac.stream_status IS 'every stream, slot and publication of ours: lag, WAL held, health, orphans';
+COMMENT ON COLUMN esgf_stac.stream_status.name IS 'the stream';
+COMMENT ON COLUMN esgf_stac.stream_status.collections IS 'as created';
+COMMENT ON COLUMN esgf_stac.stream_status.filter IS 'as created';
+COMMENT ON COLUMN esgf_stac.stream_status.publication IS 'its publication, if it has one';
+COMMENT ON COLUMN esgf_stac.stream_status.slot IS 'its slot, if somebody has begun to read';
+COMMENT ON COLUMN esgf_stac.stream_status.active IS 'does somebody read the slot now?';
+COMMENT ON COLUMN esgf_stac.stream_status.wal_status IS 'of the slot, as pg_replication_slots says';
+COMMENT ON COLUMN esgf_stac.stream_status.restart_lsn IS 'the oldest WAL that the slot holds';
+COMMENT ON COLUMN esgf_stac.stream_status.confirmed_flush_lsn IS 'all before it is durable at the sink';
+COMMENT ON COLUMN esgf_stac.stream_status.lag_bytes IS 'WAL between that and now';
+COMMENT ON COLUMN esgf_stac.stream_status.lag_events IS 'events that its relay has not stored as delivered';
+COMMENT ON COLUMN esgf_stac.stream_status.lag_seconds IS 'the age of the oldest of these';
+COMMENT ON COLUMN esgf_stac.stream_status.wal_held_bytes IS 'WAL that the slot keeps on disk';
+COMMENT ON COLUMN esgf_stac.stream_status.safe_wal_size IS 'bytes of WAL until the slot is lost';
+COMMENT ON COLUMN esgf_stac.stream_status.warning IS 'what is wrong with it; null: nothing';
+
+COMMENT ON TABLE esgf_stac.consumer IS 'how far the relay of a stream has come, so that a lost slot loses no event';
+COMMENT ON COLUMN esgf_stac.consumer.stream IS 'its stream';
+COMMENT ON COLUMN esgf_stac.consumer.system_identifier IS 'the cluster that its relay reads';
+COMMENT ON COLUMN esgf_stac.consumer.timeline IS 'the timeline that its relay last read';
+COMMENT ON COLUMN esgf_stac.consumer.lsn IS 'the end of the last transaction delivered: a history that lacks it is not ours';
+COMMENT ON COLUMN esgf_stac.consumer.confirmed IS 'all that ended before it is durable at the sink; a slot that stands later has skipped events';
+COMMENT ON COLUMN esgf_stac.consumer.horizon IS 'every event of an older transaction is durable at the sink';
+COMMENT ON COLUMN esgf_stac.consumer.snapshot_position IS 'primary key of the last item of a snapshot under way, empty at its beginning; null when there is none';
+COMMENT ON COLUMN esgf_stac.consumer.seeded IS 'when --snapshot or --from-beginning was done';
+COMMENT ON COLUMN esgf_stac.consumer.updated IS 'when this row was written';
+COMMENT ON COLUMN esgf_stac.consumer.outbox_oid IS 'the table outbox that all this is about';
+COMMENT ON COLUMN esgf_stac.consumer.delivering_since IS 'when a relay first had a sink for it; null: a relay made the slot, and others read it';
+COMMENT ON COLUMN esgf_stac.consumer.delivered IS 'every event whose transaction is visible in this snapshot is durable at the sink; its xmin is the horizon';
+COMMENT ON COLUMN esgf_stac.consumer.snapshot_sent IS 'items that the snapshot under way has sent';
+COMMENT ON COLUMN esgf_stac.consumer.snapshot_total IS 'items that it is to send, as counted or estimated at its beginning';
+COMMENT ON COLUMN esgf_stac.consumer.problem IS 'why the stream stands still; null: it does not';
+COMMENT ON COLUMN esgf_stac.consumer.problem_at IS 'when the relay last said so';
+
+COMMENT ON TABLE esgf_stac.dead_letter IS 'events that a sink refused for good';
+COMMENT ON COLUMN esgf_stac.dead_letter.stream IS 'the stream whose sink refused it';
+COMMENT ON COLUMN esgf_stac.dead_letter.event_id IS 'the event; null where a snapshot sent the item';
+COMMENT ON COLUMN esgf_stac.dead_letter.collection_id IS 'its collection';
+COMMENT ON COLUMN esgf_stac.dead_letter.item_id IS 'its item; null for the event of a collection';
+COMMENT ON COLUMN esgf_stac.dead_letter.version IS 'its version';
+COMMENT ON COLUMN esgf_stac.dead_letter.reason IS 'what the sink said';
+COMMENT ON COLUMN esgf_stac.dead_letter.document IS 'what it refused';
+COMMENT ON COLUMN esgf_stac.dead_letter.at IS 'when';
+COMMENT ON COLUMN esgf_stac.dead_letter.redrive_at IS 'when redrive() asked the relay to send the item''s current state';
+COMMENT ON COLUMN esgf_stac.dead_letter.settled_at IS 'when the sink took that state, or a later event of the item';
+COMMENT ON COLUMN esgf_stac.dead_letter.skipped IS 'skip_event() has the relay pass it over';

@@ -1,0 +1,14 @@
+-- What the roles may do to the tables; more, they may by functions.
+
+GRANT SELECT ON esgf_stac.published_item, esgf_stac.collection TO esgf_stac_reader;
+GRANT SELECT, INSERT, UPDATE ON esgf_stac.item TO esgf_stac_writer;
+GRANT SELECT ON esgf_stac.dataset, esgf_stac.site TO esgf_stac_writer;
+GRANT INSERT, UPDATE ON esgf_stac.collection TO esgf_stac_admin;
+GRANT INSERT, UPDATE, DELETE ON esgf_stac.site TO esgf_stac_admin;
+GRANT SELECT ON esgf_stac.catalogue, esgf_stac.access_rule, esgf_stac.request, esgf_stac.outbox,
+                esgf_stac.stream, esgf_stac.consumer, esgf_stac.dead_letter, esgf_stac.stream_status TO esgf_stac_admin;
+GRANT SELECT ON esgf_stac.published_item, esgf_stac.collection, esgf_stac.catalogue, esgf_stac.stream,
+                esgf_stac.stream_status TO esgf_stac_relay;
+GRANT SELECT (seq, id, aggregatetype, aggregateid, type, version, payload, occurred_at, reason, batch,
+              streams, left_streams, request_id, xid) ON esgf_stac.outbox TO esgf_stac_relay;
+GRANT SELECT, INSERT, UPDATE ON esgf_stac.consumer, esgf_stac.dead_letter TO esgf_stac_relay;

@@ -1,0 +1,40 @@
+-- What the tables of 0.1.0 lack.
+
+ALTER TABLE esgf_stac.dataset ADD COLUMN institution jsonb;
+ALTER TABLE esgf_stac.collection ADD COLUMN max_document_bytes int NOT NULL DEFAULT 33554432 CHECK (max_document_bytes BETWEEN 1 AND 268435456);
+ALTER TABLE esgf_stac.item ADD COLUMN created_by jsonb, ADD COLUMN updated_by jsonb;
+
+-- Who has a large catalogue makes the index before, concurrently: see doc/administration.md. One that was not finished is no index.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('esgf_stac.item_versions') AND indisvalid) THEN
+        DROP INDEX IF EXISTS esgf_stac.item_versions;
+        CREATE INDEX item_versions ON esgf_stac.item (base_id, collection_id COLLATE "C",
+            (CASE WHEN latest THEN 0 WHEN deleted OR retracted THEN 2 ELSE 1 END), coalesce(dataset_version::numeric, -1));
+    END IF;
+END
+$$;
+DROP INDEX IF EXISTS esgf_stac.item_dataset;
+ALTER INDEX esgf_stac.item_versions RENAME TO item_dataset;
+
+ALTER TABLE esgf_stac.stream ADD COLUMN outbox_oid oid;
+ALTER TABLE esgf_stac.consumer
+    ADD COLUMN outbox_oid oid,
+    ADD COLUMN delivering_since timestamptz,
+    ADD COLUMN delivered pg_snapshot,
+    ADD COLUMN snapshot_sent bigint,
+    ADD COLUMN snapshot_total bigint,
+    ADD COLUMN problem text,
+    ADD COLUMN problem_at timestamptz;
+-- A catalogue that was restored knows nothing of what was delivered before.
+UPDATE esgf_stac.stream
+   SET outbox_oid = CASE WHEN c.system_identifier = esgf_stac_internal.system_identifier() THEN 'esgf_stac.outbox'::regclass::oid ELSE 0 END
+  FROM esgf_stac.catalogue c;
+UPDATE esgf_stac.consumer
+   SET outbox_oid = CASE WHEN c.system_identifier = esgf_stac_internal.system_identifier() THEN 'esgf_stac.outbox'::regclass::oid ELSE 0 END,
+       delivering_since = updated
+  FROM esgf_stac.catalogue c;
+ALTER TABLE esgf_stac.stream ALTER COLUMN outbox_oid SET NOT NULL;
+ALTER TABLE esgf_stac.consumer ALTER COLUMN outbox_oid SET NOT NULL;
+
+ALTER TABLE esgf_stac.dead_letter ADD COLUMN skipped boolean NOT NULL DEFAULT false;

@@ -1,0 +1,157 @@
+-- The tables of the truth, as a fresh catalogue has them: a step brings an older one here.
+
+CREATE TABLE esgf_stac.catalogue (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    version text NOT NULL,
+    system_identifier bigint NOT NULL,
+    pruned xid8 NOT NULL DEFAULT '0',
+    created timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE esgf_stac.collection (
+    id text PRIMARY KEY,
+    document jsonb NOT NULL,
+    version bigint NOT NULL,
+    deleted boolean NOT NULL DEFAULT false,
+    created timestamptz NOT NULL,
+    updated timestamptz NOT NULL,
+    require_version boolean NOT NULL DEFAULT false,
+    complete_replicas boolean NOT NULL DEFAULT true,
+    stamp_times boolean NOT NULL DEFAULT true,
+    institution_path text NOT NULL CHECK (institution_path LIKE '/%'),
+    null_members text NOT NULL DEFAULT 'reject' CHECK (null_members IN ('reject', 'ignore')),
+    max_document_bytes int NOT NULL DEFAULT 33554432 CHECK (max_document_bytes BETWEEN 1 AND 268435456)
+);
+
+CREATE TABLE esgf_stac.dataset (
+    collection_id text NOT NULL,
+    base_id text NOT NULL,
+    latest_id text,
+    institution jsonb,
+    PRIMARY KEY (collection_id, base_id)
+);
+
+CREATE TABLE esgf_stac.item (
+    collection_id text NOT NULL,
+    id text NOT NULL,
+    version bigint NOT NULL,
+    base_id text NOT NULL,
+    dataset_version text,
+    latest boolean NOT NULL,
+    retracted boolean NOT NULL,
+    deleted boolean NOT NULL DEFAULT false,
+    nodes text[] NOT NULL,
+    reason text,
+    document jsonb NOT NULL,
+    created timestamptz NOT NULL,
+    updated timestamptz NOT NULL,
+    created_by jsonb,
+    updated_by jsonb,
+    PRIMARY KEY (collection_id, id)
+);
+-- The versions of a dataset: the latest, other candidates, the rest; the newest of each at its end.
+CREATE INDEX item_dataset ON esgf_stac.item (base_id, collection_id COLLATE "C",
+    (CASE WHEN latest THEN 0 WHEN deleted OR retracted THEN 2 ELSE 1 END), coalesce(dataset_version::numeric, -1));
+CREATE INDEX item_nodes ON esgf_stac.item USING gin (nodes);
+
+CREATE TABLE esgf_stac.site (
+    node text PRIMARY KEY CHECK (node <> ''),
+    href_prefixes text[] NOT NULL,
+    description text,
+    active boolean NOT NULL DEFAULT true
+);
+
+CREATE TABLE esgf_stac.access_rule (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    principal text NOT NULL,
+    role text NOT NULL CHECK (role IN ('CREATE', 'UPDATE', 'DELETE', 'REPLICATE', 'REVOKE', 'RETRACT', 'CITATION', 'ERRATA')),
+    scope text NOT NULL CHECK (scope IN ('project', 'node')),
+    target text NOT NULL,
+    institution text,
+    valid_from timestamptz NOT NULL DEFAULT now(),
+    valid_to timestamptz,
+    granted_by text NOT NULL,
+    revoked_by text
+);
+
+CREATE TABLE esgf_stac.request (
+    client text NOT NULL,
+    request_id text NOT NULL,
+    digest bytea NOT NULL,
+    outcome jsonb,
+    answered_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (client, request_id)
+);
+
+CREATE TABLE esgf_stac.outbox (
+    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id uuid NOT NULL,
+    aggregatetype text NOT NULL,
+    aggregateid text NOT NULL,
+    type text NOT NULL,
+    version bigint NOT NULL,
+    payload jsonb,
+    occurred_at timestamptz NOT NULL,
+    reason text,
+    batch text,
+    streams text[],
+    left_streams text[],
+    request jsonb,
+    identity jsonb NOT NULL,
+    request_id text,
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    UNIQUE (aggregatetype, aggregateid, version)
+);
+CREATE INDEX outbox_xid ON esgf_stac.outbox (xid, seq);
+
+CREATE TABLE esgf_stac.stream (
+    name text PRIMARY KEY CHECK (name ~ '^[a-z0-9_]{1,50}$'),
+    collections text[],
+    filter jsonpath,
+    created timestamptz NOT NULL DEFAULT now(),
+    outbox_oid oid NOT NULL
+);
+
+CREATE TABLE esgf_stac.consumer (
+    stream text PRIMARY KEY REFERENCES esgf_stac.stream ON DELETE CASCADE,
+    system_identifier bigint NOT NULL,
+    timeline int NOT NULL,
+    lsn pg_lsn NOT NULL,
+    confirmed pg_lsn NOT NULL,
+    horizon xid8 NOT NULL,
+    snapshot_position text[],
+    seeded timestamptz,
+    updated timestamptz NOT NULL DEFAULT now(),
+    outbox_oid oid NOT NULL,
+    delivering_since timestamptz,
+    delivered pg_snapshot,
+    snapshot_sent bigint,
+    snapshot_total bigint,
+    problem text,
+    problem_at timestamptz
+);
+
+CREATE TABLE esgf_stac.dead_letter (
+    stream text NOT NULL REFERENCES esgf_stac.stream ON DELETE CASCADE,
+    event_id uuid,
+    collection_id text NOT NULL,
+    item_id text,
+    version bigint NOT NULL,
+    reason text NOT NULL,
+    document jsonb,
+    at timestamptz NOT NULL DEFAULT now(),
+    redrive_at timestamptz,
+    settled_at timestamptz,
+    skipped boolean NOT NULL DEFAULT false
+);
+CREATE UNIQUE INDEX dead_letter_key ON esgf_stac.dead_letter (stream, collection_id, item_id, version) NULLS NOT DISTINCT;
+
+-- lz4 updates three times as fast as pglz, where the server was built with it.
+DO $$
+BEGIN
+    ALTER TABLE esgf_stac.item ALTER COLUMN document SET COMPRESSION lz4;
+    ALTER TABLE esgf_stac.outbox ALTER COLUMN payload SET COMPRESSION lz4, ALTER COLUMN request SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported THEN
+    NULL;
+END
+$$;
