@@ -1,5 +1,5 @@
-# esgf_stac: the server's side. The client stands in relay/ with a makefile of
-# its own, because PGXS cannot build a module and a program in one.
+# esgf_stac: the server's side. The client stands in client/relay/ with a makefile
+# of its own, because PGXS cannot build a module and a program in one.
 #
 #   make            the extension; needs the server's headers alone
 #   make relay      esgf_stac_relay; needs libpq
@@ -45,11 +45,11 @@ esgf_stac--%--$(EXTVERSION).sql: sql/upgrade/%--$(EXTVERSION).sql $(PARTS)
 # The client: built by "make relay", installed where it was built.
 .PHONY: relay
 relay:
-	$(MAKE) -C relay all PG_CONFIG=$(PG_CONFIG)
-ifneq ($(wildcard relay/esgf_stac_relay),)
+	$(MAKE) -C client/relay all PG_CONFIG=$(PG_CONFIG)
+ifneq ($(wildcard client/relay/esgf_stac_relay),)
 install: install-relay
 endif
 uninstall: uninstall-relay
 clean: clean-relay
 install-relay uninstall-relay clean-relay:
-	$(MAKE) -C relay $(patsubst %-relay,%,$@) PG_CONFIG=$(PG_CONFIG)
+	$(MAKE) -C client/relay $(patsubst %-relay,%,$@) PG_CONFIG=$(PG_CONFIG)

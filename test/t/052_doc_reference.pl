@@ -112,7 +112,7 @@ sub anchor
 	return lc($heading =~ s/[^\w\- ]//gr) =~ tr/ /-/r;
 }
 
-foreach my $page (sort('README.md', 'CONTRIBUTING.md', 'relay/README.md', keys %pages))
+foreach my $page (sort('README.md', 'CONTRIBUTING.md', 'client/README.md', keys %pages))
 {
 	my $text = ($pages{$page} // slurp_file("$top/$page")) =~ s/^```.*?^```$//msgr;
 	my @dead;

@@ -1,0 +1,33 @@
+/*
+ * database.h
+ *		Connections to PostgreSQL, and queries that keep nobody waiting.
+ */
+#ifndef RELAY_DATABASE_H
+#define RELAY_DATABASE_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/buffer.h"
+#include "lib/wait.h"
+
+#define LSN_FORMAT "%X/%X"
+#define LSN_PARTS(lsn) (unsigned int) ((lsn) >> 32), (unsigned int) (lsn)
+
+extern bool conninfo_valid(const char *conninfo);
+extern bool conninfo_names_password(const char *conninfo);
+extern void conninfo_hide_passwords(const char *conninfo);
+extern PGconn *database_connect(const char *conninfo, bool replication, const char *what, Buffer *problem);
+extern bool database_receive(PGconn *connection);
+extern bool database_await(PGconn *connection, const char *query, Buffer *problem);
+extern PGresult *database_result(PGconn *connection, const char *query, Buffer *problem);
+extern PGresult *database_query(PGconn *connection, Buffer *problem, const char *query,
+								int parameter_count, const char *const *parameters);
+extern bool database_rows(PGconn *connection, Buffer *problem, const char *query,
+						  int parameter_count, const char *const *parameters);
+extern PGresult *database_next_row(PGconn *connection, Buffer *problem);
+extern bool database_do(PGconn *connection, Buffer *problem, const char *command);
+extern bool lsn_parse(const char *text, uint64_t *lsn);
+
+#endif							/* RELAY_DATABASE_H */

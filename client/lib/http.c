@@ -1,0 +1,349 @@
+/*
+ * http.c
+ *		A small client for HTTP, on libcurl.
+ */
+#include "lib/http.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#define CONNECT_SECONDS 10L
+#define DEFAULT_SECONDS 60L
+
+/* So long we wait for the server before we look after the rest of the relay. */
+#define WAIT_MS 2
+
+/* No Retry-After asks for more. */
+#define LONGEST_RETRY_SECONDS INT64_C(86400)
+
+/* What is longer is no answer to our requests. */
+#define ANSWER_LIMIT (16 * 1024 * 1024)
+
+/* So much of an answer stands in a message about it. */
+#define ANSWER_SHOWN 1000
+
+/* One part of a URL, for curl_free(); NULL if it has none */
+static char *
+url_part(const char *url, CURLUPart part)
+{
+	CURLU	   *handle = curl_url();
+	char	   *text = NULL;
+
+	if (handle == NULL)
+		out_of_memory();
+	if (curl_url_set(handle, CURLUPART_URL, url, 0) == CURLUE_OK)
+		curl_url_get(handle, part, &text, 0);
+	curl_url_cleanup(handle);
+	return text;
+}
+
+/* Is that a URL for POST? */
+bool
+http_url_check(const char *url, Buffer *problem)
+{
+	char	   *fragment = url_part(url, CURLUPART_FRAGMENT);
+	char	   *host = url_part(url, CURLUPART_HOST);
+
+	if ((strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) || host == NULL)
+		buffer_text(problem, "that is no URL of http or https");
+	else if (fragment != NULL)
+		buffer_text(problem, "the URL has a fragment");
+	curl_free(fragment);
+	curl_free(host);
+	return problem->length == 0;
+}
+
+bool
+http_url_names_password(const char *url)
+{
+	char	   *password = url_part(url, CURLUPART_PASSWORD);
+	bool		found = password != NULL;
+
+	curl_free(password);
+	return found;
+}
+
+/* The timeout in seconds; 0 if it is none */
+static long
+timeout_seconds(const SinkSettings *settings)
+{
+	const char *value = sink_option(settings, "timeout");
+	char	   *end;
+	long		seconds;
+
+	if (value == NULL)
+		return DEFAULT_SECONDS;
+	seconds = strtol(value, &end, 10);
+	return *end == '\0' && seconds >= 1 && seconds <= 86400 ? seconds : 0;
+}
+
+/* Are all options known, a list that NULL ends, and do ours make sense? */
+bool
+http_options_check(const SinkSettings *settings, const char *const *names, Buffer *problem)
+{
+	if (!sink_options_known(settings, names, problem))
+		return false;
+	if ((sink_option(settings, "username") == NULL) != (sink_option(settings, "password") == NULL))
+		buffer_text(problem, "username and password go together");
+	else if (timeout_seconds(settings) == 0)
+		buffer_text(problem, "timeout is no number of seconds");
+	return problem->length == 0;
+}
+
+/* Take a part of the answer; anything but its size ends the transfer */
+static size_t
+take_answer(char *bytes, size_t size, size_t count, void *taker)
+{
+	HttpClient *client = taker;
+
+	if (client->answer.length + size * count > ANSWER_LIMIT)
+		return 0;
+	buffer_append(&client->answer, bytes, size * count);
+	return size * count;
+}
+
+/* Give a part of the body */
+static size_t
+give_body(char *bytes, size_t size, size_t count, void *giver)
+{
+	HttpClient *client = giver;
+	size_t		rest = client->body->length - client->given;
+	size_t		part = size * count < rest ? size * count : rest;
+
+	memcpy(bytes, client->body->data + client->given, part);
+	client->given += part;
+	return part;
+}
+
+/* The body is wanted again, from its beginning; that it was begun is kept in mind */
+static int
+rewind_body(void *giver, curl_off_t offset, int origin)
+{
+	HttpClient *client = giver;
+
+	(void) origin;
+	client->rewound = client->rewound || client->given > 0;
+	client->given = (size_t) offset;
+	return CURL_SEEKFUNC_OK;
+}
+
+/* Prepare to post to a URL; the connection is made by the first request */
+void
+http_open(HttpClient *client, Sink *sink, const char *url, const SinkSettings *settings)
+{
+	const char *ca_file = sink_option(settings, "ca-file");
+	CURL	   *curl = client->curl = curl_easy_init();
+
+	client->sink = sink;
+	client->multi = curl_multi_init();
+	if (curl == NULL || client->multi == NULL)
+		out_of_memory();
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_POST, 1L);
+	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->curl_problem);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, client);
+	curl_easy_setopt(curl, CURLOPT_READFUNCTION, give_body);
+	curl_easy_setopt(curl, CURLOPT_READDATA, client);
+	curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, rewind_body);
+	curl_easy_setopt(curl, CURLOPT_SEEKDATA, client);
+	curl_easy_setopt(curl, CURLOPT_USERAGENT, "esgf_stac_relay/" ESGF_STAC_VERSION);
+	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT, timeout_seconds(settings));
+	if (sink_option(settings, "username") != NULL)
+	{
+		curl_easy_setopt(curl, CURLOPT_USERNAME, sink_option(settings, "username"));
+		curl_easy_setopt(curl, CURLOPT_PASSWORD, sink_option(settings, "password"));
+	}
+	if (ca_file != NULL)
+		curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
+}
+
+void
+http_close(HttpClient *client)
+{
+	curl_easy_cleanup(client->curl);
+	curl_multi_cleanup(client->multi);
+	buffer_free(&client->compressed);
+	buffer_free(&client->answer);
+}
+
+/* Compress quickly: the network is seldom slower than more effort */
+static void
+compress_body(Buffer *compressed, const Buffer *body)
+{
+	z_stream	stream = {0};
+	char		chunk[16384];
+	int			status = Z_OK;
+
+	buffer_clear(compressed);
+	if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, MAX_WBITS + 16, MAX_MEM_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK)
+		out_of_memory();
+	stream.next_in = (Bytef *) body->data;
+	stream.avail_in = (uInt) body->length;
+	while (status == Z_OK)
+	{
+		stream.next_out = (Bytef *) chunk;
+		stream.avail_out = sizeof(chunk);
+		status = deflate(&stream, Z_FINISH);
+		buffer_append(compressed, chunk, sizeof(chunk) - stream.avail_out);
+	}
+	deflateEnd(&stream);
+}
+
+/* What kept us from an answer */
+static void
+tell_problem(const HttpClient *client, CURLcode code, Buffer *problem)
+{
+	if (code == CURLE_WRITE_ERROR)
+		buffer_text(problem, "the answer is too long");
+	else if (code == CURLE_ABORTED_BY_CALLBACK)
+		buffer_text(problem, "there was no answer yet when we had to stop");
+	else
+		buffer_text(problem, client->curl_problem[0] != '\0' ? client->curl_problem : curl_easy_strerror(code));
+}
+
+/* Perform a request; the relay has other things to do meanwhile */
+static CURLcode
+perform(HttpClient *client, CURL *curl)
+{
+	Wait		wait = wait_begin("the sink");
+	int			running = 1;
+	int			queued;
+	bool		wanted = true;
+	CURLcode	code = CURLE_ABORTED_BY_CALLBACK;
+	const CURLMsg *message;
+
+	curl_multi_add_handle(client->multi, curl);
+	while (wanted && curl_multi_perform(client->multi, &running) == CURLM_OK && running > 0)
+	{
+		curl_multi_poll(client->multi, NULL, 0, WAIT_MS, NULL);
+		wanted = sink_waits(client->sink, &wait, NULL);
+	}
+	message = curl_multi_info_read(client->multi, &queued);
+	if (message != NULL)
+		code = message->data.result;
+	curl_multi_remove_handle(client->multi, curl);
+	return code;
+}
+
+/* What a Retry-After asks for; a date may have passed, and a number be any */
+static int64_t
+retry_after_ms(curl_off_t seconds)
+{
+	return seconds < 0 ? 0 : seconds < LONGEST_RETRY_SECONDS ? seconds * 1000 : LONGEST_RETRY_SECONDS * 1000;
+}
+
+/*
+ * Did the connection break after some of the body was sent? On a connection that
+ * was kept, libcurl tries once more by itself, perhaps in vain.
+ */
+static bool
+broke_on_body(const HttpClient *client, CURLcode code)
+{
+	return (client->given > 0 || client->rewound) &&
+		(code == CURLE_GOT_NOTHING || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR ||
+		 code == CURLE_PARTIAL_FILE || code == CURLE_COULDNT_CONNECT);
+}
+
+/* Connect, with TLS where the URL says so, and ask nothing */
+bool
+http_reach(HttpClient *client, Buffer *problem)
+{
+	CURL	   *curl = curl_easy_duphandle(client->curl);
+	CURLcode	code;
+
+	if (curl == NULL)
+		out_of_memory();
+	client->curl_problem[0] = '\0';
+	curl_easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L);
+	code = perform(client, curl);
+	curl_easy_cleanup(curl);
+	if (code != CURLE_OK)
+		tell_problem(client, code, problem);
+	return code == CURLE_OK;
+}
+
+/* Post a body and take the answer; false and a problem if there is none */
+bool
+http_post(HttpClient *client, const Buffer *body, struct curl_slist *headers, Buffer *problem)
+{
+	CURL	   *curl = client->curl;
+	curl_off_t	retry_after = 0;
+	CURLcode	code;
+
+	if (client->gzip)
+	{
+		compress_body(&client->compressed, body);
+		body = &client->compressed;
+	}
+	buffer_clear(&client->answer);
+	client->curl_problem[0] = '\0';
+	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+	client->body = body;
+	client->given = 0;
+	client->rewound = false;
+	curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) body->length);
+	code = perform(client, curl);
+	client->broke = broke_on_body(client, code);
+	if (code != CURLE_OK)
+	{
+		tell_problem(client, code, problem);
+		return false;
+	}
+	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &client->status);
+	curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &retry_after);
+	client->retry_after = retry_after_ms(retry_after);
+	return true;
+}
+
+/* Add a header to a list that curl_slist_free_all() frees */
+void
+http_header(struct curl_slist **headers, const char *name, const char *value)
+{
+	Buffer		line = {0};
+
+	buffer_printf(&line, "%s: %s", name, value);
+	*headers = curl_slist_append(*headers, line.data);
+	if (*headers == NULL)
+		out_of_memory();
+	buffer_free(&line);
+}
+
+bool
+http_status_good(long status)
+{
+	return status >= 200 && status < 300;
+}
+
+/* Will the same request perhaps do, later? */
+bool
+http_status_busy(long status)
+{
+	return status == 408 || status == 425 || status == 429 || status >= 500;
+}
+
+/* Append the last answer for a person: its beginning, as plain ASCII */
+void
+http_answer(const HttpClient *client, Buffer *text)
+{
+	size_t		shown = client->answer.length < ANSWER_SHOWN ? client->answer.length : ANSWER_SHOWN;
+
+	buffer_printf(text, "answered %ld", client->status);
+	if (client->status / 100 == 3)
+		buffer_text(text, " (redirects are not followed)");
+	if (client->status == 401 || client->status == 403)
+		buffer_text(text, " (is the login right, and may it write?)");
+	if (shown > 0)
+		buffer_text(text, ": ");
+	for (size_t i = 0; i < shown; i++)
+	{
+		char		byte = client->answer.data[i];
+
+		if (byte < ' ' || byte > '~')
+			byte = byte >= 0 ? ' ' : '?';
+		buffer_append(text, &byte, 1);
+	}
+}

@@ -1,0 +1,15 @@
+/*
+ * template.h
+ *		Names made of an event: "items_{collection}", "{item_id}|{collection}".
+ */
+#ifndef RELAY_TEMPLATE_H
+#define RELAY_TEMPLATE_H
+
+#include <stdbool.h>
+
+#include "formats/event.h"
+
+extern bool template_valid(const char *template, bool of_item);
+extern void template_expand(Buffer *name, const char *template, const Event *event);
+
+#endif							/* RELAY_TEMPLATE_H */

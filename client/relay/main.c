@@ -1,0 +1,185 @@
+/*
+ * main.c
+ *		esgf_stac_relay: streams the events of one stream to one sink, session
+ *		after session, until it is told to stop.
+ */
+#include "relay/relay.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+
+/* The wait before a new session doubles from the one to the other. */
+#define FIRST_WAIT_MS 200
+#define LONGEST_WAIT_MS 30000
+
+/* Lose all connections; the sink stays open unless it failed */
+static void
+end_session(Relay *relay)
+{
+	batch_drop(relay);
+	relay->received = relay->durable;
+	relay->received_end = relay->delivered;
+	redrive_forget(relay);
+	relay->streaming = false;
+	metrics_write(relay);
+	free(relay->row_filter);
+	relay->row_filter = NULL;
+	PQfinish(relay->replication);
+	PQfinish(relay->sql);
+	relay->replication = NULL;
+	relay->sql = NULL;
+}
+
+/* Connect, check, and stream until something ends it */
+static ExitStatus
+run_session(Relay *relay)
+{
+	ExitStatus	status = catalogue_connect(relay, &relay->sql);
+
+	if (status == STATUS_RUNNING)
+		status = catalogue_check(relay);
+	if (status == STATUS_RUNNING)
+		status = history_connect(relay);
+	if (status == STATUS_RUNNING)
+		status = consumer_load(relay);
+	if (status == STATUS_RUNNING)
+		status = consumer_deliver(relay);
+	if (status == STATUS_RUNNING)
+		metrics_ask(relay);
+	if (status == STATUS_RUNNING && relay->options.sink_kind != NULL)
+		status = sink_open(relay);
+	if (status == STATUS_RUNNING)
+		status = history_check(relay);
+	if (status == STATUS_RUNNING)
+		status = slot_prepare(relay);
+	if (status == STATUS_RUNNING && relay->options.sink_kind == NULL)
+		status = STATUS_STOPPED;
+	if (status == STATUS_RUNNING)
+		status = replay(relay);
+	if (status == STATUS_RUNNING)
+		status = stream_start(relay);
+	if (status == STATUS_RUNNING)
+		status = stream_run(relay);
+	end_session(relay);
+	return status;
+}
+
+/* Read the configuration again, and open the sink anew: its file may have been moved away */
+static ExitStatus
+reload(Relay *relay)
+{
+	ExitStatus	status = relay->sql != NULL ? batch_settle(relay) : STATUS_RUNNING;
+
+	if (status != STATUS_RUNNING)
+		return status;
+	reload_requested = false;
+	options_reload(&relay->options);
+	log_start(relay->options.stream, relay->options.verbose);
+	sink_close(relay);
+	free(relay->batch);
+	relay->batch = NULL;
+	log_line(LOG_NOTE, "read the configuration, and opened the sink, anew");
+	return relay->sql != NULL ? sink_open(relay) : STATUS_RUNNING;
+}
+
+/* Where nothing is in hand but what may be delivered: obey the signals that came */
+ExitStatus
+heed_signals(Relay *relay)
+{
+	if (stop_requested)
+		return STATUS_STOPPED;
+	return reload_requested ? reload(relay) : STATUS_RUNNING;
+}
+
+/* Wait before the next session; many relays must not come all at once */
+static void
+back_off(int64_t *pause)
+{
+	int64_t		jittered = *pause / 2 + random() % (*pause / 2 + 1);
+	Wait		wait = wait_begin(NULL);
+
+	log_line(LOG_NOTE, "trying again in %d ms", (int) jittered);
+	while (!stop_requested && !reload_requested && monotonic_ms() < wait.since + jittered)
+		wait_on(&wait, -1, 0, wait.since + jittered - monotonic_ms());
+	*pause = *pause * 2 < LONGEST_WAIT_MS ? *pause * 2 : LONGEST_WAIT_MS;
+}
+
+/* Run sessions until there is nothing to try again */
+static ExitStatus
+run(Relay *relay)
+{
+	int64_t		pause = FIRST_WAIT_MS;
+
+	while (heed_signals(relay) == STATUS_RUNNING)
+	{
+		uint64_t	durable = relay->durable;
+		ExitStatus	status;
+
+		relay->metrics.sessions++;
+		status = run_session(relay);
+
+		if (relay->durable > durable)
+			pause = FIRST_WAIT_MS;
+		if (stop_requested && status != STATUS_INTERNAL)
+			return STATUS_STOPPED;
+		if (relay->options.no_loop || (status != STATUS_DATABASE && status != STATUS_SINK))
+			return status;
+		back_off(&pause);
+	}
+	return STATUS_STOPPED;
+}
+
+/*
+ * No connection may have the number of a descriptor that was closed when we
+ * were started: lines would go there. False: stdout was, and is needed.
+ */
+static bool
+keep_descriptors(void)
+{
+	bool		has_stdout = true;
+
+	for (int file = STDIN_FILENO; file <= STDERR_FILENO; file++)
+	{
+		if (fcntl(file, F_GETFD) >= 0)
+			continue;
+		if (open("/dev/null", file == STDERR_FILENO ? O_WRONLY : O_RDONLY) != file)
+			_exit(STATUS_INTERNAL);
+		has_stdout = has_stdout && file != STDOUT_FILENO;
+	}
+	return has_stdout;
+}
+
+int
+main(int argc, char **argv)
+{
+	static Relay relay;
+	bool		has_stdout = keep_descriptors();
+	ExitStatus	status = options_read(&relay.options, argc, argv);
+
+	if (status != STATUS_RUNNING)
+		return (int) status;
+	if (!has_stdout && relay.options.sink.name != NULL && strcmp(relay.options.sink.name, "ndjson:-") == 0)
+	{
+		log_line(LOG_ERROR, "stdout is closed, and is the sink");
+		return STATUS_SINK;
+	}
+	log_start(relay.options.stream, relay.options.verbose);
+	srandom((unsigned int) time(NULL) ^ (unsigned int) getpid());
+	wait_set_signals();
+	wait_keep(&relay);
+
+	/* event.c reads dates of this form, whatever the database prefers. */
+	setenv("PGDATESTYLE", "ISO", 1);
+	setenv("PGTZ", "UTC", 1);
+
+	status = run(&relay);
+	sink_close(&relay);
+	free(relay.batch);
+	return (int) status;
+}
