@@ -9,8 +9,6 @@
 #ifndef ESGF_STAC_ACCESS_IDENTITY_H
 #define ESGF_STAC_ACCESS_IDENTITY_H
 
-#include "postgres.h"
-
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 

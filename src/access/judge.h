@@ -9,11 +9,10 @@
 #ifndef ESGF_STAC_ACCESS_JUDGE_H
 #define ESGF_STAC_ACCESS_JUDGE_H
 
-#include "postgres.h"
+#include "utils/jsonb.h"
 
 #include "access/rule.h"
 #include "change/compare.h"
-#include "utils/jsonb.h"
 
 /* What happened to an item, as far as rights are concerned. */
 typedef struct JudgedChange

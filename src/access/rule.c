@@ -11,6 +11,7 @@
 
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -19,7 +20,6 @@
 #include "access/rule.h"
 #include "base/catalogue.h"
 #include "base/compat.h"
-#include "miscadmin.h"
 
 const char *const role_names[ROLE_COUNT] = {
 	"CREATE", "UPDATE", "DELETE", "REPLICATE", "REVOKE", "RETRACT", "CITATION", "ERRATA"

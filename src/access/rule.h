@@ -9,9 +9,8 @@
 #ifndef ESGF_STAC_ACCESS_RULE_H
 #define ESGF_STAC_ACCESS_RULE_H
 
-#include "postgres.h"
-
 #include "datatype/timestamp.h"
+
 #include "access/identity.h"
 
 typedef enum Role

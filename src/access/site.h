@@ -5,8 +5,6 @@
 #ifndef ESGF_STAC_ACCESS_SITE_H
 #define ESGF_STAC_ACCESS_SITE_H
 
-#include "postgres.h"
-
 typedef enum SiteVerdict
 {
 	SITE_FINE, SITE_UNKNOWN, SITE_INACTIVE, SITE_FOREIGN_HREF

@@ -27,8 +27,8 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
-#include "utils/resowner.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 

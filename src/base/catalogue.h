@@ -6,8 +6,6 @@
 #ifndef ESGF_STAC_BASE_CATALOGUE_H
 #define ESGF_STAC_BASE_CATALOGUE_H
 
-#include "postgres.h"
-
 #include "executor/spi.h"
 
 /* The tables that C code must recognise, and who owns them. */

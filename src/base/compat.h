@@ -6,8 +6,6 @@
 #ifndef ESGF_STAC_BASE_COMPAT_H
 #define ESGF_STAC_BASE_COMPAT_H
 
-#include "postgres.h"
-
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
 #error "esgf_stac is made for PostgreSQL 15 to 18"
 #endif

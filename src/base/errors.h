@@ -10,8 +10,6 @@
 #ifndef ESGF_STAC_BASE_ERRORS_H
 #define ESGF_STAC_BASE_ERRORS_H
 
-#include "postgres.h"
-
 #define ESGF_PT(a, b, c) MAKE_SQLSTATE('P', 'T', (a), (b), (c))
 
 #define PROBLEM_STAC_VALIDATION				ESGF_PT('4', '0', '0'), "stac-validation"

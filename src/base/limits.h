@@ -6,8 +6,6 @@
 #ifndef ESGF_STAC_BASE_LIMITS_H
 #define ESGF_STAC_BASE_LIMITS_H
 
-#include "postgres.h"
-
 #include "base/compat.h"
 
 /* Bytes of a name: of an item, a collection, a data node, a request, a principal, a batch. */

@@ -21,8 +21,6 @@
 #ifndef ESGF_STAC_BASE_PROBLEMS_H
 #define ESGF_STAC_BASE_PROBLEMS_H
 
-#include "postgres.h"
-
 #include "nodes/pg_list.h"
 
 #define PROBLEMS_MAX 100

@@ -4,8 +4,9 @@
  */
 #include "postgres.h"
 
-#include "base/compat.h"
 #include "fmgr.h"
+
+#include "base/compat.h"
 #include "base/receipt.h"
 
 Receipt		last_receipt;

@@ -6,8 +6,6 @@
 #ifndef ESGF_STAC_BASE_RECEIPT_H
 #define ESGF_STAC_BASE_RECEIPT_H
 
-#include "postgres.h"
-
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 

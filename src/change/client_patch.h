@@ -6,9 +6,6 @@
 #ifndef ESGF_STAC_CHANGE_CLIENT_PATCH_H
 #define ESGF_STAC_CHANGE_CLIENT_PATCH_H
 
-#include "postgres.h"
-
-#include "utils/jsonb.h"
 #include "utils/jsonb.h"
 
 extern void check_patch_form(Jsonb *patch, const char *table);

@@ -15,12 +15,11 @@
 #ifndef ESGF_STAC_CHANGE_COMPARE_H
 #define ESGF_STAC_CHANGE_COMPARE_H
 
-#include "postgres.h"
-
-#include "json/edit.h"
 #include "nodes/pg_list.h"
-#include "base/problems.h"
 #include "utils/jsonb.h"
+
+#include "base/problems.h"
+#include "json/edit.h"
 
 /* The node of a primary location that names none. */
 #define ANY_NODE "*"

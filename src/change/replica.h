@@ -6,10 +6,9 @@
 #ifndef ESGF_STAC_CHANGE_REPLICA_H
 #define ESGF_STAC_CHANGE_REPLICA_H
 
-#include "postgres.h"
+#include "utils/jsonb.h"
 
 #include "change/compare.h"
-#include "utils/jsonb.h"
 
 extern void check_alternates_form(const Jsonb *alternates);
 extern Jsonb *add_replica(Jsonb *document, const text *node, Jsonb *alternates);

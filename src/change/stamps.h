@@ -10,8 +10,6 @@
 #ifndef ESGF_STAC_CHANGE_STAMPS_H
 #define ESGF_STAC_CHANGE_STAMPS_H
 
-#include "postgres.h"
-
 #include "utils/jsonb.h"
 
 extern Jsonb *settle_stamps(Jsonb *document, const Jsonb *old, bool *fine);

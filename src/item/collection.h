@@ -5,8 +5,6 @@
 #ifndef ESGF_STAC_ITEM_COLLECTION_H
 #define ESGF_STAC_ITEM_COLLECTION_H
 
-#include "postgres.h"
-
 typedef struct CollectionSettings
 {
 	bool		require_version;

@@ -10,11 +10,10 @@
 #ifndef ESGF_STAC_ITEM_DATASET_H
 #define ESGF_STAC_ITEM_DATASET_H
 
-#include "postgres.h"
-
 #include "commands/trigger.h"
-#include "item/id.h"
 #include "utils/jsonb.h"
+
+#include "item/id.h"
 
 extern bool lock_dataset(Datum collection_id, const ParsedId *id);
 extern bool enter_dataset(Datum collection_id, const ParsedId *id, bool latest, const Jsonb *institution);

@@ -5,12 +5,11 @@
 #ifndef ESGF_STAC_ITEM_DOCUMENT_H
 #define ESGF_STAC_ITEM_DOCUMENT_H
 
-#include "postgres.h"
-
 #include "datatype/timestamp.h"
+#include "utils/jsonb.h"
+
 #include "base/problems.h"
 #include "item/id.h"
-#include "utils/jsonb.h"
 
 /* A flag as a client may write it. */
 typedef enum Flag

@@ -6,8 +6,6 @@
 #ifndef ESGF_STAC_ITEM_ID_H
 #define ESGF_STAC_ITEM_ID_H
 
-#include "postgres.h"
-
 typedef struct ParsedId
 {
 	const char *id;

@@ -10,8 +10,6 @@
 #ifndef ESGF_STAC_ITEM_ROW_H
 #define ESGF_STAC_ITEM_ROW_H
 
-#include "postgres.h"
-
 #include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "commands/trigger.h"

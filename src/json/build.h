@@ -5,8 +5,6 @@
 #ifndef ESGF_STAC_JSON_BUILD_H
 #define ESGF_STAC_JSON_BUILD_H
 
-#include "postgres.h"
-
 #include "utils/jsonb.h"
 
 extern void push_key(JsonbParseState **state, const char *key);

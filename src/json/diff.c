@@ -6,14 +6,16 @@
  * again deeper down, and of arrays of different length only the elements up to
  * the first that differs, from either end, are compared before the walk.
  */
-#include "json/edit.h"
+#include "postgres.h"
 
 #include "fmgr.h"
-#include "json/writer.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+
+#include "json/edit.h"
+#include "json/writer.h"
 
 typedef struct DiffOperation
 {

@@ -2,8 +2,9 @@
  * json/edit.c
  *		Documents as the other nouns use them: see json/edit.h.
  */
-#include "json/edit.h"
+#include "postgres.h"
 
+#include "json/edit.h"
 #include "json/tree.h"
 
 bool

@@ -6,10 +6,9 @@
 #ifndef ESGF_STAC_JSON_EDIT_H
 #define ESGF_STAC_JSON_EDIT_H
 
-#include "postgres.h"
+#include "utils/jsonb.h"
 
 #include "base/compat.h"
-#include "utils/jsonb.h"
 
 /* One step of a path: a member's key, not necessarily null-terminated. */
 typedef struct JsonKey

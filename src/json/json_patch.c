@@ -5,17 +5,19 @@
  * The form of all operations is checked before the first is applied. They are
  * applied to a tree of changes, which is written once; an error leaves nothing.
  */
-#include "json/edit.h"
+#include "postgres.h"
 
-#include "base/errors.h"
 #include "fmgr.h"
-#include "base/limits.h"
-#include "json/pointer.h"
-#include "json/tree.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+
+#include "base/errors.h"
+#include "base/limits.h"
 #include "base/problems.h"
+#include "json/edit.h"
+#include "json/pointer.h"
 #include "json/text_size.h"
+#include "json/tree.h"
 
 #define DETAIL_CHARACTERS	200
 

@@ -7,8 +7,6 @@
 #ifndef ESGF_STAC_JSON_KEY_TABLE_H
 #define ESGF_STAC_JSON_KEY_TABLE_H
 
-#include "postgres.h"
-
 #include "json/edit.h"
 
 typedef struct KeyEntry

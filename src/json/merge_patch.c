@@ -5,11 +5,13 @@
  * Target and patch are walked together, key by key; what lies between two
  * members of the patch is copied from the target as bytes.
  */
-#include "json/edit.h"
+#include "postgres.h"
 
 #include "fmgr.h"
-#include "json/writer.h"
 #include "miscadmin.h"
+
+#include "json/edit.h"
+#include "json/writer.h"
 
 /* What one member of a patch does to the target. */
 typedef struct MergeStep

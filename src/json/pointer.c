@@ -2,11 +2,13 @@
  * json/pointer.c
  *		RFC 6901, JSON pointer.
  */
-#include "json/pointer.h"
+#include "postgres.h"
+
+#include "fmgr.h"
 
 #include "base/errors.h"
 #include "json/edit.h"
-#include "fmgr.h"
+#include "json/pointer.h"
 #include "json/writer.h"
 
 /* What is wrong with the form of a pointer; NULL if nothing is. */

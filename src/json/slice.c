@@ -2,11 +2,13 @@
  * json/slice.c
  *		Reading jsonb where it lies: children, keys, equality.
  */
-#include "json/slice.h"
+#include "postgres.h"
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+
+#include "json/slice.h"
 
 #define DIFFERENCE_BLOCK	256
 #define KEY_WINDOW			JB_OFFSET_STRIDE

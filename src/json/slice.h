@@ -12,10 +12,9 @@
 #ifndef ESGF_STAC_JSON_SLICE_H
 #define ESGF_STAC_JSON_SLICE_H
 
-#include "postgres.h"
+#include "utils/jsonb.h"
 
 #include "base/compat.h"
-#include "utils/jsonb.h"
 
 typedef struct JsonbSlice
 {

@@ -8,8 +8,6 @@
 #ifndef ESGF_STAC_JSON_TEXT_SIZE_H
 #define ESGF_STAC_JSON_TEXT_SIZE_H
 
-#include "postgres.h"
-
 #include "json/slice.h"
 
 extern bool text_exceeds(const Jsonb *document, uint64 max);

@@ -2,11 +2,13 @@
  * json/tree.c
  *		A document while it is changed: see json/tree.h.
  */
-#include "json/tree.h"
+#include "postgres.h"
 
-#include "json/writer.h"
 #include "miscadmin.h"
+
 #include "json/text_size.h"
+#include "json/tree.h"
+#include "json/writer.h"
 
 /* What a member costs at most beside its key and its value: entries, padding, a container's header. */
 #define MEMBER_SIZE		32

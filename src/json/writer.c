@@ -2,10 +2,12 @@
  * json/writer.c
  *		Writing jsonb from pieces of other jsonb: see json/writer.h.
  */
-#include "json/writer.h"
+#include "postgres.h"
 
 #include "miscadmin.h"
 #include "utils/memutils.h"
+
+#include "json/writer.h"
 
 /* What the server's writer makes at most, and would have to make from a dump. */
 #define MAX_DOCUMENT	((Size) JENTRY_OFFLENMASK + VARHDRSZ)

@@ -12,8 +12,9 @@
 #ifndef ESGF_STAC_JSON_WRITER_H
 #define ESGF_STAC_JSON_WRITER_H
 
-#include "json/slice.h"
 #include "nodes/bitmapset.h"
+
+#include "json/slice.h"
 
 typedef struct JsonbWriter
 {

@@ -6,8 +6,6 @@
 #ifndef ESGF_STAC_OUTBOX_EVENT_H
 #define ESGF_STAC_OUTBOX_EVENT_H
 
-#include "postgres.h"
-
 #include "access/htup.h"
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"

@@ -5,8 +5,6 @@
 #ifndef ESGF_STAC_OUTBOX_STREAM_H
 #define ESGF_STAC_OUTBOX_STREAM_H
 
-#include "postgres.h"
-
 #include "utils/jsonb.h"
 
 extern bool have_filtered_streams(void);

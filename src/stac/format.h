@@ -6,8 +6,6 @@
 #ifndef ESGF_STAC_STAC_FORMAT_H
 #define ESGF_STAC_STAC_FORMAT_H
 
-#include "postgres.h"
-
 #include "datatype/timestamp.h"
 
 #include "base/limits.h"

@@ -9,10 +9,11 @@
 #include "postgres.h"
 
 #include "fmgr.h"
-#include "stac/geojson.h"
 #include "miscadmin.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
+
+#include "stac/geojson.h"
 
 /* Collections within collections; the federation's consumers stop at 255. */
 #define NESTING_MAX 32

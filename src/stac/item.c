@@ -11,11 +11,12 @@
 
 #include "fmgr.h"
 #include "funcapi.h"
+#include "utils/builtins.h"
+
 #include "stac/format.h"
 #include "stac/geojson.h"
 #include "stac/item.h"
 #include "stac/shape.h"
-#include "utils/builtins.h"
 
 /* The outbox's aggregatetype for collections: no collection may have this id. */
 #define RESERVED_ID "collection"

@@ -6,10 +6,9 @@
 #ifndef ESGF_STAC_STAC_ITEM_H
 #define ESGF_STAC_STAC_ITEM_H
 
-#include "postgres.h"
+#include "utils/jsonb.h"
 
 #include "base/problems.h"
-#include "utils/jsonb.h"
 
 extern void check_stac_item(JsonbContainer *document, ProblemList *problems);
 extern void check_stac_collection(JsonbContainer *document, ProblemList *problems);

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+
 #include "stac/shape.h"
 
 /* The object lacks this member. */

@@ -12,8 +12,6 @@
 #ifndef ESGF_STAC_STAC_SHAPE_H
 #define ESGF_STAC_STAC_SHAPE_H
 
-#include "postgres.h"
-
 #include "base/problems.h"
 #include "json/slice.h"
 

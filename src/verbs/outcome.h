@@ -9,11 +9,10 @@
 #ifndef ESGF_STAC_VERBS_OUTCOME_H
 #define ESGF_STAC_VERBS_OUTCOME_H
 
-#include "postgres.h"
-
 #include "fmgr.h"
-#include "base/receipt.h"
 #include "utils/jsonb.h"
+
+#include "base/receipt.h"
 
 /* A row of type outcome; the first member of what knows more about its task. */
 typedef struct Outcome

@@ -9,12 +9,11 @@
 #ifndef ESGF_STAC_VERBS_PERFORM_H
 #define ESGF_STAC_VERBS_PERFORM_H
 
-#include "postgres.h"
-
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
-#include "base/receipt.h"
 #include "utils/jsonb.h"
+
+#include "base/receipt.h"
 
 typedef enum Method
 {

@@ -7,8 +7,6 @@
 #ifndef ESGF_STAC_VERBS_PROBLEM_JSON_H
 #define ESGF_STAC_VERBS_PROBLEM_JSON_H
 
-#include "postgres.h"
-
 #include "utils/jsonb.h"
 
 extern int	problem_status(const ErrorData *error);

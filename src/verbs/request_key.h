@@ -10,8 +10,6 @@
 #ifndef ESGF_STAC_VERBS_REQUEST_KEY_H
 #define ESGF_STAC_VERBS_REQUEST_KEY_H
 
-#include "postgres.h"
-
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 

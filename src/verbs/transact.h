@@ -5,8 +5,6 @@
 #ifndef ESGF_STAC_VERBS_TRANSACT_H
 #define ESGF_STAC_VERBS_TRANSACT_H
 
-#include "postgres.h"
-
 #include "utils/jsonb.h"
 
 extern void perform_json_request(const JsonbValue *source);
