@@ -40,7 +40,7 @@ catalogue.sql: sql/catalogue/functions.awk $(wildcard sql/catalogue/*.sql sql/ca
 
 # An update does what its file says, and then makes every function anew.
 esgf_stac--%--$(EXTVERSION).sql: sql/upgrade/%--$(EXTVERSION).sql $(PARTS)
-	{ cat $< && sed -e '/^CREATE TYPE/,/^);/d' -e 's/^CREATE FUNCTION/CREATE OR REPLACE FUNCTION/' $(filter-out %/00_installation.sql,$(PARTS)); } > $@
+	{ cat $< && sed -e '/^CREATE TYPE/,/^);/d' -e 's/^CREATE FUNCTION/CREATE OR REPLACE FUNCTION/' $(filter-out %/00_schemas.sql %/02_new_roles.sql,$(PARTS)); } > $@
 
 # The client: built by "make relay", installed where it was built.
 .PHONY: relay

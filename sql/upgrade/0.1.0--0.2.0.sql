@@ -1,8 +1,8 @@
 \echo Use "ALTER EXTENSION esgf_stac UPDATE" to load this file. \quit
 
 -- What the parts of sql/install cannot bring to an extension of 0.1.0. Make puts
--- them behind this file, but for 00_installation.sql and the types, with CREATE
--- OR REPLACE FUNCTION. So this is the place of new schemas, roles and types, of
+-- them behind this file, but for schemas, new roles and types, with CREATE OR
+-- REPLACE FUNCTION. So this is the place of new schemas, roles and types, of
 -- functions that go, and of those whose arguments or result change: drop them.
 
 CREATE SCHEMA esgf_stac_internal;

@@ -1,32 +1,4 @@
-\echo Use "CREATE EXTENSION esgf_stac" to load this file. \quit
-
--- What must be true before anything of ours is made, and the roles.
-
--- The server creates the schema, or takes the one that is there. One that
--- somebody else prepared would give him power over what we put into it.
-DO $$
-DECLARE
-    stranger text;
-BEGIN
-    SELECT pg_catalog.pg_get_userbyid(o.owner)
-      INTO stranger
-      FROM (SELECT nspowner FROM pg_catalog.pg_namespace WHERE nspname = 'esgf_stac'
-            UNION ALL
-            SELECT relowner FROM pg_catalog.pg_class WHERE relnamespace = 'esgf_stac'::regnamespace
-            UNION ALL
-            SELECT proowner FROM pg_catalog.pg_proc WHERE pronamespace = 'esgf_stac'::regnamespace
-            UNION ALL
-            SELECT typowner FROM pg_catalog.pg_type WHERE typnamespace = 'esgf_stac'::regnamespace) AS o(owner)
-      JOIN pg_catalog.pg_roles r ON r.oid = o.owner
-     WHERE NOT r.rolsuper AND r.rolname <> current_user
-     LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'schema "esgf_stac", or something in it, belongs to role "%"', stranger
-            USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'Find out who prepared it and why; then drop it, and create the extension again.';
-    END IF;
-END
-$$;
+-- Makes the roles that are not there yet.
 
 -- Roles belong to the cluster, so another database's installation, or one that
 -- was dropped, may have left them; or somebody has prepared a role of our name
@@ -34,10 +6,9 @@ $$;
 -- tells the one from the other: the superuser does.
 DO $$
 DECLARE
-    ours CONSTANT name[] := ARRAY['esgf_stac_reader', 'esgf_stac_writer', 'esgf_stac_gateway',
-                                  'esgf_stac_admin', 'esgf_stac_relay'];
+    ours CONSTANT name[] := pg_catalog.array_agg(r.role) FROM esgf_stac_internal.roles() r;
     accepted CONSTANT boolean := coalesce(nullif(pg_catalog.current_setting('esgf_stac.accept_roles', true), ''), 'off');
-    role_name name;
+    our record;
     found text;
 BEGIN
     SELECT pg_catalog.string_agg(r.rolname, ', ' ORDER BY r.rolname)
@@ -64,7 +35,7 @@ BEGIN
                       JOIN pg_catalog.pg_roles r ON r.oid = m.roleid AND r.rolname = ANY (ours)
                       JOIN pg_catalog.pg_roles member ON member.oid = m.member
                      WHERE m.admin_option
-                        OR (r.rolname, member.rolname) NOT IN (('esgf_stac_reader', 'esgf_stac_writer'), ('esgf_stac_writer', 'esgf_stac_gateway'), ('esgf_stac_writer', 'esgf_stac_admin'))
+                        OR NOT EXISTS (SELECT FROM esgf_stac_internal.roles() o WHERE o.role = member.rolname AND o.member_of = r.rolname)
                      GROUP BY m.roleid, m.member) a
               JOIN pg_catalog.pg_roles r ON r.oid = a.roleid
               JOIN pg_catalog.pg_roles m ON m.oid = a.member
@@ -75,19 +46,15 @@ BEGIN
                   HINT = 'If you know all of them, as after another installation or a restore of roles: SET esgf_stac.accept_roles = on, and create the extension again. Else revoke the roles from them first.';
     END IF;
 
-    FOREACH role_name IN ARRAY ours LOOP
-        IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role_name) THEN
-            EXECUTE pg_catalog.format('CREATE ROLE %I', role_name);
+    FOR our IN SELECT * FROM esgf_stac_internal.roles() LOOP
+        IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = our.role) THEN
+            EXECUTE pg_catalog.format('CREATE ROLE %I', our.role);
+        END IF;
+        IF our.member_of IS NOT NULL THEN
+            EXECUTE pg_catalog.format('GRANT %I TO %I', our.member_of, our.role);
         END IF;
     END LOOP;
 END
 $$;
 
-GRANT esgf_stac_reader TO esgf_stac_writer;
-GRANT esgf_stac_writer TO esgf_stac_gateway, esgf_stac_admin;
-
-GRANT USAGE ON SCHEMA esgf_stac TO PUBLIC;
-
--- What serves the functions of esgf_stac and the relay: nobody's to call.
-CREATE SCHEMA esgf_stac_internal;
 GRANT USAGE ON SCHEMA esgf_stac_internal TO esgf_stac_reader, esgf_stac_relay;
