@@ -9,6 +9,9 @@ GRANT SELECT ON esgf_stac.catalogue, esgf_stac.access_rule, esgf_stac.request, e
                 esgf_stac.stream, esgf_stac.consumer, esgf_stac.dead_letter, esgf_stac.stream_status TO esgf_stac_admin;
 GRANT SELECT ON esgf_stac.published_item, esgf_stac.collection, esgf_stac.catalogue, esgf_stac.stream,
                 esgf_stac.stream_status TO esgf_stac_relay;
-GRANT SELECT (seq, id, aggregatetype, aggregateid, type, version, payload, occurred_at, reason, batch,
-              streams, left_streams, request_id, xid) ON esgf_stac.outbox TO esgf_stac_relay;
 GRANT SELECT, INSERT, UPDATE ON esgf_stac.consumer, esgf_stac.dead_letter TO esgf_stac_relay;
+DO $$
+BEGIN
+    EXECUTE format('GRANT SELECT (%s) ON esgf_stac.outbox TO esgf_stac_relay', array_to_string(esgf_stac_internal.published_columns(), ', '));
+END
+$$;

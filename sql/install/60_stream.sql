@@ -17,6 +17,17 @@ CREATE FUNCTION esgf_stac_internal.satisfies(document jsonb, filter jsonpath) RE
 COMMENT ON FUNCTION esgf_stac_internal.satisfies(jsonb, jsonpath) IS 'does a document satisfy a filter of a stream?';
 REVOKE ALL ON FUNCTION esgf_stac_internal.satisfies(jsonb, jsonpath) FROM PUBLIC;
 
+-- Is an item in a stream of those collections and that filter? As src/outbox/stream.c
+-- judges it when a change is made.
+CREATE FUNCTION esgf_stac_internal.is_in_stream(collection_id text, document jsonb, collections text[], filter jsonpath) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT (collections IS NULL OR collection_id = ANY (collections))
+           AND (filter IS NULL OR CASE WHEN NOT esgf_stac_internal.has_variable(filter) THEN esgf_stac_internal.satisfies(document, filter) END);
+END;
+COMMENT ON FUNCTION esgf_stac_internal.is_in_stream(text, jsonb, text[], jsonpath) IS 'is an item, by its stored document, in a stream of those collections and that filter?';
+REVOKE ALL ON FUNCTION esgf_stac_internal.is_in_stream(text, jsonb, text[], jsonpath) FROM PUBLIC;
+
 -- Is that a jsonpath predicate, that is, does it answer true or false?
 CREATE FUNCTION esgf_stac_internal.is_predicate(filter jsonpath) RETURNS boolean
     LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
@@ -32,12 +43,37 @@ $$;
 COMMENT ON FUNCTION esgf_stac_internal.is_predicate(jsonpath) IS 'does a jsonpath answer true or false?';
 REVOKE ALL ON FUNCTION esgf_stac_internal.is_predicate(jsonpath) FROM PUBLIC;
 
+-- What leaves the database: neither what was asked for nor by whom.
+CREATE FUNCTION esgf_stac_internal.published_columns() RETURNS name[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT '{seq,id,aggregatetype,aggregateid,type,version,payload,occurred_at,reason,batch,streams,left_streams,request_id,xid}'::name[];
+END;
+COMMENT ON FUNCTION esgf_stac_internal.published_columns() IS 'the columns of the outbox that streams publish, in the order of the table';
+REVOKE ALL ON FUNCTION esgf_stac_internal.published_columns() FROM PUBLIC;
+
+-- Which events are a stream's, as the row filter of its publication; null: all.
+-- In the words of the server, that prints it anew: there are no escapes, so that
+-- it is read while standard_conforming_strings is on.
+CREATE FUNCTION esgf_stac_internal.row_filter(name text, collections text[], filter jsonpath) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT nullif(concat_ws(' AND ',
+        CASE WHEN collections IS NOT NULL THEN format(
+            '((aggregatetype = ANY (''%1$s''::text[])) OR ((aggregatetype = ''collection''::text) AND (aggregateid = ANY (''%1$s''::text[]))))',
+            replace(collections::text, '''', '''''')) END,
+        CASE WHEN filter IS NOT NULL THEN format(
+            '((aggregatetype = ''collection''::text) OR (streams @> ARRAY[%1$L::text]) OR (left_streams @> ARRAY[%1$L::text]))', name) END), '');
+END;
+COMMENT ON FUNCTION esgf_stac_internal.row_filter(text, text[], jsonpath) IS 'which events are a stream''s, as the row filter of its publication; null: all';
+REVOKE ALL ON FUNCTION esgf_stac_internal.row_filter(text, text[], jsonpath) FROM PUBLIC;
+
 CREATE FUNCTION esgf_stac.create_stream(name text, collections text[] DEFAULT NULL, filter jsonpath DEFAULT NULL) RETURNS text
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, esgf_stac, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
     publication CONSTANT text := 'esgf_stac_' || name;
-    row_filter text;
 BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     PERFORM esgf_stac_internal.require_own_rights();
@@ -64,15 +100,9 @@ BEGIN
     INSERT INTO esgf_stac.stream (name, collections, filter, outbox_oid)
         VALUES (name, collections, filter, 'esgf_stac.outbox'::regclass);
 
-    row_filter := concat_ws(' AND ',
-        CASE WHEN collections IS NOT NULL THEN format(
-            '(aggregatetype = ANY (%1$L::text[]) OR (aggregatetype = ''collection'' AND aggregateid = ANY (%1$L::text[])))', collections) END,
-        CASE WHEN filter IS NOT NULL THEN format(
-            '(aggregatetype = ''collection'' OR streams @> ARRAY[%1$L::text] OR left_streams @> ARRAY[%1$L::text])', name) END);
-    EXECUTE format(
-        'CREATE PUBLICATION %I FOR TABLE esgf_stac.outbox (seq, id, aggregatetype, aggregateid, type, version, payload,
-             occurred_at, reason, batch, streams, left_streams, request_id, xid) %s WITH (publish = ''insert'')',
-        publication, CASE WHEN row_filter <> '' THEN 'WHERE (' || row_filter || ')' END);
+    EXECUTE format('CREATE PUBLICATION %I FOR TABLE esgf_stac.outbox (%s) %s WITH (publish = ''insert'')', publication,
+                   array_to_string(esgf_stac_internal.published_columns(), ', '),
+                   'WHERE (' || esgf_stac_internal.row_filter(name, collections, filter) || ')');
     RETURN publication;
 END
 $$;

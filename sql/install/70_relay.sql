@@ -1,8 +1,8 @@
 -- What the relay asks of the database, beside plain SELECTs.
 
 CREATE FUNCTION esgf_stac_internal.publication_problem(stream text) RETURNS text
-    LANGUAGE plpgsql STABLE
-    SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, esgf_stac, pg_temp SET standard_conforming_strings = on
 AS $$
 DECLARE
     publication pg_publication;
@@ -18,29 +18,19 @@ BEGIN
     END IF;
 
     SELECT array_agg(format('%s.%s', t.schemaname, t.tablename)) AS tables,
-           min(array_to_string(t.attnames, ' ')) AS columns,
+           min(t.attnames) AS columns,
            min(t.rowfilter) AS row_filter
       INTO published
       FROM pg_publication_tables t WHERE t.pubname = publication.pubname;
     IF published.tables IS DISTINCT FROM '{esgf_stac.outbox}' THEN
         RETURN 'it must hold the table esgf_stac.outbox alone';
-    ELSIF published.columns <> 'seq id aggregatetype aggregateid type version payload occurred_at reason batch'
-                               ' streams left_streams request_id xid' THEN
+    ELSIF published.columns <> esgf_stac_internal.published_columns() THEN
         RETURN 'its columns must be those that create_stream() publishes';
     END IF;
 
-    -- As the server prints it: it leaves backslashes as they are, where
-    -- quote_literal() doubles them.
-    SELECT concat_ws(' AND ',
-        CASE WHEN s.collections IS NOT NULL THEN format(
-            '((aggregatetype = ANY (''%1$s''::text[])) OR ((aggregatetype = ''collection''::text) AND (aggregateid = ANY (''%1$s''::text[]))))',
-            replace(s.collections::text, '''', '''''')) END,
-        CASE WHEN s.filter IS NOT NULL THEN format(
-            '((aggregatetype = ''collection''::text) OR (streams @> ARRAY[%1$L::text]) OR (left_streams @> ARRAY[%1$L::text]))', s.name) END)
-      INTO expected
-      FROM esgf_stac.stream s WHERE s.name = publication_problem.stream;
-    IF coalesce(published.row_filter, '') NOT IN (expected, '(' || expected || ')') THEN
-        RETURN format('its row filter must be %s', coalesce(nullif(expected, ''), 'absent'));
+    SELECT esgf_stac_internal.row_filter(s.name, s.collections, s.filter) INTO expected FROM esgf_stac.stream s WHERE s.name = publication_problem.stream;
+    IF published.row_filter IS DISTINCT FROM expected AND published.row_filter IS DISTINCT FROM '(' || expected || ')' THEN
+        RETURN format('its row filter must be %s', coalesce(expected, 'absent'));
     END IF;
     RETURN NULL;
 END
@@ -65,8 +55,7 @@ BEGIN
           FROM esgf_stac.item i
           JOIN esgf_stac.published_item p ON p.collection_id = i.collection_id AND p.id = i.id
          WHERE (i.collection_id, i.id) > (coalesce(after_collection, ''), coalesce(after_item, ''))
-           AND (s.collections IS NULL OR i.collection_id = ANY (s.collections))
-           AND (s.filter IS NULL OR CASE WHEN NOT esgf_stac_internal.has_variable(s.filter) THEN esgf_stac_internal.satisfies(i.document, s.filter) END)
+           AND esgf_stac_internal.is_in_stream(i.collection_id, i.document, s.collections, s.filter)
          ORDER BY i.collection_id, i.id
          LIMIT max_items;
 END
@@ -88,9 +77,7 @@ BEGIN
     SELECT t.* INTO STRICT s FROM esgf_stac.stream t WHERE t.name = stream_item_count.stream;
     IF items < (CASE WHEN s.filter IS NULL THEN 1000000 ELSE 50000 END) THEN
         RETURN (SELECT count(*) FROM esgf_stac.item i
-                 WHERE NOT i.deleted
-                   AND (s.collections IS NULL OR i.collection_id = ANY (s.collections))
-                   AND (s.filter IS NULL OR CASE WHEN NOT esgf_stac_internal.has_variable(s.filter) THEN esgf_stac_internal.satisfies(i.document, s.filter) END));
+                 WHERE NOT i.deleted AND esgf_stac_internal.is_in_stream(i.collection_id, i.document, s.collections, s.filter));
     ELSIF s.filter IS NOT NULL THEN
         RETURN NULL;
     END IF;
@@ -326,7 +313,7 @@ BEGIN
           FROM jsonb_array_elements(keys) k
           JOIN esgf_stac.item i ON i.collection_id = k ->> 0 AND i.id = k ->> 1 AND i.version = (k ->> 2)::bigint
           LEFT JOIN esgf_stac.published_item p ON p.collection_id = i.collection_id AND p.id = i.id
-           AND (s.filter IS NULL OR CASE WHEN NOT esgf_stac_internal.has_variable(s.filter) THEN esgf_stac_internal.satisfies(i.document, s.filter) END)
+           AND esgf_stac_internal.is_in_stream(i.collection_id, i.document, s.collections, s.filter)
         UNION ALL
         SELECT 'collection', c.id, CASE WHEN c.deleted THEN 'collection.deleted' ELSE 'collection.updated' END, c.version,
                CASE WHEN NOT c.deleted THEN c.document END, c.updated
