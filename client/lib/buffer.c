@@ -10,13 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/program.h"
+
 /* A buffer that once held a large document gives the memory back. */
 #define SPACE_KEPT (1024 * 1024)
 
 void
 out_of_memory(void)
 {
-	fprintf(stderr, "esgf_stac_relay: out of memory\n");
+	fprintf(stderr, "%s: out of memory\n", program_name);
 	exit(1);
 }
 

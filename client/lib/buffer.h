@@ -3,8 +3,8 @@
  *		Bytes that grow. What stands in one is always closed by a NUL, which
  *		its length does not count. Running out of memory ends the program.
  */
-#ifndef RELAY_BUFFER_H
-#define RELAY_BUFFER_H
+#ifndef LIB_BUFFER_H
+#define LIB_BUFFER_H
 
 #include <stddef.h>
 
@@ -27,4 +27,4 @@ extern void buffer_cut(Buffer *buffer, size_t length);
 extern void buffer_clear(Buffer *buffer);
 extern void buffer_free(Buffer *buffer);
 
-#endif							/* RELAY_BUFFER_H */
+#endif							/* LIB_BUFFER_H */

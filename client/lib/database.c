@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "lib/program.h"
+#include "lib/wait.h"
 
 /* A server that tells nothing of a query for so long has lost it. */
 #define SILENCE_MS 30000
@@ -249,8 +251,7 @@ connect_as(Making *making, const char *what, bool *refused, Buffer *problem)
 
 /*
  * Connect, for SQL or for replication, to what the log calls so. Texts come in
- * UTF-8, and dates so that event.c can read them (main sets PGDATESTYLE and
- * PGTZ).
+ * UTF-8.
  */
 PGconn *
 database_connect(const char *conninfo, bool replication, const char *what, Buffer *problem)
@@ -265,7 +266,7 @@ database_connect(const char *conninfo, bool replication, const char *what, Buffe
 		{"keepalives_interval", "5"},
 		{"keepalives_count", "6"},
 		{"tcp_user_timeout", "45000"},
-		{"fallback_application_name", "esgf_stac_relay"},
+		{"fallback_application_name", program_name},
 		{"dbname", conninfo != NULL ? conninfo : ""},
 		{"client_encoding", "UTF8"},
 	};

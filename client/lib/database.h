@@ -2,15 +2,14 @@
  * database.h
  *		Connections to PostgreSQL, and queries that keep nobody waiting.
  */
-#ifndef RELAY_DATABASE_H
-#define RELAY_DATABASE_H
+#ifndef LIB_DATABASE_H
+#define LIB_DATABASE_H
 
 #include <libpq-fe.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/buffer.h"
-#include "lib/wait.h"
 
 #define LSN_FORMAT "%X/%X"
 #define LSN_PARTS(lsn) (unsigned int) ((lsn) >> 32), (unsigned int) (lsn)
@@ -30,4 +29,4 @@ extern PGresult *database_next_row(PGconn *connection, Buffer *problem);
 extern bool database_do(PGconn *connection, Buffer *problem, const char *command);
 extern bool lsn_parse(const char *text, uint64_t *lsn);
 
-#endif							/* RELAY_DATABASE_H */
+#endif							/* LIB_DATABASE_H */

@@ -8,10 +8,11 @@
 #include <string.h>
 #include <zlib.h>
 
-#define CONNECT_SECONDS 10L
-#define DEFAULT_SECONDS 60L
+#include "lib/program.h"
 
-/* So long we wait for the server before we look after the rest of the relay. */
+#define CONNECT_SECONDS 10L
+
+/* So long we wait for the server before we look after the rest. */
 #define WAIT_MS 2
 
 /* No Retry-After asks for more. */
@@ -64,33 +65,6 @@ http_url_names_password(const char *url)
 	return found;
 }
 
-/* The timeout in seconds; 0 if it is none */
-static long
-timeout_seconds(const SinkSettings *settings)
-{
-	const char *value = sink_option(settings, "timeout");
-	char	   *end;
-	long		seconds;
-
-	if (value == NULL)
-		return DEFAULT_SECONDS;
-	seconds = strtol(value, &end, 10);
-	return *end == '\0' && seconds >= 1 && seconds <= 86400 ? seconds : 0;
-}
-
-/* Are all options known, a list that NULL ends, and do ours make sense? */
-bool
-http_options_check(const SinkSettings *settings, const char *const *names, Buffer *problem)
-{
-	if (!sink_options_known(settings, names, problem))
-		return false;
-	if ((sink_option(settings, "username") == NULL) != (sink_option(settings, "password") == NULL))
-		buffer_text(problem, "username and password go together");
-	else if (timeout_seconds(settings) == 0)
-		buffer_text(problem, "timeout is no number of seconds");
-	return problem->length == 0;
-}
-
 /* Take a part of the answer; anything but its size ends the transfer */
 static size_t
 take_answer(char *bytes, size_t size, size_t count, void *taker)
@@ -130,12 +104,14 @@ rewind_body(void *giver, curl_off_t offset, int origin)
 
 /* Prepare to post to a URL; the connection is made by the first request */
 void
-http_open(HttpClient *client, Sink *sink, const char *url, const SinkSettings *settings)
+http_open(HttpClient *client, const char *url, const HttpSettings *settings,
+		  bool (*waits) (void *owner, Wait *wait), void *owner)
 {
-	const char *ca_file = sink_option(settings, "ca-file");
+	Buffer		agent = {0};
 	CURL	   *curl = client->curl = curl_easy_init();
 
-	client->sink = sink;
+	client->waits = waits;
+	client->owner = owner;
 	client->multi = curl_multi_init();
 	if (curl == NULL || client->multi == NULL)
 		out_of_memory();
@@ -149,16 +125,18 @@ http_open(HttpClient *client, Sink *sink, const char *url, const SinkSettings *s
 	curl_easy_setopt(curl, CURLOPT_READDATA, client);
 	curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, rewind_body);
 	curl_easy_setopt(curl, CURLOPT_SEEKDATA, client);
-	curl_easy_setopt(curl, CURLOPT_USERAGENT, "esgf_stac_relay/" ESGF_STAC_VERSION);
+	buffer_printf(&agent, "%s/%s", program_name, ESGF_STAC_VERSION);
+	curl_easy_setopt(curl, CURLOPT_USERAGENT, agent.data);
+	buffer_free(&agent);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT, timeout_seconds(settings));
-	if (sink_option(settings, "username") != NULL)
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT, settings->timeout);
+	if (settings->username != NULL)
 	{
-		curl_easy_setopt(curl, CURLOPT_USERNAME, sink_option(settings, "username"));
-		curl_easy_setopt(curl, CURLOPT_PASSWORD, sink_option(settings, "password"));
+		curl_easy_setopt(curl, CURLOPT_USERNAME, settings->username);
+		curl_easy_setopt(curl, CURLOPT_PASSWORD, settings->password);
 	}
-	if (ca_file != NULL)
-		curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
+	if (settings->ca_file != NULL)
+		curl_easy_setopt(curl, CURLOPT_CAINFO, settings->ca_file);
 }
 
 void
@@ -205,11 +183,11 @@ tell_problem(const HttpClient *client, CURLcode code, Buffer *problem)
 		buffer_text(problem, client->curl_problem[0] != '\0' ? client->curl_problem : curl_easy_strerror(code));
 }
 
-/* Perform a request; the relay has other things to do meanwhile */
+/* Perform a request; the program has other things to do meanwhile */
 static CURLcode
 perform(HttpClient *client, CURL *curl)
 {
-	Wait		wait = wait_begin("the sink");
+	Wait		wait = wait_begin(NULL);
 	int			running = 1;
 	int			queued;
 	bool		wanted = true;
@@ -220,7 +198,7 @@ perform(HttpClient *client, CURL *curl)
 	while (wanted && curl_multi_perform(client->multi, &running) == CURLM_OK && running > 0)
 	{
 		curl_multi_poll(client->multi, NULL, 0, WAIT_MS, NULL);
-		wanted = sink_waits(client->sink, &wait, NULL);
+		wanted = client->waits(client->owner, &wait);
 	}
 	message = curl_multi_info_read(client->multi, &queued);
 	if (message != NULL)

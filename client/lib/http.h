@@ -3,19 +3,29 @@
  *		A small client for HTTP on libcurl: POST to one URL, over one connection
  *		that is kept, and the answer.
  *
- * It heeds the sink options that concern it: username, password, ca-file,
- * timeout. Redirects are not followed: they would lead secrets astray.
+ * Redirects are not followed: they would lead secrets astray.
  */
-#ifndef RELAY_HTTP_H
-#define RELAY_HTTP_H
+#ifndef LIB_HTTP_H
+#define LIB_HTTP_H
 
 #include <curl/curl.h>
 
-#include "sinks/sink.h"
+#include "lib/buffer.h"
+#include "lib/wait.h"
+
+typedef struct HttpSettings
+{
+	const char *username;		/* NULL: no login */
+	const char *password;
+	const char *ca_file;		/* NULL: the system's */
+	long		timeout;		/* of a request, in seconds */
+} HttpSettings;
 
 typedef struct HttpClient
 {
-	Sink	   *sink;			/* whose client it is */
+	/* Called several times a second; false: give up. */
+	bool		(*waits) (void *owner, Wait *wait);
+	void	   *owner;
 	CURLM	   *multi;
 	CURL	   *curl;
 	bool		gzip;			/* compress what is sent */
@@ -34,13 +44,11 @@ typedef struct HttpClient
 	Buffer		answer;
 } HttpClient;
 
-#define HTTP_OPTIONS "username", "password", "ca-file", "timeout"
-
 extern bool http_url_check(const char *url, Buffer *problem);
 extern bool http_url_names_password(const char *url);
-extern bool http_options_check(const SinkSettings *settings, const char *const *names, Buffer *problem);
 
-extern void http_open(HttpClient *client, Sink *sink, const char *url, const SinkSettings *settings);
+extern void http_open(HttpClient *client, const char *url, const HttpSettings *settings,
+					  bool (*waits) (void *owner, Wait *wait), void *owner);
 extern bool http_reach(HttpClient *client, Buffer *problem);
 extern bool http_post(HttpClient *client, const Buffer *body, struct curl_slist *headers, Buffer *problem);
 extern void http_close(HttpClient *client);
@@ -50,4 +58,4 @@ extern bool http_status_good(long status);
 extern bool http_status_busy(long status);
 extern void http_answer(const HttpClient *client, Buffer *text);
 
-#endif							/* RELAY_HTTP_H */
+#endif							/* LIB_HTTP_H */

@@ -1,7 +1,7 @@
 /*
  * log.c
- *		Log lines in the form of logfmt: time, level, stream, for some errors
- *		a problem slug, and a message in quotes.
+ *		Log lines in the form of logfmt: time, level, what the program works on,
+ *		for some errors a problem slug, and a message in quotes.
  */
 #include "lib/log.h"
 
@@ -12,15 +12,18 @@
 
 #include "lib/buffer.h"
 
-static const char *stream_name;
+static const char *subject_field;
+static const char *subject_name;
 static bool show_details;
 static char **secrets;
 static int	secret_count;
 
+/* From now on each line says what the program works on: field=subject */
 void
-log_start(const char *stream, bool verbose)
+log_start(const char *field, const char *subject, bool verbose)
 {
-	stream_name = stream;
+	subject_field = field;
+	subject_name = subject;
 	show_details = verbose;
 }
 
@@ -102,8 +105,8 @@ write_line(LogLevel level, const char *problem, const char *format, va_list argu
 	vsnprintf(message, sizeof(message), format, arguments);
 
 	buffer_printf(&line, "time=%s.%03ldZ level=%s", clock, now.tv_nsec / 1000000, level_names[level]);
-	if (stream_name != NULL)
-		buffer_printf(&line, " stream=%s", stream_name);
+	if (subject_name != NULL)
+		buffer_printf(&line, " %s=%s", subject_field, subject_name);
 	if (problem != NULL)
 		buffer_printf(&line, " problem=%s", problem);
 	buffer_text(&line, " message=\"");
@@ -125,7 +128,7 @@ log_line(LogLevel level, const char *format,...)
 	va_end(arguments);
 }
 
-/* An error that has a slug to be looked up in doc/relay.md */
+/* An error that has a slug, to be looked up in the documentation */
 void
 log_problem(const char *problem, const char *format,...)
 {

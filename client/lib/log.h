@@ -1,10 +1,10 @@
 /*
  * log.h
- *		What the relay tells its operator: one line of key=value pairs per
+ *		What a program tells its operator: one line of key=value pairs per
  *		happening, on stderr.
  */
-#ifndef RELAY_LOG_H
-#define RELAY_LOG_H
+#ifndef LIB_LOG_H
+#define LIB_LOG_H
 
 #include <stdbool.h>
 
@@ -18,11 +18,11 @@ typedef enum LogLevel
 	LOG_ERROR,
 } LogLevel;
 
-extern void log_start(const char *stream, bool verbose);
+extern void log_start(const char *field, const char *subject, bool verbose);
 extern void log_secret(const char *text);
 extern bool log_has_secrets(void);
 extern void log_text(Buffer *line, const char *text, const char *escaped);
 extern void log_line(LogLevel level, const char *format,...) __attribute__((format(printf, 2, 3)));
 extern void log_problem(const char *problem, const char *format,...) __attribute__((format(printf, 2, 3)));
 
-#endif							/* RELAY_LOG_H */
+#endif							/* LIB_LOG_H */

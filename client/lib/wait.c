@@ -4,11 +4,11 @@
  */
 #include "lib/wait.h"
 
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lib/log.h"
-#include "relay/relay.h"
 
 /* So often the rest is looked after. */
 #define SLICE_MS 100
@@ -28,8 +28,9 @@ volatile sig_atomic_t stop_requested = false;
 volatile sig_atomic_t reload_requested = false;
 static volatile int64_t stop_requested_at;
 
-/* Whose stream is kept alive. */
-static Relay *kept;
+/* What the program looks after meanwhile. */
+static void (*look_after) (void *cared_for);
+static void *looked_after;
 
 /* A clock that nobody sets */
 int64_t
@@ -62,7 +63,7 @@ static void
 stop_at_once(int signal_number)
 {
 	(void) signal_number;
-	_exit(STATUS_STOPPED);
+	_exit(EXIT_SUCCESS);
 }
 
 /* The second signal of a kind ends the program at once: nothing is lost by it */
@@ -88,11 +89,12 @@ stop_due(void)
 	return stop_requested && monotonic_ms() >= stop_requested_at + STOP_MS;
 }
 
-/* From now on, waiting looks after that relay */
+/* From now on, whatever waits calls that several times a second */
 void
-wait_keep(Relay *relay)
+wait_look_after(void (*attend) (void *cared_for), void *cared_for)
 {
-	kept = relay;
+	look_after = attend;
+	looked_after = cared_for;
 }
 
 Wait
@@ -122,22 +124,12 @@ wait_tell_due(Wait *wait)
 	return true;
 }
 
-/* Look after the rest: the stream, and what the operator watches */
+/* Look after the rest; that may wait, and so be called within itself */
 void
 wait_attend(void)
 {
-	static bool within = false;
-
-	if (kept == NULL)
-		return;
-	stream_attend(kept);
-
-	/* What metrics ask for is waited for, too. */
-	if (within)
-		return;
-	within = true;
-	metrics_tick(kept);
-	within = false;
+	if (look_after != NULL)
+		look_after(looked_after);
 }
 
 /*

@@ -1,16 +1,16 @@
 /*
  * wait.h
  *		Waiting that never holds up the rest: whatever waits, signals are heard,
- *		the server of the stream may go on or stop, metrics are written, and the
- *		log says within five seconds what is waited for.
+ *		what the program has to look after is looked after, and the log says within
+ *		five seconds what is waited for.
  *
- * Nothing in the relay blocks otherwise. Who waits begins a Wait, calls
+ * Nothing in a client program blocks otherwise. Who waits begins a Wait, calls
  * wait_on() until what he waits for is there, and asks between whether it is
  * time to stop: at once (stop_requested) where nothing is in hand, else when
  * stop_due() says so.
  */
-#ifndef RELAY_WAIT_H
-#define RELAY_WAIT_H
+#ifndef LIB_WAIT_H
+#define LIB_WAIT_H
 
 #include <poll.h>
 #include <signal.h>
@@ -38,8 +38,6 @@ extern bool wait_tell_due(Wait *wait);
 extern int	wait_seconds(const Wait *wait);
 extern void wait_end(Wait *wait);
 extern void wait_attend(void);
+extern void wait_look_after(void (*attend) (void *cared_for), void *cared_for);
 
-struct Relay;
-extern void wait_keep(struct Relay *relay);
-
-#endif							/* RELAY_WAIT_H */
+#endif							/* LIB_WAIT_H */

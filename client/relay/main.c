@@ -13,10 +13,30 @@
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "lib/program.h"
+
+const char *const program_name = "esgf_stac_relay";
 
 /* The wait before a new session doubles from the one to the other. */
 #define FIRST_WAIT_MS 200
 #define LONGEST_WAIT_MS 30000
+
+/* Whatever is waited for: look after the stream, and what the operator watches */
+static void
+attend(void *cared_for)
+{
+	static bool within = false;
+	Relay	   *relay = cared_for;
+
+	stream_attend(relay);
+
+	/* What metrics ask for is waited for, too. */
+	if (within)
+		return;
+	within = true;
+	metrics_tick(relay);
+	within = false;
+}
 
 /* Lose all connections; the sink stays open unless it failed */
 static void
@@ -80,7 +100,7 @@ reload(Relay *relay)
 		return status;
 	reload_requested = false;
 	options_reload(&relay->options);
-	log_start(relay->options.stream, relay->options.verbose);
+	log_start("stream", relay->options.stream, relay->options.verbose);
 	sink_close(relay);
 	free(relay->batch);
 	relay->batch = NULL;
@@ -169,10 +189,10 @@ main(int argc, char **argv)
 		log_line(LOG_ERROR, "stdout is closed, and is the sink");
 		return STATUS_SINK;
 	}
-	log_start(relay.options.stream, relay.options.verbose);
+	log_start("stream", relay.options.stream, relay.options.verbose);
 	srandom((unsigned int) time(NULL) ^ (unsigned int) getpid());
 	wait_set_signals();
-	wait_keep(&relay);
+	wait_look_after(attend, &relay);
 
 	/* event.c reads dates of this form, whatever the database prefers. */
 	setenv("PGDATESTYLE", "ISO", 1);

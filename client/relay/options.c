@@ -19,8 +19,8 @@
 
 #include "lib/database.h"
 #include "lib/log.h"
+#include "lib/program.h"
 
-#define PROGRAM_NAME "esgf_stac_relay"
 #define ENVIRONMENT_PREFIX "ESGF_STAC_RELAY_"
 
 typedef enum OptionKind
@@ -96,7 +96,7 @@ usage_error(const char *message, const char *detail)
 		log_text(&text, message, "");
 		buffer_text(&text, colon);
 		log_text(&text, detail, "");
-		fprintf(stderr, "%s: error: %s\n%s: hint: Try \"%s --help\" for more information.\n", PROGRAM_NAME, text.data, PROGRAM_NAME, PROGRAM_NAME);
+		fprintf(stderr, "%s: error: %s\n%s: hint: Try \"%s --help\" for more information.\n", program_name, text.data, program_name, program_name);
 	}
 	buffer_free(&text);
 	return STATUS_USAGE;
@@ -105,8 +105,8 @@ usage_error(const char *message, const char *detail)
 static void
 print_help(void)
 {
-	printf("%s streams the events of an esgf_stac catalogue to an index.\n\n", PROGRAM_NAME);
-	printf("Usage:\n  %s --dbname CONNSTR --stream NAME --sink SINK [OPTION]...\n\nOptions:\n", PROGRAM_NAME);
+	printf("%s streams the events of an esgf_stac catalogue to an index.\n\n", program_name);
+	printf("Usage:\n  %s --dbname CONNSTR --stream NAME --sink SINK [OPTION]...\n\nOptions:\n", program_name);
 	for (size_t i = 0; i < RULE_COUNT; i++)
 	{
 		const OptionRule *rule = &rules[i];
@@ -393,7 +393,7 @@ print_and_stop(int argc, char **argv)
 		}
 		if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0)
 		{
-			printf("%s %s\n", PROGRAM_NAME, ESGF_STAC_VERSION);
+			printf("%s %s\n", program_name, ESGF_STAC_VERSION);
 			sink_list();
 			return true;
 		}

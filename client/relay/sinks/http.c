@@ -24,7 +24,7 @@ typedef struct HttpSink
 	Buffer		key;			/* empty: requests are not signed */
 } HttpSink;
 
-static const char *const option_names[] = {HTTP_OPTIONS, "hmac-key", NULL};
+static const char *const option_names[] = {REQUEST_OPTIONS, "hmac-key", NULL};
 
 /* The URL is what --sink says, with or without another scheme before it */
 static const char *
@@ -80,7 +80,7 @@ check_sink(const SinkSettings *settings, Buffer *problem)
 
 	if (strncmp(settings->name, "https:", 6) == 0 && strncmp(url_of(settings), "https:", 6) != 0)
 		buffer_text(problem, "that is no URL of https");
-	else if (http_url_check(url_of(settings), problem) && http_options_check(settings, option_names, problem) &&
+	else if (http_url_check(url_of(settings), problem) && requests_options_check(settings, option_names, problem) &&
 			 key != NULL && !decode_key(key, &decoded))
 		buffer_text(problem, "hmac-key is a text, or whsec_ and base64");
 	buffer_free(&decoded);

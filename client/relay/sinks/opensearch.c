@@ -34,7 +34,7 @@ typedef struct OpensearchSink
 	Buffer		name;
 } OpensearchSink;
 
-static const char *const option_names[] = {HTTP_OPTIONS, "api-key", "gzip", NULL};
+static const char *const option_names[] = {REQUEST_OPTIONS, "api-key", "gzip", NULL};
 
 /* URL/INDEX: the index's name begins behind the last slash */
 static bool
@@ -76,7 +76,7 @@ opensearch_check(const SinkSettings *settings, Buffer *problem)
 		buffer_text(problem, "no /INDEX behind the URL");
 	else if (strpbrk(index, NAME_EXCLUDES) != NULL || !template_valid(index, false))
 		buffer_text(problem, "that cannot be an index");
-	else if (http_url_check(url.data, problem) && http_options_check(settings, option_names, problem) &&
+	else if (http_url_check(url.data, problem) && requests_options_check(settings, option_names, problem) &&
 			 check_options(settings) != NULL)
 		buffer_text(problem, check_options(settings));
 	buffer_free(&url);

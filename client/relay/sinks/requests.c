@@ -19,13 +19,59 @@
 
 #define BODY_LIMIT (10 * 1024 * 1024)
 
+#define DEFAULT_SECONDS 60L
+#define LONGEST_SECONDS 86400L
+
+/* The timeout in seconds; 0 if it is none */
+static long
+timeout_seconds(const SinkSettings *settings)
+{
+	const char *value = sink_option(settings, "timeout");
+	char	   *end;
+	long		seconds;
+
+	if (value == NULL)
+		return DEFAULT_SECONDS;
+	seconds = strtol(value, &end, 10);
+	return *end == '\0' && seconds >= 1 && seconds <= LONGEST_SECONDS ? seconds : 0;
+}
+
+/* Are all options known, a list that NULL ends, and do ours make sense? */
+bool
+requests_options_check(const SinkSettings *settings, const char *const *names, Buffer *problem)
+{
+	if (!sink_options_known(settings, names, problem))
+		return false;
+	if ((sink_option(settings, "username") == NULL) != (sink_option(settings, "password") == NULL))
+		buffer_text(problem, "username and password go together");
+	else if (timeout_seconds(settings) == 0)
+		buffer_text(problem, "timeout is no number of seconds");
+	return problem->length == 0;
+}
+
+/* Called while a server is waited for: it is merely slow */
+static bool
+waits(void *owner, Wait *wait)
+{
+	Requests   *requests = owner;
+
+	return sink_waits(&requests->sink, wait, NULL);
+}
+
 void
 requests_open(Requests *requests, const RequestKind *kind, const char *url, const SinkSettings *settings)
 {
+	const HttpSettings http = {
+		.username = sink_option(settings, "username"),
+		.password = sink_option(settings, "password"),
+		.ca_file = sink_option(settings, "ca-file"),
+		.timeout = timeout_seconds(settings),
+	};
+
 	requests->kind = kind;
 	requests->settings = settings;
 	requests->body_limit = BODY_LIMIT;
-	http_open(&requests->client, &requests->sink, url, settings);
+	http_open(&requests->client, url, &http, waits, requests);
 }
 
 void

@@ -7,6 +7,7 @@
 #define RELAY_REQUESTS_H
 
 #include "lib/http.h"
+#include "sinks/sink.h"
 
 typedef struct Requests Requests;
 
@@ -45,6 +46,10 @@ struct Requests
 	size_t		body_limit;		/* a body holds one event, or less than that */
 };
 
+/* The sink options that all of them have. */
+#define REQUEST_OPTIONS "username", "password", "ca-file", "timeout"
+
+extern bool requests_options_check(const SinkSettings *settings, const char *const *names, Buffer *problem);
 extern void requests_open(Requests *requests, const RequestKind *kind, const char *url, const SinkSettings *settings);
 extern void requests_suspect(Event *event, int company);
 extern bool requests_reach(Sink *sink, Buffer *problem);

@@ -1,0 +1,10 @@
+/*
+ * program.h
+ *		Which program is that? Its main.c says so.
+ */
+#ifndef LIB_PROGRAM_H
+#define LIB_PROGRAM_H
+
+extern const char *const program_name;
+
+#endif							/* LIB_PROGRAM_H */
