@@ -20,11 +20,11 @@
 #include "utils/syscache.h"
 
 #include "access/identity.h"
-#include "base/catalogue.h"
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/limits.h"
 #include "base/problems.h"
+#include "base/table_cache.h"
 #include "json/build.h"
 #include "json/edit.h"
 #include "json/text_size.h"
@@ -34,14 +34,11 @@ typedef struct GivenIdentity
 {
 	SubTransactionId subxid;
 	Jsonb	   *identity;
-	Principals *principals;
+	List	   *principals;
 } GivenIdentity;
 
 /* The last one holds. */
 static List *given_identities = NIL;
-
-/* Do we know which roles the caller has? */
-static bool role_principals_valid = false;
 
 PG_FUNCTION_INFO_V1(esgf_set_identity);
 PG_FUNCTION_INFO_V1(esgf_require_own_rights);
@@ -217,82 +214,69 @@ acts_for_another(void)
 }
 
 /* The principals that an identity names. */
-Principals *
+List *
 principals_of(const Jsonb *identity)
 {
-	Principals *result = palloc0(sizeof(Principals));
+	List	   *principals = NIL;
 	JsonbValue	list;
 
 	if (!document_get(&identity->root, &list, JSON_PATH(JSON_KEY("principals"))) || list.type != jbvBinary)
-		return result;
+		return principals;
 	for (uint32 i = 0; i < JsonContainerSize(list.val.binary.data); i++)
 	{
 		JsonbValue *name = getIthJsonbValueFromContainer(list.val.binary.data, i);
 
-		result->names = lappend(result->names, pnstrdup(name->val.string.val, name->val.string.len));
+		principals = lappend(principals, pnstrdup(name->val.string.val, name->val.string.len));
 	}
-	return result;
+	return principals;
 }
 
-/* Forget which roles the caller has: some role has changed. */
-static void
-on_role_change(Datum arg, int cacheid, uint32 hashvalue)
+/* Keep one principal. */
+static void *
+keep_principal(void *principals, HeapTuple row, TupleDesc desc)
 {
-	role_principals_valid = false;
+	return lappend(principals, SPI_getvalue(row, desc, 1));
 }
 
-/* The principals "role:<name>" of the roles that the caller belongs to, his own first. */
-static const Principals *
-role_principals(void)
+/* Read the principals "role:<name>" of the roles that the caller belongs to, his own first. */
+static void *
+read_role_principals(void)
 {
-	static bool registered = false;
-	static MemoryContext context = NULL;
-	static Principals principals;
-	static Oid	of_role = InvalidOid;
 	static Statement statement = {
 		"SELECT pg_catalog.concat('role:', rolname) FROM pg_catalog.pg_roles"
 		" WHERE pg_catalog.pg_has_role($1, oid, 'USAGE') ORDER BY oid OPERATOR(pg_catalog.<>) $1",
 		1, {OIDOID}
 	};
 	Datum		role = ObjectIdGetDatum(calling_role());
-	int			count;
 
-	if (role_principals_valid && of_role == calling_role())
-		return &principals;
-	if (!registered)
+	return keep_rows(&statement, &role, keep_principal, NIL);
+}
+
+static TableCache role_cache = {NULL, read_role_principals};
+
+/* Some role has changed. */
+static void
+on_role_change(Datum arg, int cacheid, uint32 hashvalue)
+{
+	forget_rows(&role_cache);
+}
+
+/* The principals of the role that calls. */
+static List *
+role_principals(void)
+{
+	static Oid	of_role = InvalidOid;
+	Oid			role = calling_role();
+
+	if (of_role == InvalidOid)
 	{
 		CacheRegisterSyscacheCallback(AUTHOID, on_role_change, (Datum) 0);
 		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_role_change, (Datum) 0);
-		registered = true;
 	}
-	if (context == NULL)
-		context = AllocSetContextCreate(CacheMemoryContext, "esgf_stac role principals", ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(context);
-	principals.names = NIL;
-	of_role = calling_role();
-
-	/* Marked before the roles are read, so that an invalidation meanwhile wins. */
-	role_principals_valid = true;
-	PG_TRY();
-	{
-		SPI_connect();
-		count = read_latest_as_owner(&statement, &role, NULL);
-		for (int i = 0; i < count; i++)
-		{
-			MemoryContext old = MemoryContextSwitchTo(context);
-
-			principals.names = lappend(principals.names, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
-			MemoryContextSwitchTo(old);
-		}
-		SPI_finish();
-	}
-	PG_CATCH();
-	{
-		role_principals_valid = false;
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	return &principals;
+	if (of_role != role)
+		forget_rows(&role_cache);
+	of_role = role;
+	return cached_rows(&role_cache);
 }
 
 /* Refuse a gateway that does not say for whom it acts. */
@@ -349,7 +333,7 @@ set_transaction_identity(Jsonb *identity)
 }
 
 /* The principals of who acts. */
-const Principals *
+List *
 current_principals(void)
 {
 	return given() ? given()->principals : role_principals();

@@ -12,18 +12,13 @@
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
-typedef struct Principals
-{
-	List	   *names;			/* of char * */
-} Principals;
-
 extern Oid	calling_role(void);
 extern void require_identity(void);
 extern bool acts_for_another(void);
 extern void require_own_rights(void);
-extern const Principals *current_principals(void);
+extern List *current_principals(void);
 extern void check_identity(const Jsonb *identity, bool by_gateway);
-extern Principals *principals_of(const Jsonb *identity);
+extern List *principals_of(const Jsonb *identity);
 extern Jsonb *current_identity(void);
 extern Jsonb *current_author(void);
 extern text *identity_text(const char *member);

@@ -43,7 +43,7 @@ typedef struct Judgement
 {
 	const JudgedChange *judged;
 	bool		administrator;
-	const Principals *principals;
+	List *principals;
 	JsonKey    *institutions;	/* each once; they point into the documents */
 	uint32		institution_count;
 	KeyTable   *nodes;			/* judged already */
@@ -328,10 +328,10 @@ describe_refused_part(const Part *part)
 
 /* The call that would give a right to the first of the principals, for an administrator to consider. */
 char *
-grant_call(const Part *part, const Principals *principals)
+grant_call(const Part *part, List *principals)
 {
 	char	   *call = psprintf("SELECT esgf_stac.grant_access(%s, '%s', '%s', %s%s%s)",
-							principals->names ? quote_literal_cstr(linitial(principals->names)) : "principal",
+							principals ? quote_literal_cstr(linitial(principals)) : "principal",
 							role_names[part->roles[0]],
 							scope_names[part->scope], quote_literal_cstr(part->target),
 							part->institution ? ", " : "", part->institution ? quote_literal_cstr(part->institution) : "");

@@ -52,7 +52,7 @@ typedef struct Explanation
 {
 	bool		active;
 	bool		administrator;
-	const Principals *principals;
+	List *principals;
 	MemoryContext context;
 	List	   *parts;
 	uint64		left_out;
@@ -63,6 +63,6 @@ extern Explanation explanation;
 extern bool is_administrator(void);
 extern void judge_change(const JudgedChange *judged);
 extern char *describe_refused_part(const Part *part);
-extern char *grant_call(const Part *part, const Principals *principals);
+extern char *grant_call(const Part *part, List *principals);
 
 #endif							/* ESGF_STAC_ACCESS_JUDGE_H */

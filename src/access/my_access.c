@@ -48,7 +48,7 @@ esgf_my_access(PG_FUNCTION_ARGS)
 	List	   *rights;
 	ListCell   *cell;
 
-	get_catalogue();
+	require_catalogue();
 	require_identity();
 	rights = is_administrator() ? all_rights() : held_rights(current_principals());
 	InitMaterializedSRF(fcinfo, 0);

@@ -18,8 +18,8 @@
 #include "utils/timestamp.h"
 
 #include "access/rule.h"
-#include "base/catalogue.h"
 #include "base/compat.h"
+#include "base/table_cache.h"
 
 const char *const role_names[ROLE_COUNT] = {
 	"CREATE", "UPDATE", "DELETE", "REPLICATE", "REVOKE", "RETRACT", "CITATION", "ERRATA"
@@ -55,16 +55,6 @@ typedef struct RuleBucket
 	List	   *rules;
 } RuleBucket;
 
-static HTAB *rules = NULL;
-static MemoryContext rules_context = NULL;
-
-/* Forget the rules. */
-static void
-drop_rules(void)
-{
-	rules = NULL;
-}
-
 /* Find a role by its name; false if there is none. */
 static bool
 find_role(const char *name, int len, Role *role)
@@ -88,11 +78,11 @@ hash_place(const char *principal, Scope scope, const char *target, int target_le
 									 hash_bytes((const unsigned char *) target, target_len)), scope);
 }
 
-/* Remember one row of the table. */
-static void
-remember_rule(HTAB *table, HeapTuple row, TupleDesc desc)
+/* Keep one rule. */
+static void *
+keep_rule(void *kept, HeapTuple row, TupleDesc desc)
 {
-	MemoryContext old = MemoryContextSwitchTo(rules_context);
+	HTAB	   *rules = kept;
 	Rule	   *rule = palloc(sizeof(Rule));
 	char	   *role = SPI_getvalue(row, desc, 3);
 	bool		isnull;
@@ -100,6 +90,8 @@ remember_rule(HTAB *table, HeapTuple row, TupleDesc desc)
 	uint32		hash;
 	RuleBucket *bucket;
 
+	if (!find_role(role, strlen(role), &rule->role))
+		return rules;
 	rule->id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
 	rule->principal = SPI_getvalue(row, desc, 2);
 	rule->scope = strcmp(SPI_getvalue(row, desc, 4), "node") == 0 ? SCOPE_NODE : SCOPE_PROJECT;
@@ -109,56 +101,29 @@ remember_rule(HTAB *table, HeapTuple row, TupleDesc desc)
 	rule->valid_to = DatumGetTimestampTz(SPI_getbinval(row, desc, 8, &isnull));
 	if (isnull)
 		rule->valid_to = DT_NOEND;
-	if (find_role(role, strlen(role), &rule->role))
-	{
-		hash = hash_place(rule->principal, rule->scope, rule->target, strlen(rule->target));
-		bucket = hash_search(table, &hash, HASH_ENTER, &found);
-		if (!found)
-			bucket->rules = NIL;
-		bucket->rules = lappend(bucket->rules, rule);
-	}
-	MemoryContextSwitchTo(old);
+	hash = hash_place(rule->principal, rule->scope, rule->target, strlen(rule->target));
+	bucket = hash_search(rules, &hash, HASH_ENTER, &found);
+	if (!found)
+		bucket->rules = NIL;
+	bucket->rules = lappend(bucket->rules, rule);
+	return rules;
 }
 
-/* Read the rules that hold or may come to hold, as they are committed now. */
-static HTAB *
+/* Read the rules that hold or may come to hold. */
+static void *
 read_rules(void)
 {
 	static Statement statement = {
 		"SELECT id, principal, role, scope, target, institution, valid_from, valid_to FROM esgf_stac.access_rule"
 		" WHERE valid_to IS NULL OR valid_to OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() ORDER BY id",
 	};
-	HASHCTL		control = {0};
-	HTAB	   *table;
-	int			count;
+	HASHCTL		control = {.keysize = sizeof(uint32),.entrysize = sizeof(RuleBucket),.hcxt = CurrentMemoryContext};
 
-	on_catalogue_change(drop_rules);
-	if (rules_context == NULL)
-		rules_context = AllocSetContextCreate(CacheMemoryContext, "esgf_stac access rules", ALLOCSET_DEFAULT_SIZES);
-	MemoryContextReset(rules_context);
-	control.keysize = sizeof(uint32);
-	control.entrysize = sizeof(RuleBucket);
-	control.hcxt = rules_context;
-	table = hash_create("esgf_stac access rules", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-
-	/* Set before the rows are read, so that an invalidation meanwhile wins. */
-	rules = table;
-	PG_TRY();
-	{
-		SPI_connect();
-		count = read_latest_as_owner(&statement, NULL, NULL);
-		for (int i = 0; i < count; i++)
-			remember_rule(table, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-		SPI_finish();
-	}
-	PG_CATCH();
-	{
-		rules = NULL;
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	return table;
+	return keep_rows(&statement, NULL, keep_rule,
+					 hash_create("esgf_stac access rules", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT));
 }
+
+static TableCache rule_cache = {"access_rule", read_rules};
 
 /* Does an institution that something is limited to cover this one? */
 static bool
@@ -179,11 +144,11 @@ holds(const Rule *rule, TimestampTz now, const char *principal, Role role, Scope
 
 /* Look for a rule of one principal on one target. */
 static bool
-find_rule(HTAB *table, const char *principal, Role role, Scope scope, const char *target, int target_len,
+find_rule(HTAB *rules, const char *principal, Role role, Scope scope, const char *target, int target_len,
 		  const char *institution, int institution_len, Grant *grant)
 {
 	uint32		hash = hash_place(principal, scope, target, target_len);
-	RuleBucket *bucket = hash_search(table, &hash, HASH_FIND, NULL);
+	RuleBucket *bucket = hash_search(rules, &hash, HASH_FIND, NULL);
 	TimestampTz now;
 	ListCell   *cell;
 
@@ -271,15 +236,15 @@ is_entitlement(const char *principal, Role role, Scope scope, const char *target
 
 /* Does one of the principals hold one of the roles there? The first role that will do is told. */
 bool
-find_grant(const Principals *principals, const Role *roles, int role_count, Scope scope,
+find_grant(List *principals, const Role *roles, int role_count, Scope scope,
 		   const char *target, int target_len, const char *institution, int institution_len, Grant *grant)
 {
-	HTAB	   *table = rules ? rules : read_rules();
+	HTAB	   *rules = cached_rows(&rule_cache);
 	ListCell   *cell;
 
 	for (int i = 0; i < role_count; i++)
 	{
-		foreach(cell, principals->names)
+		foreach(cell, principals)
 		{
 			const char *principal = lfirst(cell);
 			const char *limit;
@@ -292,8 +257,8 @@ find_grant(const Principals *principals, const Role *roles, int role_count, Scop
 				grant->rule_id = 0;
 				return true;
 			}
-			if (find_rule(table, principal, roles[i], scope, target, target_len, institution, institution_len, grant) ||
-				find_rule(table, principal, roles[i], scope, "*", 1, institution, institution_len, grant))
+			if (find_rule(rules, principal, roles[i], scope, target, target_len, institution, institution_len, grant) ||
+				find_rule(rules, principal, roles[i], scope, "*", 1, institution, institution_len, grant))
 				return true;
 		}
 	}
@@ -302,10 +267,10 @@ find_grant(const Principals *principals, const Role *roles, int role_count, Scop
 
 /* For which institutions do the rules of one principal on one target give a role? */
 static GrantReach
-rule_reach(HTAB *table, const char *principal, Role role, Scope scope, const char *target, int target_len)
+rule_reach(HTAB *rules, const char *principal, Role role, Scope scope, const char *target, int target_len)
 {
 	uint32		hash = hash_place(principal, scope, target, target_len);
-	RuleBucket *bucket = hash_search(table, &hash, HASH_FIND, NULL);
+	RuleBucket *bucket = hash_search(rules, &hash, HASH_FIND, NULL);
 	GrantReach	reach = GRANT_NONE;
 	TimestampTz now;
 	ListCell   *cell;
@@ -328,13 +293,13 @@ rule_reach(HTAB *table, const char *principal, Role role, Scope scope, const cha
 
 /* For which institutions do the principals hold one of the roles there? */
 GrantReach
-grant_reach(const Principals *principals, const Role *roles, int role_count, Scope scope, const char *target, int target_len)
+grant_reach(List *principals, const Role *roles, int role_count, Scope scope, const char *target, int target_len)
 {
-	HTAB	   *table = rules ? rules : read_rules();
+	HTAB	   *rules = cached_rows(&rule_cache);
 	GrantReach	reach = GRANT_NONE;
 	ListCell   *cell;
 
-	foreach(cell, principals->names)
+	foreach(cell, principals)
 	{
 		const char *principal = lfirst(cell);
 		const char *limit;
@@ -344,8 +309,8 @@ grant_reach(const Principals *principals, const Role *roles, int role_count, Sco
 		{
 			if (is_entitlement(principal, roles[i], scope, target, target_len, &limit, &limit_len))
 				reach = Max(reach, limit ? GRANT_SOME : GRANT_ALL);
-			reach = Max(reach, rule_reach(table, principal, roles[i], scope, target, target_len));
-			reach = Max(reach, rule_reach(table, principal, roles[i], scope, "*", 1));
+			reach = Max(reach, rule_reach(rules, principal, roles[i], scope, target, target_len));
+			reach = Max(reach, rule_reach(rules, principal, roles[i], scope, "*", 1));
 		}
 	}
 	return reach;
@@ -370,22 +335,22 @@ compare_held(const ListCell *a, const ListCell *b)
 
 /* What the rules give to the principals now, in the order of their ids. */
 static List *
-rights_by_rules(const Principals *principals)
+rights_by_rules(List *principals)
 {
-	HTAB	   *table = rules ? rules : read_rules();
+	HTAB	   *rules = cached_rows(&rule_cache);
 	TimestampTz now = GetCurrentTimestamp();
-	int			count = list_length(principals->names);
+	int			count = list_length(principals);
 	const char **names = palloc(sizeof(char *) * Max(1, count));
 	List	   *rights = NIL;
 	HASH_SEQ_STATUS status;
 	RuleBucket *bucket;
 	ListCell   *cell;
 
-	foreach(cell, principals->names)
+	foreach(cell, principals)
 		names[foreach_current_index(cell)] = lfirst(cell);
 	qsort(names, count, sizeof(char *), compare_strings);
 
-	hash_seq_init(&status, table);
+	hash_seq_init(&status, rules);
 	while ((bucket = hash_seq_search(&status)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -414,12 +379,12 @@ rights_by_rules(const Principals *principals)
 
 /* All that the principals hold now: by rules, then by entitlements. */
 List *
-held_rights(const Principals *principals)
+held_rights(List *principals)
 {
 	List	   *rights = rights_by_rules(principals);
 	ListCell   *cell;
 
-	foreach(cell, principals->names)
+	foreach(cell, principals)
 	{
 		Entitlement entitlement;
 		HeldRight  *right;

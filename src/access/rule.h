@@ -53,10 +53,10 @@ typedef enum GrantReach
 extern const char *const role_names[ROLE_COUNT];
 extern const char *const scope_names[];
 
-extern bool find_grant(const Principals *principals, const Role *roles, int role_count, Scope scope,
+extern bool find_grant(List *principals, const Role *roles, int role_count, Scope scope,
 					   const char *target, int target_len, const char *institution, int institution_len, Grant *grant);
-extern GrantReach grant_reach(const Principals *principals, const Role *roles, int role_count, Scope scope,
+extern GrantReach grant_reach(List *principals, const Role *roles, int role_count, Scope scope,
 							  const char *target, int target_len);
-extern List *held_rights(const Principals *principals);
+extern List *held_rights(List *principals);
 
 #endif							/* ESGF_STAC_ACCESS_RULE_H */

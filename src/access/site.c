@@ -17,8 +17,8 @@
 #include "utils/memutils.h"
 
 #include "access/site.h"
-#include "base/catalogue.h"
 #include "base/compat.h"
+#include "base/table_cache.h"
 
 /* So many prefixes are told to who used another one. */
 #define PREFIXES_SHOWN 10
@@ -31,24 +31,12 @@ typedef struct Site
 	char	  **prefixes;
 } Site;
 
-static List *sites = NIL;
-static bool sites_valid = false;
-static MemoryContext sites_context = NULL;
-
 PG_FUNCTION_INFO_V1(esgf_prefix_problem);
 
-/* Forget the sites. */
-static void
-drop_sites(void)
+/* Keep one site. */
+static void *
+keep_site(void *sites, HeapTuple row, TupleDesc desc)
 {
-	sites_valid = false;
-}
-
-/* Remember one row of the table. */
-static void
-remember_site(HeapTuple row, TupleDesc desc)
-{
-	MemoryContext old = MemoryContextSwitchTo(sites_context);
 	Site	   *site = palloc(sizeof(Site));
 	Datum	   *prefixes;
 	bool	   *nulls;
@@ -61,42 +49,21 @@ remember_site(HeapTuple row, TupleDesc desc)
 	site->prefixes = palloc(sizeof(char *) * Max(1, site->prefix_count));
 	for (int i = 0; i < site->prefix_count; i++)
 		site->prefixes[i] = nulls[i] ? pstrdup("") : TextDatumGetCString(prefixes[i]);
-	sites = lappend(sites, site);
-	MemoryContextSwitchTo(old);
+	return lappend(sites, site);
 }
 
-/* Read the sites, as they are committed now. */
-static void
+/* Read the sites. */
+static void *
 read_sites(void)
 {
 	static Statement statement = {
 		"SELECT node, active, href_prefixes FROM esgf_stac.site"
 	};
-	int			count;
 
-	on_catalogue_change(drop_sites);
-	if (sites_context == NULL)
-		sites_context = AllocSetContextCreate(CacheMemoryContext, "esgf_stac sites", ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(sites_context);
-	sites = NIL;
-
-	/* Marked before the rows are read, so that an invalidation meanwhile wins. */
-	sites_valid = true;
-	PG_TRY();
-	{
-		SPI_connect();
-		count = read_latest_as_owner(&statement, NULL, NULL);
-		for (int i = 0; i < count; i++)
-			remember_site(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-		SPI_finish();
-	}
-	PG_CATCH();
-	{
-		sites_valid = false;
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	return keep_rows(&statement, NULL, keep_site, NIL);
 }
+
+static TableCache site_cache = {"site", read_sites};
 
 /* The length of "scheme://authority" of a URL; 0 if it has none. */
 static int
@@ -262,10 +229,9 @@ has_prefix(const char *href, int len, const char *prefix)
 static Site *
 find_site(const char *node, int node_len)
 {
+	List	   *sites = cached_rows(&site_cache);
 	ListCell   *cell;
 
-	if (!sites_valid)
-		read_sites();
 	foreach(cell, sites)
 	{
 		Site	   *site = lfirst(cell);

@@ -386,7 +386,7 @@ esgf_item_before_row(PG_FUNCTION_ARGS)
 				 errmsg("function \"%s\" must be fired before a row", "item_before_row")));
 
 	desc = RelationGetDescr(trigdata->tg_relation);
-	get_writable_catalogue();
+	require_writable_catalogue();
 	require_identity();
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
 	{

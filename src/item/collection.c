@@ -24,6 +24,8 @@
 #include "base/limits.h"
 #include "base/problems.h"
 #include "base/receipt.h"
+#include "base/statement.h"
+#include "base/table_cache.h"
 #include "item/collection.h"
 #include "json/edit.h"
 #include "json/text_size.h"
@@ -43,14 +45,14 @@ typedef enum CollectionColumn
 	COLLECTION_INSTITUTION_PATH = 10
 } CollectionColumn;
 
+/* The settings of so many collections are kept at most. */
+#define SETTINGS_KEPT	1000
+
 typedef struct CachedSettings
 {
 	char		id[ID_MAX_LENGTH + 1];	/* hash key */
 	CollectionSettings settings;
 } CachedSettings;
-
-static HTAB *settings_cache = NULL;
-static MemoryContext settings_context = NULL;
 
 PG_FUNCTION_INFO_V1(esgf_collection_before_row);
 PG_FUNCTION_INFO_V1(esgf_collection_after_row);
@@ -66,38 +68,20 @@ collection_missing(const char *id, int len)
 			 errhint("SELECT id FROM esgf_stac.collection lists those that do.")));
 }
 
-/* Forget the settings of all collections. */
-static void
-drop_settings(void)
+/* Make room for the settings of collections, which are read one by one. */
+static void *
+make_settings_table(void)
 {
-	settings_cache = NULL;
-	if (settings_context)
-		MemoryContextReset(settings_context);
+	HASHCTL		control = {.keysize = ID_MAX_LENGTH + 1,.entrysize = sizeof(CachedSettings),.hcxt = CurrentMemoryContext};
+
+	return hash_create("esgf_stac collection settings", 16, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 }
 
-/* An empty cache, made at first use and after each invalidation. */
-static HTAB *
-settings_table(void)
-{
-	HASHCTL		control = {0};
-
-	if (settings_cache)
-		return settings_cache;
-	on_catalogue_change(drop_settings);
-	if (settings_context == NULL)
-		settings_context = AllocSetContextCreate(CacheMemoryContext, "esgf_stac collection settings",
-												 ALLOCSET_SMALL_SIZES);
-	control.keysize = ID_MAX_LENGTH + 1;
-	control.entrysize = sizeof(CachedSettings);
-	control.hcxt = settings_context;
-	settings_cache = hash_create("esgf_stac collection settings", 16, &control,
-								 HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	return settings_cache;
-}
+static TableCache settings_cache = {"collection", make_settings_table};
 
 /* Read a collection's settings as they are committed now; false = no such. */
 static bool
-read_settings(const char *id, int len, CollectionSettings *settings, MemoryContext context)
+read_settings(const char *id, int len, CollectionSettings *settings)
 {
 	static Statement statement = {
 		"SELECT require_version, complete_replicas, stamp_times, null_members, institution_path, max_document_bytes"
@@ -105,6 +89,7 @@ read_settings(const char *id, int len, CollectionSettings *settings, MemoryConte
 		1, {TEXTOID}
 	};
 	Datum		value = PointerGetDatum(cstring_to_text_with_len(id, len));
+	MemoryContext caller = CurrentMemoryContext;
 	bool		found;
 	bool		isnull;
 
@@ -119,7 +104,7 @@ read_settings(const char *id, int len, CollectionSettings *settings, MemoryConte
 		settings->complete_replicas = DatumGetBool(SPI_getbinval(row, desc, 2, &isnull));
 		settings->stamp_times = DatumGetBool(SPI_getbinval(row, desc, 3, &isnull));
 		settings->ignore_null_members = strcmp(SPI_getvalue(row, desc, 4), "ignore") == 0;
-		settings->institution_path = MemoryContextStrdup(context, SPI_getvalue(row, desc, 5));
+		settings->institution_path = MemoryContextStrdup(caller, SPI_getvalue(row, desc, 5));
 		settings->max_document_bytes = DatumGetInt32(SPI_getbinval(row, desc, 6, &isnull));
 	}
 	SPI_finish();
@@ -131,6 +116,8 @@ bool
 find_collection_settings(const char *id, int len, CollectionSettings *settings)
 {
 	char		key[ID_MAX_LENGTH + 1];
+	HTAB	   *known;
+	uint64		changes;
 	CachedSettings *cached;
 	bool		found;
 
@@ -139,19 +126,27 @@ find_collection_settings(const char *id, int len, CollectionSettings *settings)
 	memcpy(key, id, len);
 	key[len] = '\0';
 
-	cached = hash_search(settings_table(), key, HASH_FIND, NULL);
+	known = cached_rows(&settings_cache);
+	changes = settings_cache.changes;
+	cached = hash_search(known, key, HASH_FIND, NULL);
 	if (cached == NULL)
 	{
-		HTAB	   *table = settings_cache;
+		char	   *path;
 
-		if (!read_settings(id, len, settings, CurrentMemoryContext))
+		if (!read_settings(id, len, settings))
 			return false;
 		/* An invalidation during the read wins: then nothing is kept. */
-		if (table != settings_cache)
+		if (settings_cache.changes != changes)
 			return true;
-		cached = hash_search(settings_cache, key, HASH_ENTER, &found);
+		if (hash_get_num_entries(known) >= SETTINGS_KEPT)
+		{
+			forget_rows(&settings_cache);
+			return true;
+		}
+		path = MemoryContextStrdup(settings_cache.context, settings->institution_path);
+		cached = hash_search(known, key, HASH_ENTER, &found);
 		cached->settings = *settings;
-		cached->settings.institution_path = MemoryContextStrdup(settings_context, settings->institution_path);
+		cached->settings.institution_path = path;
 	}
 	*settings = cached->settings;
 	settings->institution_path = pstrdup(cached->settings.institution_path);
@@ -325,7 +320,7 @@ esgf_collection_before_row(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be fired before a row", "collection_before_row")));
-	get_writable_catalogue();
+	require_writable_catalogue();
 	require_own_rights();
 	locked_id[0] = '\0';
 	desc = RelationGetDescr(trigdata->tg_relation);
@@ -373,7 +368,7 @@ esgf_collection_after_row(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be fired after a row", "collection_after_row")));
-	get_writable_catalogue();
+	require_writable_catalogue();
 	desc = RelationGetDescr(trigdata->tg_relation);
 	old = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_trigtuple : NULL;
 	new = old ? trigdata->tg_newtuple : trigdata->tg_trigtuple;

@@ -23,6 +23,7 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/problems.h"
+#include "base/statement.h"
 #include "item/dataset.h"
 #include "item/row.h"
 #include "json/edit.h"

@@ -17,6 +17,7 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/receipt.h"
+#include "base/statement.h"
 #include "json/text_size.h"
 #include "outbox/event.h"
 
@@ -111,7 +112,7 @@ esgf_delete_events(PG_FUNCTION_ARGS)
 	int64		count;
 	bool		isnull;
 
-	get_writable_catalogue();
+	require_writable_catalogue();
 	SPI_connect();
 	removal_permitted = true;
 	PG_TRY();

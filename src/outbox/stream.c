@@ -14,8 +14,8 @@
 #include "utils/jsonpath.h"
 #include "utils/memutils.h"
 
-#include "base/catalogue.h"
 #include "base/compat.h"
+#include "base/table_cache.h"
 #include "outbox/stream.h"
 
 typedef struct FilteredStream
@@ -26,17 +26,6 @@ typedef struct FilteredStream
 } FilteredStream;
 
 PG_FUNCTION_INFO_V1(esgf_satisfies);
-
-static List *filtered_streams = NIL;
-static bool filtered_streams_valid = false;
-static MemoryContext streams_context = NULL;
-
-/* Forget the streams. */
-static void
-drop_streams(void)
-{
-	filtered_streams_valid = false;
-}
 
 /* The elements of a text[] as strings. */
 static List *
@@ -52,66 +41,43 @@ list_of_texts(ArrayType *array)
 	return list;
 }
 
-/* Remember one row of the table. */
-static void
-remember_stream(HeapTuple row, TupleDesc desc)
+/* Keep one stream. */
+static void *
+keep_stream(void *streams, HeapTuple row, TupleDesc desc)
 {
-	MemoryContext old = MemoryContextSwitchTo(streams_context);
 	FilteredStream *stream = palloc0(sizeof(FilteredStream));
 	bool		isnull;
-	Datum		collections;
+	Datum		collections = SPI_getbinval(row, desc, 2, &isnull);
 
-	stream->name = SPI_getvalue(row, desc, 1);
-	collections = SPI_getbinval(row, desc, 2, &isnull);
 	if (!isnull)
 		stream->collections = list_of_texts(DatumGetArrayTypeP(collections));
+	stream->name = SPI_getvalue(row, desc, 1);
 	stream->filter = (JsonPath *) PG_DETOAST_DATUM_COPY(SPI_getbinval(row, desc, 3, &isnull));
-	filtered_streams = lappend(filtered_streams, stream);
-	MemoryContextSwitchTo(old);
+	return lappend(streams, stream);
 }
 
 /*
- * Read the filtered streams, as they are committed now. One whose filter has a
- * variable, as 0.1.0 let it have, is never satisfied.
+ * Read the filtered streams. One whose filter has a variable, as 0.1.0 let it
+ * have, is never satisfied.
  */
-static void
+static void *
 read_streams(void)
 {
 	static Statement statement = {
 		"SELECT name, collections, filter FROM esgf_stac.stream"
 		" WHERE CASE WHEN filter IS NOT NULL THEN NOT esgf_stac_internal.has_variable(filter) END"
 	};
-	int			count;
 
-	on_catalogue_change(drop_streams);
-	if (streams_context == NULL)
-		streams_context = AllocSetContextCreate(CacheMemoryContext, "esgf_stac streams", ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(streams_context);
-	filtered_streams = NIL;
-
-	/* Marked before the rows are read, so that an invalidation meanwhile wins. */
-	filtered_streams_valid = true;
-	PG_TRY();
-	{
-		count = read_latest_as_owner(&statement, NULL, NULL);
-		for (int i = 0; i < count; i++)
-			remember_stream(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-	}
-	PG_CATCH();
-	{
-		filtered_streams_valid = false;
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	return keep_rows(&statement, NULL, keep_stream, NIL);
 }
 
-/* Does anybody ask what is in a document? SPI is connected. */
+static TableCache stream_cache = {"stream", read_streams};
+
+/* Does anybody ask what is in a document? */
 bool
 have_filtered_streams(void)
 {
-	if (!filtered_streams_valid)
-		read_streams();
-	return filtered_streams != NIL;
+	return cached_rows(&stream_cache) != NIL;
 }
 
 /* Is a collection one of a list? */
@@ -202,11 +168,12 @@ void
 judge_streams(const char *collection_id, Jsonb *before, Jsonb *after,
 			  Datum *streams, Datum *left_streams)
 {
+	List	   *all = cached_rows(&stream_cache);
 	List	   *in = NIL;
 	List	   *left = NIL;
 	ListCell   *cell;
 
-	foreach(cell, filtered_streams)
+	foreach(cell, all)
 	{
 		FilteredStream *stream = lfirst(cell);
 

@@ -87,7 +87,7 @@ return_parts(FunctionCallInfo fcinfo, List *parts)
 
 /* Tell an administrator what would give the rights that are missing. */
 static void
-advise(List *parts, const Principals *principals)
+advise(List *parts, List *principals)
 {
 	int			count = 0;
 	ListCell   *cell;
@@ -121,7 +121,7 @@ esgf_explain_access(PG_FUNCTION_ARGS)
 				(errforbidden(), errtable_of("access_rule"),
 				 errmsg("only an administrator asks about others"),
 				 errhint("Leave out the identity to ask about yourself.")));
-	get_writable_catalogue();
+	require_writable_catalogue();
 	require_identity();
 	memset(&explanation, 0, sizeof(explanation));
 	if (PG_ARGISNULL(1))

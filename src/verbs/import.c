@@ -21,6 +21,7 @@
 #include "base/errors.h"
 #include "base/limits.h"
 #include "base/receipt.h"
+#include "base/statement.h"
 #include "change/compare.h"
 #include "item/document.h"
 #include "json/edit.h"
@@ -244,7 +245,7 @@ esgf_import_items(PG_FUNCTION_ARGS)
 				(errforbidden(), errtable_of("item"),
 				 errmsg("only an administrator imports items"),
 				 errhint("Members of esgf_stac_admin may; everybody else publishes.")));
-	get_writable_catalogue();
+	require_writable_catalogue();
 	require_identity();
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), JSONBOID, -1, false, TYPALIGN_INT, &documents, &nulls, &count);
 	outcomes = palloc(sizeof(Outcome *) * Max(1, count));

@@ -18,6 +18,7 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/limits.h"
+#include "base/statement.h"
 #include "change/client_patch.h"
 #include "change/replica.h"
 #include "item/collection.h"
@@ -543,7 +544,7 @@ perform_item_request(ItemRequest *request, Receipt *receipt)
 		check_patch_form(request->body, "item");
 	else if (request->method == METHOD_ADD_REPLICA)
 		check_alternates_form(request->body);
-	get_writable_catalogue();
+	require_writable_catalogue();
 	require_identity();
 	get_collection_settings(VARDATA_ANY(request->collection_id), VARSIZE_ANY_EXHDR(request->collection_id), &settings);
 

@@ -10,10 +10,10 @@
 #include "utils/fmgrprotos.h"
 
 #include "access/identity.h"
-#include "base/catalogue.h"
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/limits.h"
+#include "base/statement.h"
 #include "item/id.h"
 #include "json/slice.h"
 #include "verbs/request_key.h"

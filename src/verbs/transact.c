@@ -462,7 +462,7 @@ esgf_transact(PG_FUNCTION_ARGS)
 				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
 				 errmsg("argument \"%s\" must not be null", "atomic"),
 				 errhint("True is all or nothing; false lets each request stand alone.")));
-	get_writable_catalogue();
+	require_writable_catalogue();
 	require_identity();
 	enter_all_keys(outcomes, count);
 	made = lock_all(outcomes, count);

@@ -1,0 +1,28 @@
+/*
+ * base/statement.h
+ *		How the C code reads and writes the catalogue's tables: through SPI with
+ *		prepared plans, mostly as the tables' owner.
+ */
+#ifndef ESGF_STAC_BASE_STATEMENT_H
+#define ESGF_STAC_BASE_STATEMENT_H
+
+#include "executor/spi.h"
+
+/* One SQL statement of ours, prepared at first use and kept by the backend. */
+typedef struct Statement
+{
+	const char *sql;			/* every name and operator qualified */
+	int			nargs;
+	Oid			argtypes[16];
+	SPIPlanPtr	plan;
+	int			generation;		/* of the plan that was made by its indexes */
+} Statement;
+
+/* Who owns the tables; get_catalogue() finds it out. */
+extern Oid	tables_owner;
+
+extern int	run_statement(Statement *statement, Datum *values, const char *nulls);
+extern int	run_statement_as_owner(Statement *statement, Datum *values, const char *nulls);
+extern int	read_latest_as_owner(Statement *statement, Datum *values, const char *nulls);
+
+#endif							/* ESGF_STAC_BASE_STATEMENT_H */
