@@ -32,12 +32,13 @@
 /* What was said, and in which subtransaction. */
 typedef struct GivenIdentity
 {
+	MemoryContext context;		/* its own */
 	SubTransactionId subxid;
 	Jsonb	   *identity;
 	List	   *principals;
 } GivenIdentity;
 
-/* The last one holds. */
+/* One of each subtransaction at most; the last one holds. */
 static List *given_identities = NIL;
 
 PG_FUNCTION_INFO_V1(esgf_set_identity);
@@ -51,22 +52,40 @@ on_transaction_end(XactEvent event, void *arg)
 		given_identities = NIL;
 }
 
+/* Let go of what holds no longer. */
+static void
+forget_identity(GivenIdentity *given)
+{
+	given_identities = list_delete_ptr(given_identities, given);
+	MemoryContextDelete(given->context);
+}
+
+/* What this subtransaction has said so far is replaced. */
+static void
+forget_identity_of(SubTransactionId subxid)
+{
+	GivenIdentity *last = given_identities != NIL ? llast(given_identities) : NULL;
+
+	if (last && last->subxid == subxid)
+		forget_identity(last);
+}
+
 /* What a subtransaction said goes with it, or becomes its parent's. */
 static void
 on_subtransaction_end(SubXactEvent event, SubTransactionId subxid, SubTransactionId parent, void *arg)
 {
-	ListCell   *cell;
+	GivenIdentity *last = given_identities != NIL ? llast(given_identities) : NULL;
 
-	foreach(cell, given_identities)
+	if (last == NULL || last->subxid != subxid)
+		return;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		forget_identity(last);
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
 	{
-		GivenIdentity *given = lfirst(cell);
-
-		if (given->subxid != subxid)
-			continue;
-		if (event == SUBXACT_EVENT_ABORT_SUB)
-			given_identities = foreach_delete_current(given_identities, cell);
-		else if (event == SUBXACT_EVENT_COMMIT_SUB)
-			given->subxid = parent;
+		given_identities = list_delete_last(given_identities);
+		forget_identity_of(parent);
+		last->subxid = parent;
+		given_identities = lappend(given_identities, last);
 	}
 }
 
@@ -308,6 +327,7 @@ void
 set_transaction_identity(Jsonb *identity)
 {
 	static bool registered = false;
+	MemoryContext context;
 	MemoryContext old;
 	GivenIdentity *given;
 
@@ -323,11 +343,15 @@ set_transaction_identity(Jsonb *identity)
 		RegisterSubXactCallback(on_subtransaction_end, NULL);
 		registered = true;
 	}
-	old = MemoryContextSwitchTo(TopTransactionContext);
+	context = AllocSetContextCreate(TopTransactionContext, "esgf_stac identity", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
 	given = palloc(sizeof(GivenIdentity));
+	given->context = context;
 	given->subxid = GetCurrentSubTransactionId();
 	given->identity = (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(identity));
 	given->principals = principals_of(given->identity);
+	MemoryContextSwitchTo(TopTransactionContext);
+	forget_identity_of(given->subxid);
 	given_identities = lappend(given_identities, given);
 	MemoryContextSwitchTo(old);
 }
@@ -359,12 +383,12 @@ role_identity(void)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
-/* The identity as events carry it, or 401. */
+/* The identity as events carry it, the caller's to keep, or 401. */
 Jsonb *
 current_identity(void)
 {
 	require_identity();
-	return given_identity() ? given_identity() : role_identity();
+	return given_identity() ? (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(given_identity())) : role_identity();
 }
 
 /* Who that is: subject and issuer, as an item keeps them. */
