@@ -101,7 +101,7 @@ COMMENT ON FUNCTION esgf_stac.prune_outbox(interval, boolean) IS
 'delete events and remembered requests older than that, but none that a relay may still need, unless told; answers how many events';
 
 CREATE FUNCTION esgf_stac.doctor() RETURNS TABLE (hazard text, subject text, detail text, cure text)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 BEGIN
     IF to_regclass('esgf_stac.catalogue') IS NULL THEN

@@ -71,7 +71,7 @@ CREATE FUNCTION esgf_stac_internal.stream_item_count(stream text) RETURNS bigint
 AS $$
 DECLARE
     s esgf_stac.stream;
-    items CONSTANT real := reltuples FROM pg_class WHERE oid = 'esgf_stac.item'::regclass;
+    items CONSTANT real := (SELECT reltuples FROM pg_class WHERE oid = 'esgf_stac.item'::regclass);
     plan jsonb;
 BEGIN
     SELECT t.* INTO STRICT s FROM esgf_stac.stream t WHERE t.name = stream_item_count.stream;
@@ -104,10 +104,10 @@ DECLARE
     known uuid;
 BEGIN
     BEGIN
-        its_id := event::jsonb ->> 'id';
+        its_id := (event::jsonb ->> 'id')::uuid;
         its_collection := event::jsonb ->> 'collection_id';
         its_item := event::jsonb ->> 'item_id';
-        its_version := event::jsonb ->> 'version';
+        its_version := (event::jsonb ->> 'version')::bigint;
     EXCEPTION WHEN data_exception THEN
         RETURN false;
     END;
