@@ -52,8 +52,6 @@ typedef struct Judgement
 	uint64		left_out;		/* parts that would have been told as well */
 } Judgement;
 
-Explanation explanation;
-
 PG_FUNCTION_INFO_V1(esgf_calling_role);
 
 /* Is the caller an administrator? */
@@ -119,7 +117,7 @@ typedef struct PartPlace
 static bool
 has_room(Judgement *judgement)
 {
-	if (list_length(judgement->parts) < (explanation.active ? EXPLAINED_MAX : PROBLEMS_MAX))
+	if (list_length(judgement->parts) < (judgement->judged->explanation ? EXPLAINED_MAX : PROBLEMS_MAX))
 		return true;
 	judgement->left_out++;
 	return false;
@@ -154,7 +152,7 @@ judge_part(Judgement *judgement, const PartPlace *place, const Role *roles, int 
 	granted = judgement->administrator ||
 		find_grant(judgement->principals, roles, role_count, scope, target.data, target.len,
 				   institution ? institution->data : NULL, institution ? institution->len : 0, &grant);
-	if ((granted && !explanation.active) || !has_room(judgement))
+	if ((granted && !judgement->judged->explanation) || !has_room(judgement))
 		return;
 	part = note_part(judgement, place, roles, role_count, scope, target);
 	part->institution = institution ? clip(institution->data, institution->len) : NULL;
@@ -177,7 +175,7 @@ judge_institutions(Judgement *judgement, const PartPlace *place, const Role *rol
 	judgement->begun = true;
 	if (judgement->institution_count == 0)
 		judge_part(judgement, place, roles, role_count, scope, target, NULL);
-	else if (!explanation.active)
+	else if (!judgement->judged->explanation)
 		reach = judgement->administrator ? GRANT_ALL :
 			grant_reach(judgement->principals, roles, role_count, scope, target.data, target.len);
 	if (reach == GRANT_ALL)
@@ -385,27 +383,28 @@ refuse_change(const Judgement *judgement)
 void
 judge_change(const JudgedChange *judged)
 {
+	Explanation *explanation = judged->explanation;
 	Judgement	judgement = {judged};
 	KeyTable   *known;
 	MemoryContext old = NULL;
 
-	if (explanation.active)
-		old = MemoryContextSwitchTo(explanation.context);
-	judgement.administrator = explanation.active ? explanation.administrator : is_administrator();
-	judgement.principals = explanation.active ? explanation.principals : current_principals();
+	if (explanation)
+		old = MemoryContextSwitchTo(explanation->context);
+	judgement.administrator = explanation ? explanation->administrator : is_administrator();
+	judgement.principals = explanation ? explanation->principals : current_principals();
 	judgement.nodes = make_key_table();
 	known = make_key_table();
 	add_institutions(&judgement, known, judged->old);
 	add_institutions(&judgement, known, judged->new);
 	judge_parts(&judgement);
-	if (!explanation.active)
+	if (explanation == NULL)
 	{
 		refuse_change(&judgement);
 		return;
 	}
 	MemoryContextSwitchTo(old);
-	explanation.parts = judgement.parts;
-	explanation.left_out = judgement.left_out;
+	explanation->parts = judgement.parts;
+	explanation->left_out = judgement.left_out;
 	ereport(ERROR,
 			(errcode(ERRCODE_JUDGED),
 			 errmsg("the change was made to be judged")));

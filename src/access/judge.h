@@ -27,6 +27,7 @@ typedef struct JudgedChange
 	bool		retraction_flips;
 	bool		latest_changes; /* by a client's word */
 	const Change *change;
+	struct Explanation *explanation;	/* not NULL: it is judged only, for this */
 } JudgedChange;
 
 /* One part of a change, and whether it is permitted. */
@@ -47,18 +48,15 @@ typedef struct Part
 /* Ends a change that was made only to be judged; nobody sees it. */
 #define ERRCODE_JUDGED	MAKE_SQLSTATE('Y', 'J', '0', '0', '0')
 
-/* While it is active: who is judged, and where the parts go, without consequence. */
+/* For explain_access(): who is judged, and where the parts go, without consequence. */
 typedef struct Explanation
 {
-	bool		active;
 	bool		administrator;
 	List *principals;
 	MemoryContext context;
 	List	   *parts;
 	uint64		left_out;
 } Explanation;
-
-extern Explanation explanation;
 
 extern bool is_administrator(void);
 extern void judge_change(const JudgedChange *judged);

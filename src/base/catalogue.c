@@ -26,6 +26,7 @@
 #include "base/catalogue.h"
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/occasion.h"
 #include "base/table_cache.h"
 
 /* The one row that says who laid the tables and where, as far as code asks. */
@@ -33,8 +34,6 @@ typedef struct CatalogueRow
 {
 	bool		adopted;		/* do its transaction ids belong to this cluster? */
 } CatalogueRow;
-
-bool		removal_permitted = false;
 
 PG_FUNCTION_INFO_V1(esgf_system_identifier);
 PG_FUNCTION_INFO_V1(esgf_refuse_removal);
@@ -171,7 +170,7 @@ esgf_refuse_removal(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called by trigger manager", "refuse_removal")));
-	if (removal_permitted)
+	if (current_occasion()->kind == BY_CLEANING)
 		return PointerGetDatum(NULL);
 	ereport(ERROR,
 			(errproblem(PROBLEM_OPERATION_NOT_PERMITTED),

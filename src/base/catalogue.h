@@ -5,10 +5,6 @@
 #ifndef ESGF_STAC_BASE_CATALOGUE_H
 #define ESGF_STAC_BASE_CATALOGUE_H
 
-
-/* Set while the extension itself removes rows that nobody else may. */
-extern bool removal_permitted;
-
 extern void require_catalogue(void);
 extern void require_writable_catalogue(void);
 

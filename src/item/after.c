@@ -16,7 +16,7 @@
 #include "base/catalogue.h"
 #include "base/compat.h"
 #include "base/errors.h"
-#include "base/receipt.h"
+#include "base/occasion.h"
 #include "change/compare.h"
 #include "change/replica.h"
 #include "item/collection.h"
@@ -101,6 +101,7 @@ describe_change(ItemRow *old, ItemRow *new, const CollectionSettings *settings, 
 	memset(judged, 0, sizeof(*judged));
 	memset(change, 0, sizeof(*change));
 	judged->change = change;
+	judged->explanation = current_occasion()->explanation;
 	judged->collection_id = TextDatumGetCString(column(new, ITEM_COLLECTION_ID));
 	judged->institution_path = settings->institution_path;
 	judged->old = old ? row_document(old) : NULL;
@@ -160,7 +161,7 @@ active_document(ItemRow *row)
 
 /* Tell everybody else. The payload is handed on as stored, unless it is hidden. */
 static void
-write_item_event(ItemRow *old, ItemRow *new, const char *type, bool superseded)
+write_item_event(ItemRow *old, ItemRow *new, const char *type)
 {
 	Event		event = {0};
 	pg_uuid_t	id;
@@ -171,8 +172,7 @@ write_item_event(ItemRow *old, ItemRow *new, const char *type, bool superseded)
 	event.version = DatumGetInt64(column(new, ITEM_VERSION));
 	event.occurred_at = DatumGetTimestampTz(column(new, ITEM_UPDATED));
 	event.reason = new->nulls[ITEM_REASON - 1] ? (Datum) 0 : column(new, ITEM_REASON);
-	if (!superseded)
-		event.request = PointerGetDatum(request_about(event.aggregatetype, event.aggregateid));
+	event.request = PointerGetDatum(current_occasion()->request);
 	if (is_set(new, ITEM_RETRACTED) && !is_set(new, ITEM_DELETED))
 		event.payload = JsonbPGetDatum(published_document(row_document(new)));
 	else if (!is_set(new, ITEM_DELETED))
@@ -181,9 +181,7 @@ write_item_event(ItemRow *old, ItemRow *new, const char *type, bool superseded)
 		judge_streams(TextDatumGetCString(event.aggregatetype), active_document(old), active_document(new),
 					  &event.streams, &event.left_streams);
 	write_event(&event, &id);
-
-	if (!superseded)
-		record_receipt(event.version, event.type + strlen("item."), &id);
+	record_receipt(event.version, event.type + strlen("item."), &id);
 }
 
 /* AFTER ROW: judge the change, note the dataset and write the event. */
@@ -200,7 +198,7 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 	JudgedChange judged;
 	Change		change;
 	const char *type;
-	bool		superseded;
+	OccasionKind kind = current_occasion()->kind;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
@@ -222,8 +220,7 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 	check_turn(old ? trigdata->tg_newtuple : trigdata->tg_trigtuple, "item", column(&new, ITEM_ID));
 	collection = DatumGetTextPP(column(&new, ITEM_COLLECTION_ID));
 	get_collection_settings(VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection), &settings);
-	superseded = is_supersession(trigdata, column(&new, ITEM_COLLECTION_ID), column(&new, ITEM_BASE_ID));
-	if (superseded)
+	if (kind == BY_SUPERSESSION)
 		type = "item.superseded";
 	else
 	{
@@ -233,10 +230,10 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 		check_change(old, &new, &settings, &judged);
 		type = name_action(&new, &judged);
 	}
-	if (importing && old == NULL)
+	if (kind == BY_IMPORT)
 		return PointerGetDatum(NULL);
 	SPI_connect();
-	write_item_event(old, &new, type, superseded);
+	write_item_event(old, &new, type);
 	SPI_finish();
 	return PointerGetDatum(NULL);
 }

@@ -16,7 +16,7 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/limits.h"
-#include "base/receipt.h"
+#include "base/occasion.h"
 #include "change/compare.h"
 #include "change/stamps.h"
 #include "item/collection.h"
@@ -244,7 +244,7 @@ before_insert(ItemChange *change)
 	publish(change, document_flag(row->document, "latest"));
 
 	created = updated = GetCurrentTimestamp();
-	if (importing)
+	if (current_occasion()->kind == BY_IMPORT)
 	{
 		TimestampTz now = updated;
 
@@ -346,7 +346,7 @@ static bool
 is_reason_given(const ItemChange *change, const TriggerData *trigdata)
 {
 	return updates_column(trigdata, ITEM_REASON) &&
-		(request_under_way.states_reason ||
+		(current_occasion()->kind == BY_VERB ||
 		 (ActivePortal && (ActivePortal->commandTag == CMDTAG_UPDATE || ActivePortal->commandTag == CMDTAG_INSERT)) ||
 		 !same_column(&change->new, &change->old, ITEM_REASON));
 }
@@ -359,7 +359,7 @@ before_update(ItemChange *change, const TriggerData *trigdata)
 
 	check_updated_columns(&change->new, old);
 	identify(change);
-	change->superseded = is_supersession(trigdata, change->collection_id, column(old, ITEM_BASE_ID));
+	change->superseded = current_occasion()->kind == BY_SUPERSESSION;
 	if (is_set(old, ITEM_DELETED) ? !before_update_of_deleted(change) : !before_update_of_active(change))
 		return false;
 

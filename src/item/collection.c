@@ -23,7 +23,7 @@
 #include "base/errors.h"
 #include "base/limits.h"
 #include "base/problems.h"
-#include "base/receipt.h"
+#include "base/occasion.h"
 #include "base/statement.h"
 #include "base/table_cache.h"
 #include "item/collection.h"
@@ -380,7 +380,7 @@ esgf_collection_after_row(PG_FUNCTION_ARGS)
 	event.aggregateid = column(new, COLLECTION_ID, desc);
 	check_turn(new, "collection", event.aggregateid);
 	event.occurred_at = DatumGetTimestampTz(column(new, COLLECTION_UPDATED, desc));
-	event.request = PointerGetDatum(request_about(event.aggregateid, (Datum) 0));
+	event.request = PointerGetDatum(current_occasion()->request);
 	if (DatumGetBool(column(new, COLLECTION_DELETED, desc)))
 	{
 		check_empty(TextDatumGetCString(event.aggregateid));
@@ -408,19 +408,10 @@ esgf_change_collection(PG_FUNCTION_ARGS)
 		3, {TEXTOID, JSONBOID, BOOLOID}
 	};
 	Datum		values[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
-	RequestUnderWay outer = request_under_way;
+	Occasion	occasion = {BY_VERB, PG_GETARG_JSONB_P(3)};
 
-	request_under_way = (RequestUnderWay) {.collection_id = PG_GETARG_TEXT_PP(0),.as_submitted = PG_GETARG_JSONB_P(3)};
 	SPI_connect();
-	PG_TRY();
-	{
-		run_statement(&statement, values, NULL);
-	}
-	PG_FINALLY();
-	{
-		request_under_way = outer;
-	}
-	PG_END_TRY();
+	run_on_occasion(&occasion, &statement, values, NULL);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -22,6 +22,7 @@
 #include "base/catalogue.h"
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/occasion.h"
 #include "base/problems.h"
 #include "base/statement.h"
 #include "item/dataset.h"
@@ -64,9 +65,6 @@ typedef struct TouchedDataset
 static List *touched = NIL;
 static MemoryContext touched_context = NULL;
 
-/* The dataset whose versions are being demoted. */
-static const TouchedDataset *superseded = NULL;
-
 /* How many were touched before a subtransaction began. */
 static int
 touched_before(SubTransactionId subxid)
@@ -92,7 +90,6 @@ forget_all_touched(XactEvent event, void *arg)
 {
 	touched = NIL;
 	touched_context = NULL;
-	superseded = NULL;
 }
 
 /* Note a dataset, to settle it when the statement ends. */
@@ -204,18 +201,10 @@ forget_dataset_if_empty(Datum collection_id, const ParsedId *id)
 		2, {TEXTOID, TEXTOID}
 	};
 	Datum		values[2] = {collection_id, base_id_datum(id)};
+	Occasion	occasion = {BY_CLEANING};
 
 	SPI_connect();
-	removal_permitted = true;
-	PG_TRY();
-	{
-		run_statement_as_owner(&statement, values, NULL);
-	}
-	PG_FINALLY();
-	{
-		removal_permitted = false;
-	}
-	PG_END_TRY();
+	run_on_occasion(&occasion, &statement, values, NULL);
 	SPI_finish();
 }
 
@@ -405,18 +394,9 @@ supersede(const TouchedDataset *dataset)
 		2, {TEXTOID, TEXTOID}
 	};
 	Datum		values[2] = {dataset->collection_id, dataset->base_id};
-	const TouchedDataset *outer = superseded;
+	Occasion	occasion = {BY_SUPERSESSION};
 
-	superseded = dataset;
-	PG_TRY();
-	{
-		run_statement_as_owner(&statement, values, NULL);
-	}
-	PG_FINALLY();
-	{
-		superseded = outer;
-	}
-	PG_END_TRY();
+	run_on_occasion(&occasion, &statement, values, NULL);
 }
 
 /* Write down which version of a dataset is latest, and whose they all are, as far as that was asked. */
@@ -529,17 +509,4 @@ settle_datasets(void)
 		if (context)
 			MemoryContextDelete(context);
 	}
-}
-
-/* Is the update that a trigger of item sees the demotion of a version? */
-bool
-is_supersession(const TriggerData *trigdata, Datum collection_id, Datum base_id)
-{
-	TouchedDataset row = {.collection_id = collection_id,.base_id = base_id};
-	ListCell	a = {.ptr_value = &row};
-	ListCell	b = {.ptr_value = (void *) superseded};
-
-	return superseded && TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) &&
-		!updates_column(trigdata, ITEM_DOCUMENT) && !updates_column(trigdata, ITEM_DELETED) &&
-		compare_datasets(&a, &b) == 0;
 }

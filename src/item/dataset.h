@@ -10,7 +10,6 @@
 #ifndef ESGF_STAC_ITEM_DATASET_H
 #define ESGF_STAC_ITEM_DATASET_H
 
-#include "commands/trigger.h"
 #include "utils/jsonb.h"
 
 #include "item/id.h"
@@ -23,6 +22,5 @@ extern bool same_institution(const Jsonb *a, const Jsonb *b, const char *path);
 extern Jsonb *institution_of(const Jsonb *document, const char *path);
 extern void touch_dataset(Datum collection_id, Datum base_id, const Jsonb *institution, const char *path);
 extern void settle_datasets(void);
-extern bool is_supersession(const TriggerData *trigdata, Datum collection_id, Datum base_id);
 
 #endif							/* ESGF_STAC_ITEM_DATASET_H */

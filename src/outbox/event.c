@@ -16,7 +16,7 @@
 #include "base/catalogue.h"
 #include "base/compat.h"
 #include "base/errors.h"
-#include "base/receipt.h"
+#include "base/occasion.h"
 #include "base/statement.h"
 #include "json/text_size.h"
 #include "outbox/event.h"
@@ -88,7 +88,7 @@ write_event(const Event *event, pg_uuid_t *id)
 	values[11] = PointerGetDatum(identity_text("batch"));
 	values[12] = PointerGetDatum(identity_text("request_id"));
 	if (values[12] == (Datum) 0)
-		values[12] = PointerGetDatum(request_under_way.request_id);
+		values[12] = PointerGetDatum(current_request_id());
 	values[13] = JsonbPGetDatum(current_identity());
 	for (int i = 0; i < 14; i++)
 		nulls[i] = i != 6 && values[i] == (Datum) 0 ? 'n' : ' ';
@@ -109,21 +109,13 @@ esgf_delete_events(PG_FUNCTION_ARGS)
 		3, {TIMESTAMPTZOID, XID8OID, INT4OID}
 	};
 	Datum		values[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
+	Occasion	occasion = {BY_CLEANING};
 	int64		count;
 	bool		isnull;
 
 	require_writable_catalogue();
 	SPI_connect();
-	removal_permitted = true;
-	PG_TRY();
-	{
-		run_statement_as_owner(&statement, values, NULL);
-	}
-	PG_FINALLY();
-	{
-		removal_permitted = false;
-	}
-	PG_END_TRY();
+	run_on_occasion(&occasion, &statement, values, NULL);
 	count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
 	PG_RETURN_INT64(count);

@@ -26,7 +26,7 @@ PG_FUNCTION_INFO_V1(esgf_explain_access);
 
 /* Make a change in a subtransaction only to have it judged. */
 static void
-make_to_be_judged(const JsonbValue *request)
+make_to_be_judged(const JsonbValue *request, Explanation *explanation)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -34,16 +34,13 @@ make_to_be_judged(const JsonbValue *request)
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
-	explanation.active = true;
 	PG_TRY();
 	{
-		perform_json_request(request);
-		explanation.active = false;
+		perform_to_be_judged(request, explanation);
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
-		explanation.active = false;
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
@@ -109,6 +106,7 @@ esgf_explain_access(PG_FUNCTION_ARGS)
 {
 	Jsonb	   *request;
 	JsonbValue	source;
+	Explanation explanation = {0};
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -123,7 +121,6 @@ esgf_explain_access(PG_FUNCTION_ARGS)
 				 errhint("Leave out the identity to ask about yourself.")));
 	require_writable_catalogue();
 	require_identity();
-	memset(&explanation, 0, sizeof(explanation));
 	if (PG_ARGISNULL(1))
 	{
 		explanation.administrator = is_administrator();
@@ -138,7 +135,7 @@ esgf_explain_access(PG_FUNCTION_ARGS)
 	source.type = jbvBinary;
 	source.val.binary.data = &request->root;
 	source.val.binary.len = VARSIZE(request) - VARHDRSZ;
-	make_to_be_judged(&source);
+	make_to_be_judged(&source, &explanation);
 	if (is_administrator())
 		advise(explanation.parts, explanation.principals);
 	if (explanation.left_out > 0)

@@ -20,7 +20,7 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/limits.h"
-#include "base/receipt.h"
+#include "base/occasion.h"
 #include "base/statement.h"
 #include "change/compare.h"
 #include "item/document.h"
@@ -176,17 +176,9 @@ insert_item(Import *import)
 	Outcome    *outcome = &import->outcome;
 	Datum		values[3] = {PointerGetDatum(outcome->collection_id), PointerGetDatum(outcome->item_id),
 	JsonbPGetDatum(import->document)};
+	Occasion	occasion = {BY_IMPORT};
 
-	importing = true;
-	PG_TRY();
-	{
-		outcome->receipt.changed = run_statement(&statement, values, NULL) == 1;
-	}
-	PG_FINALLY();
-	{
-		importing = false;
-	}
-	PG_END_TRY();
+	outcome->receipt.changed = run_on_occasion(&occasion, &statement, values, NULL) == 1;
 	outcome->status = 201;
 	outcome->receipt.version = 1;
 	outcome->receipt.action = "imported";

@@ -12,7 +12,7 @@
 #include "fmgr.h"
 #include "utils/jsonb.h"
 
-#include "base/receipt.h"
+#include "base/occasion.h"
 
 /* A row of type outcome; the first member of what knows more about its task. */
 typedef struct Outcome

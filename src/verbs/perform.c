@@ -169,7 +169,7 @@ require_precondition(const ItemRequest *request, const CollectionSettings *setti
 
 /* Insert the item; false if somebody else has done so meanwhile. */
 static bool
-insert_item(const ItemRequest *request)
+insert_item(ItemRequest *request)
 {
 	static Statement statement = {
 		"INSERT INTO esgf_stac.item (collection_id, id, document) VALUES ($1, $2, $3)"
@@ -179,12 +179,12 @@ insert_item(const ItemRequest *request)
 	Datum		values[3] = {PointerGetDatum(request->collection_id), PointerGetDatum(request->item_id),
 	JsonbPGetDatum(request->body)};
 
-	return run_statement(&statement, values, NULL) == 1;
+	return run_on_occasion(&request->occasion, &statement, values, NULL) == 1;
 }
 
 /* Write the item's new state; the triggers find out what has changed. */
 static void
-update_item(const ItemRequest *request, Datum document, bool deleted)
+update_item(ItemRequest *request, Datum document, bool deleted)
 {
 	static Statement statement = {
 		"UPDATE esgf_stac.item SET document = $3, deleted = $4, reason = $5"
@@ -194,7 +194,7 @@ update_item(const ItemRequest *request, Datum document, bool deleted)
 	Datum		values[5] = {PointerGetDatum(request->collection_id), PointerGetDatum(request->item_id),
 	document, BoolGetDatum(deleted), PointerGetDatum(request->reason)};
 
-	run_statement(&statement, values, request->reason ? NULL : "    n");
+	run_on_occasion(&request->occasion, &statement, values, request->reason ? NULL : "    n");
 }
 
 /* Refuse to create an item of which a version is expected. */
@@ -211,7 +211,7 @@ check_creation(const ItemRequest *request)
 
 /* Create an item; false if one of that id is active. */
 static bool
-create(const ItemRequest *request)
+create(ItemRequest *request)
 {
 	CurrentItem current;
 	ParsedId	id;
@@ -234,7 +234,7 @@ create(const ItemRequest *request)
 
 /* Create an item that must not be there. */
 static void
-post(const ItemRequest *request)
+post(ItemRequest *request)
 {
 	if (!create(request))
 		ereport(ERROR,
@@ -246,7 +246,7 @@ post(const ItemRequest *request)
 
 /* See whether a condition holds; nothing changes. */
 static void
-check(const ItemRequest *request)
+check(ItemRequest *request)
 {
 	CurrentItem current;
 
@@ -257,7 +257,7 @@ check(const ItemRequest *request)
 			item_missing(request);
 		return;
 	}
-	last_receipt.version = current.version;
+	request->occasion.receipt.version = current.version;
 	check_preconditions(request, &current);
 }
 
@@ -281,7 +281,7 @@ with_id(Jsonb *document, const text *id)
 
 /* A document without a replica; that the last one stays is told to those who may remove it. */
 static Jsonb *
-without_replica(const ItemRequest *request, const CollectionSettings *settings, Jsonb *document)
+without_replica(ItemRequest *request, const CollectionSettings *settings, Jsonb *document)
 {
 	Change		removal;
 	const Location *last;
@@ -291,6 +291,7 @@ without_replica(const ItemRequest *request, const CollectionSettings *settings, 
 	if (result)
 		return result;
 	judged.change = &removal;
+	judged.explanation = request->occasion.explanation;
 	judge_change(&judged);
 	refuse_last_replica(last);
 	return NULL;
@@ -298,7 +299,7 @@ without_replica(const ItemRequest *request, const CollectionSettings *settings, 
 
 /* Change an item that is there. */
 static void
-change(const ItemRequest *request, const CollectionSettings *settings, const CurrentItem *current)
+change(ItemRequest *request, const CollectionSettings *settings, const CurrentItem *current)
 {
 	Jsonb	   *document;
 
@@ -359,7 +360,7 @@ concerns_dataset(const ItemRequest *request, const CollectionSettings *settings)
 
 /* Lock the item, see whether it may be changed, and change it. */
 static void
-find_and_change(const ItemRequest *request, const CollectionSettings *settings)
+find_and_change(ItemRequest *request, const CollectionSettings *settings)
 {
 	CurrentItem current;
 	ParsedId		id;
@@ -371,7 +372,7 @@ find_and_change(const ItemRequest *request, const CollectionSettings *settings)
 	lock_item(request, &current);
 	if (!current.exists || (current.deleted && request->method != METHOD_RESTORE))
 		item_missing(request);
-	last_receipt.version = current.version;
+	request->occasion.receipt.version = current.version;
 	check_preconditions(request, &current);
 	require_precondition(request, settings);
 	if (request->method == METHOD_RESTORE && !current.deleted)
@@ -501,14 +502,14 @@ dispatch(ItemRequest *request, const CollectionSettings *settings)
 	{
 		case METHOD_POST:
 			post(request);
-			last_receipt.created = true;
+			request->occasion.receipt.created = true;
 			break;
 		case METHOD_CHECK:
 			check(request);
 			break;
 		case METHOD_UPSERT:
-			last_receipt.created = create(request);
-			if (!last_receipt.created)
+			request->occasion.receipt.created = create(request);
+			if (!request->occasion.receipt.created)
 				find_and_change(request, settings);
 			break;
 		default:
@@ -526,13 +527,12 @@ check_request_lengths(const ItemRequest *request)
 	check_length("reason", request->reason, REASON_MAX_LENGTH);
 }
 
-/* Perform a request and tell what it did. */
+/* Perform a request; the receipt of its occasion tells what that did. */
 void
-perform_item_request(ItemRequest *request, Receipt *receipt)
+perform_item_request(ItemRequest *request)
 {
 	CollectionSettings settings;
-	Receipt		outer_receipt = last_receipt;
-	RequestUnderWay outer = request_under_way;
+	Occasion   *occasion = &request->occasion;
 
 	if (request->method == METHOD_POST || (request->method == METHOD_UPSERT && request->item_id == NULL))
 	{
@@ -548,25 +548,12 @@ perform_item_request(ItemRequest *request, Receipt *receipt)
 	require_identity();
 	get_collection_settings(VARDATA_ANY(request->collection_id), VARSIZE_ANY_EXHDR(request->collection_id), &settings);
 
+	occasion->kind = BY_VERB;
+	occasion->request = describe_request(request);
+	occasion->request_id = request->request_id;
 	SPI_connect();
-	PG_TRY();
-	{
-		memset(&last_receipt, 0, sizeof(last_receipt));
-		request_under_way.collection_id = request->collection_id;
-		request_under_way.item_id = request->item_id;
-		request_under_way.as_submitted = describe_request(request);
-		request_under_way.request_id = request->request_id;
-		request_under_way.states_reason = true;
-		if (request->method == METHOD_PATCH)
-			request->body = prepare_patch(request->body, settings.ignore_null_members);
-		dispatch(request, &settings);
-	}
-	PG_FINALLY();
-	{
-		request_under_way = outer;
-	}
-	PG_END_TRY();
+	if (request->method == METHOD_PATCH)
+		request->body = prepare_patch(request->body, settings.ignore_null_members);
+	dispatch(request, &settings);
 	SPI_finish();
-	*receipt = last_receipt;
-	last_receipt = outer_receipt;
 }

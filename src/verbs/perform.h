@@ -13,7 +13,7 @@
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
-#include "base/receipt.h"
+#include "base/occasion.h"
 
 typedef enum Method
 {
@@ -43,6 +43,7 @@ typedef struct ItemRequest
 	int64		if_match;
 	bool		has_if_unmodified_since;
 	TimestampTz if_unmodified_since;
+	Occasion	occasion;		/* of the statement that does it */
 } ItemRequest;
 
 extern bool find_method(const char *name, int len, Method *method);
@@ -50,6 +51,6 @@ extern void check_request_lengths(const ItemRequest *request);
 extern text *document_id(Jsonb *document);
 extern List *lock_items_of_requests(List *requests);
 extern void forget_empty_datasets(List *requests);
-extern void perform_item_request(ItemRequest *request, Receipt *receipt);
+extern void perform_item_request(ItemRequest *request);
 
 #endif							/* ESGF_STAC_VERBS_PERFORM_H */

@@ -402,7 +402,8 @@ take_turn(Outcome *outcome)
 		recall_outcome(turn, remembered);
 	else
 	{
-		perform_item_request(&turn->request, &outcome->receipt);
+		perform_item_request(&turn->request);
+		outcome->receipt = turn->request.occasion.receipt;
 		outcome->status = outcome->receipt.created ? 201 : 200;
 		if (turn->key)
 			remember_outcome(turn->key, outcome_json(turn));
@@ -410,15 +411,15 @@ take_turn(Outcome *outcome)
 	outcome->item_id = turn->request.item_id;
 }
 
-/* Perform one request by itself; it leaves no idempotency key. */
+/* Perform one request by itself, only to have it judged; it leaves no idempotency key. */
 void
-perform_json_request(const JsonbValue *source)
+perform_to_be_judged(const JsonbValue *source, Explanation *explanation)
 {
 	ItemRequest request;
-	Receipt		receipt;
 
 	read_request(source, &request);
-	perform_item_request(&request, &receipt);
+	request.occasion.explanation = explanation;
+	perform_item_request(&request);
 }
 
 /* The requests as turns, or 400 for the whole call. */

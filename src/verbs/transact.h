@@ -7,6 +7,8 @@
 
 #include "utils/jsonb.h"
 
-extern void perform_json_request(const JsonbValue *source);
+#include "access/judge.h"
+
+extern void perform_to_be_judged(const JsonbValue *source, Explanation *explanation);
 
 #endif							/* ESGF_STAC_VERBS_TRANSACT_H */

@@ -51,8 +51,9 @@ node_argument(FunctionCallInfo fcinfo, int number)
 
 /* Answer with what was done. */
 static Datum
-receipt_datum(FunctionCallInfo fcinfo, const ItemRequest *request, const Receipt *receipt)
+receipt_datum(FunctionCallInfo fcinfo, const ItemRequest *request)
 {
+	const Receipt *receipt = &request->occasion.receipt;
 	TupleDesc	desc;
 	Datum		values[6];
 	bool		nulls[6] = {false, false, false, false, !receipt->changed, !receipt->changed};
@@ -76,7 +77,6 @@ change_item(FunctionCallInfo fcinfo, Method method, int body, int if_match, int 
 		[METHOD_PUT] = "document", [METHOD_PATCH] = "patch", [METHOD_ADD_REPLICA] = "alternates"
 	};
 	ItemRequest request = {method};
-	Receipt		receipt;
 
 	request.collection_id = DatumGetTextPP(required(fcinfo, 0, "collection_id"));
 	request.item_id = DatumGetTextPP(required(fcinfo, 1, "item_id"));
@@ -90,8 +90,8 @@ change_item(FunctionCallInfo fcinfo, Method method, int body, int if_match, int 
 	if (reason && !PG_ARGISNULL(reason))
 		request.reason = PG_GETARG_TEXT_PP(reason);
 	check_request_lengths(&request);
-	perform_item_request(&request, &receipt);
-	return receipt_datum(fcinfo, &request, &receipt);
+	perform_item_request(&request);
+	return receipt_datum(fcinfo, &request);
 }
 
 /* create_item(collection_id, document) */
@@ -99,13 +99,12 @@ Datum
 esgf_create_item(PG_FUNCTION_ARGS)
 {
 	ItemRequest request = {METHOD_POST};
-	Receipt		receipt;
 
 	request.collection_id = DatumGetTextPP(required(fcinfo, 0, "collection_id"));
 	request.body = DatumGetJsonbP(required(fcinfo, 1, "document"));
 	check_request_lengths(&request);
-	perform_item_request(&request, &receipt);
-	return receipt_datum(fcinfo, &request, &receipt);
+	perform_item_request(&request);
+	return receipt_datum(fcinfo, &request);
 }
 
 /* replace_item(collection_id, item_id, document, if_match) */

@@ -1,0 +1,79 @@
+/*
+ * base/occasion.c
+ *		What surrounds a change: see base/occasion.h.
+ *
+ * An occasion lasts as long as its statement runs, and ends with it however that
+ * ends: so it lies on the C stack, and needs no callback at the transaction's end.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/fmgrprotos.h"
+
+#include "base/occasion.h"
+
+static Occasion *innermost = NULL;
+
+/* How many triggers are running, of whosever statements. */
+static int
+trigger_depth(void)
+{
+	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
+}
+
+/*
+ * Run a statement on an occasion; answers how many rows it met. What nobody asked
+ * for is done with the rights of the tables' owner, all else with the caller's.
+ */
+int
+run_on_occasion(Occasion *occasion, Statement *statement, Datum *values, const char *nulls)
+{
+	bool		as_owner = occasion->kind == BY_SUPERSESSION || occasion->kind == BY_CLEANING;
+	int			processed;
+
+	occasion->trigger_depth = trigger_depth() + 1;
+	occasion->outer = innermost;
+	innermost = occasion;
+	PG_TRY();
+	{
+		processed = as_owner ? run_statement_as_owner(statement, values, nulls) : run_statement(statement, values, nulls);
+	}
+	PG_FINALLY();
+	{
+		innermost = occasion->outer;
+	}
+	PG_END_TRY();
+	return processed;
+}
+
+/* The occasion of the statement that has fired the trigger which asks. */
+Occasion *
+current_occasion(void)
+{
+	static Occasion by_hand = {BY_HAND};
+
+	return innermost && innermost->trigger_depth == trigger_depth() ? innermost : &by_hand;
+}
+
+/* The idempotency key of the verb under way, for all that it brings about; NULL if it has none. */
+text *
+current_request_id(void)
+{
+	Occasion   *occasion = innermost;
+
+	while (occasion && occasion->kind != BY_VERB)
+		occasion = occasion->outer;
+	return occasion ? occasion->request_id : NULL;
+}
+
+/* Write down what was done. */
+void
+record_receipt(int64 version, const char *action, const pg_uuid_t *event_id)
+{
+	Receipt    *receipt = &current_occasion()->receipt;
+
+	receipt->changed = true;
+	receipt->version = version;
+	receipt->action = action;
+	receipt->event_id = *event_id;
+}
