@@ -45,6 +45,7 @@ CREATE OR REPLACE VIEW esgf_stac.stream_status AS
                coalesce(extract(epoch FROM clock_timestamp() - min(o.occurred_at)), 0)::float8 AS lag_seconds
           FROM esgf_stac.outbox o
          WHERE o.xid >= c.horizon AND (c.delivered IS NULL OR NOT pg_visible_in_snapshot(o.xid, c.delivered))
+           -- As esgf_stac_internal.row_filter() has it; a function of the extension would take the view along when it goes.
            AND (s.collections IS NULL OR o.aggregatetype = ANY (s.collections)
                 OR (o.aggregatetype = 'collection' AND o.aggregateid = ANY (s.collections)))
            AND (s.filter IS NULL OR o.aggregatetype = 'collection' OR o.streams @> ARRAY[name] OR o.left_streams @> ARRAY[name])

@@ -4,6 +4,11 @@ CREATE FUNCTION esgf_stac_internal.calling_role() RETURNS text
     AS 'MODULE_PATHNAME', 'esgf_calling_role' LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION esgf_stac_internal.calling_role() IS 'who calls, whatever SECURITY DEFINER functions are on the way';
 
+CREATE FUNCTION esgf_stac_internal.access_roles() RETURNS text[]
+    AS 'MODULE_PATHNAME', 'esgf_access_roles' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION esgf_stac_internal.access_roles() IS 'what a rule of access may permit';
+REVOKE ALL ON FUNCTION esgf_stac_internal.access_roles() FROM PUBLIC;
+
 -- Why a rule may give nobody anything, sentence by sentence: what it names may
 -- come to be, so that such a rule is not refused.
 CREATE FUNCTION esgf_stac_internal.rule_doubts(principal text, role text, scope text, target text) RETURNS SETOF text
@@ -35,8 +40,8 @@ DECLARE
         CASE WHEN octet_length(principal) > 255 THEN '/principal: must not be longer than 255 bytes' END,
         CASE WHEN octet_length(target) > 255 THEN '/target: must not be longer than 255 bytes' END,
         CASE WHEN octet_length(institution) > 255 THEN '/institution: must not be longer than 255 bytes' END,
-        CASE WHEN role IS NULL OR role NOT IN ('CREATE', 'UPDATE', 'DELETE', 'REPLICATE', 'REVOKE', 'RETRACT', 'CITATION', 'ERRATA')
-             THEN '/role: must be one of CREATE UPDATE DELETE REPLICATE REVOKE RETRACT CITATION ERRATA' END,
+        CASE WHEN role IS NULL OR role <> ALL (esgf_stac_internal.access_roles())
+             THEN '/role: must be one of ' || array_to_string(esgf_stac_internal.access_roles(), ' ') END,
         CASE WHEN scope IS NULL OR scope NOT IN ('project', 'node') THEN '/scope: must be project or node' END,
         CASE WHEN coalesce(target, '') = '' THEN '/target: must be given; * is any' END,
         CASE WHEN institution = '' THEN '/institution: must not be empty; null is any' END,

@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -25,6 +26,8 @@ const char *const role_names[ROLE_COUNT] = {
 	"CREATE", "UPDATE", "DELETE", "REPLICATE", "REVOKE", "RETRACT", "CITATION", "ERRATA"
 };
 const char *const scope_names[] = {"project", "node"};
+
+PG_FUNCTION_INFO_V1(esgf_access_roles);
 
 typedef struct Rule
 {
@@ -402,4 +405,15 @@ held_rights(List *principals)
 		rights = lappend(rights, right);
 	}
 	return rights;
+}
+
+/* access_roles() -> text[], for grant_access() to know them, too. */
+Datum
+esgf_access_roles(PG_FUNCTION_ARGS)
+{
+	Datum		names[ROLE_COUNT];
+
+	for (int i = 0; i < ROLE_COUNT; i++)
+		names[i] = CStringGetTextDatum(role_names[i]);
+	PG_RETURN_ARRAYTYPE_P(construct_array(names, ROLE_COUNT, TEXTOID, -1, false, TYPALIGN_INT));
 }

@@ -3,7 +3,7 @@
 \set setup :srcdir '/setup.psql'
 \i :setup
 -- Installing, laying the catalogue, and who may do what to it.
-SELECT plan(100);
+SELECT plan(101);
 
 SELECT pg_temp.refused($$SELECT esgf_stac.create_item('C', '{"id": "x"}')$$, 'PT503', 'no-catalogue', 'a verb in C without a catalogue');
 SELECT pg_temp.refused($$SELECT esgf_stac.create_collection('{}')$$, 'PT503', 'no-catalogue', 'a verb in PL/pgSQL without a catalogue');
@@ -69,6 +69,8 @@ SELECT ok(NOT has_column_privilege('esgf_stac_relay', 'esgf_stac.outbox', 'ident
 SELECT ok(has_function_privilege('esgf_stac_writer', 'esgf_stac.patch_item(text, text, jsonb, bigint)', 'EXECUTE'), 'a writer may patch');
 SELECT ok(NOT has_function_privilege('esgf_stac_reader', 'esgf_stac.patch_item(text, text, jsonb, bigint)', 'EXECUTE'), 'a reader may not');
 SELECT ok(NOT has_function_privilege('esgf_stac_writer', 'esgf_stac.create_collection(jsonb)', 'EXECUTE'), 'a writer makes no collections');
+SELECT is((SELECT array_agg(m[1]) FROM pg_constraint, regexp_matches(pg_get_constraintdef(oid), '''([A-Z]+)''', 'g') m WHERE conrelid = 'esgf_stac.access_rule'::regclass),
+          esgf_stac_internal.access_roles(), 'a rule may permit what decisions ask for');
 
 -- Code and data are apart.
 SELECT pg_temp.refused('DROP EXTENSION esgf_stac', '2BP01', NULL, 'DROP EXTENSION refuses while a catalogue stands');

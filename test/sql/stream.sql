@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- Streams: rows, publications, and which events a filtered one is in.
-SELECT plan(53);
+SELECT plan(56);
 
 SELECT is(esgf_stac.create_stream('all'), 'esgf_stac_all', 'a stream of everything');
 SELECT is(esgf_stac.create_stream('mpi', ARRAY['CMIP6', 'CMIP7'], '$.properties."cmip6:institution_id" == "MPI-M"'), 'esgf_stac_mpi', 'a filtered one');
@@ -31,6 +31,23 @@ SELECT row_eq($$SELECT streams, left_streams, payload FROM pg_temp.last_event('s
 DO $$ BEGIN PERFORM esgf_stac.create_collection(pg_temp.collection_document('CORDEX')); END $$;
 SELECT lives_ok($$SELECT esgf_stac.create_item('CORDEX', pg_temp.document('s.v1', '{"collection": "CORDEX"}'))$$, 'an item of another collection');
 SELECT row_eq($$SELECT streams FROM esgf_stac.outbox WHERE aggregatetype = 'CORDEX'$$, ROW (NULL::text[]), 'is not in a stream of these');
+
+-- What stream_status counts is what the publication lets through.
+CREATE FUNCTION pg_temp.published(stream text, collections text[], filter jsonpath) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    events bigint;
+BEGIN
+    EXECUTE 'SELECT count(*) FROM esgf_stac.outbox WHERE ' || coalesce(esgf_stac_internal.row_filter(stream, collections, filter), 'true') INTO events;
+    RETURN events;
+END $$;
+SELECT lives_ok($$SELECT esgf_stac.create_stream('cordex', '{CORDEX}'), esgf_stac.create_stream('titled', filter => '$.properties.title == "t"'),
+                  esgf_stac.create_item('CMIP6', pg_temp.document('titled.v1', '{"properties": {"title": "t", "datetime": "2000-01-01T00:00:00Z"}}'))$$, 'streams of each kind');
+INSERT INTO esgf_stac.consumer (stream, system_identifier, timeline, lsn, confirmed, horizon, outbox_oid, delivering_since)
+SELECT name, 0, 1, '0/0', '0/0', '0', outbox_oid, now() FROM esgf_stac.stream;
+SELECT results_eq('SELECT name, lag_events, lag_events > 0 FROM esgf_stac.stream_status ORDER BY name',
+                  'SELECT name, pg_temp.published(name, collections, filter), true FROM esgf_stac.stream ORDER BY name', 'have the events that their publications have');
+DELETE FROM esgf_stac.consumer;
+SELECT lives_ok($$SELECT esgf_stac.drop_stream('cordex'), esgf_stac.drop_stream('titled')$$, 'and go');
 
 -- A stream that is dropped is judged no more.
 SELECT lives_ok($$SELECT esgf_stac.drop_stream('mpi')$$, 'drop_stream');
