@@ -15,7 +15,7 @@
 static Occasion *innermost = NULL;
 
 /* How many triggers are running, of whosever statements. */
-static int
+int
 trigger_depth(void)
 {
 	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));

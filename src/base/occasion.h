@@ -47,6 +47,7 @@ typedef struct Occasion
 
 extern int	run_on_occasion(Occasion *occasion, Statement *statement, Datum *values, const char *nulls);
 extern Occasion *current_occasion(void);
+extern int	trigger_depth(void);
 extern text *current_request_id(void);
 extern void record_receipt(int64 version, const char *action, const pg_uuid_t *event_id);
 

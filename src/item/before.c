@@ -337,18 +337,24 @@ next_time(TimestampTz before)
 	return before < now || before >= LAST_TIME ? now : before + 1;
 }
 
+/* Is the trigger fired by a MERGE that the client sent by itself? PostgreSQL tells of no other. */
+static bool
+is_merged(void)
+{
+	return ActivePortal && ActivePortal->commandTag == CMDTAG_MERGE &&
+		current_occasion()->kind == BY_HAND && trigger_depth() == 1;
+}
+
 /*
- * Does the reason in an updated row speak of this change? MERGE says that it
- * sets the column if any of its actions does: then one that stays the same was
- * left by the change before. In an UPDATE, or INSERT, of its own it was repeated.
+ * Does the reason in an updated row speak of this change? One that stays the
+ * same was given again where the statement sets the column; but MERGE says so if
+ * any of its actions does, and another may have left what the change before gave.
  */
 static bool
 is_reason_given(const ItemChange *change, const TriggerData *trigdata)
 {
-	return updates_column(trigdata, ITEM_REASON) &&
-		(current_occasion()->kind == BY_VERB ||
-		 (ActivePortal && (ActivePortal->commandTag == CMDTAG_UPDATE || ActivePortal->commandTag == CMDTAG_INSERT)) ||
-		 !same_column(&change->new, &change->old, ITEM_REASON));
+	return !same_column(&change->new, &change->old, ITEM_REASON) ||
+		(updates_column(trigdata, ITEM_REASON) && !is_merged());
 }
 
 /* Give an updated row its next version; answers false for a change of nothing. */

@@ -5,7 +5,7 @@
 -- What the database itself writes of an item: which of two equal versions is
 -- latest, the reason of the last change and no other, who made it, times that
 -- leave room for more; and the order of events after a restore.
-SELECT plan(48);
+SELECT plan(61);
 
 CREATE FUNCTION pg_temp.versions(base text) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(dataset_version || CASE WHEN latest THEN '*' ELSE '' END || CASE WHEN id = latest_id THEN '*' ELSE '' END, ' ' ORDER BY dataset_version COLLATE "C")
@@ -28,10 +28,12 @@ SELECT is((SELECT string_agg(length(id)::text, ' ') FROM esgf_stac.item WHERE ba
 
 -- The reason is that of the last change.
 SELECT is(pg_temp.publish('why.v1'), 'published', 'an item');
+CREATE FUNCTION pg_temp.why() RETURNS text LANGUAGE sql AS $$
+    SELECT concat(i.version, ' ', i.reason, CASE WHEN o.reason IS DISTINCT FROM i.reason THEN ' but ' || o.reason END) FROM esgf_stac.item i, pg_temp.last_event(i.id) o WHERE i.id = 'why.v1' $$;
 CREATE FUNCTION pg_temp.reason(statement text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE statement;
-    RETURN (SELECT concat(i.version, ' ', i.reason, CASE WHEN o.reason IS DISTINCT FROM i.reason THEN ' but ' || o.reason END) FROM esgf_stac.item i, pg_temp.last_event(i.id) o WHERE i.id = 'why.v1');
+    RETURN pg_temp.why();
 END
 $$;
 CREATE FUNCTION pg_temp.merge(title text, reason text) RETURNS text LANGUAGE sql AS $$
@@ -40,15 +42,47 @@ CREATE FUNCTION pg_temp.merge(title text, reason text) RETURNS text LANGUAGE sql
         WHEN MATCHED AND %L IS NOT NULL THEN UPDATE SET document = jsonb_set(document, '{properties,title}', %L), reason = %1$L
         WHEN MATCHED THEN UPDATE SET document = jsonb_set(document, '{properties,title}', %2$L)$m$, reason, to_jsonb(title), reason) $$;
 SELECT is(pg_temp.reason($$UPDATE esgf_stac.item SET document = jsonb_set(document, '{properties,title}', '"a"'), reason = 'because of a' WHERE id = 'why.v1'$$), '2 because of a', 'a reason by hand');
-SELECT is(pg_temp.reason(pg_temp.merge('b', NULL)), '3 ', 'MERGE that gives none does not keep it');
-SELECT is(pg_temp.reason(pg_temp.merge('c', 'because of c')), '4 because of c', 'one that gives one has it');
-SELECT is(pg_temp.reason(pg_temp.merge('d', NULL)), '5 ', 'once');
+SELECT pg_temp.merge('b', NULL) \gexec
+SELECT is(pg_temp.why(), '3 ', 'MERGE that gives none does not keep it');
+SELECT pg_temp.merge('c', 'because of c') \gexec
+SELECT is(pg_temp.why(), '4 because of c', 'one that gives one has it');
+SELECT pg_temp.merge('d', NULL) \gexec
+SELECT is(pg_temp.why(), '5 ', 'once');
 UPDATE esgf_stac.item SET document = jsonb_set(document, '{properties,title}', '"e"'), reason = 'the same' WHERE id = 'why.v1';
 UPDATE esgf_stac.item SET document = jsonb_set(document, '{properties,title}', '"f"'), reason = 'the same' WHERE id = 'why.v1';
 SELECT is((SELECT concat_ws(' ', version, reason) FROM esgf_stac.item WHERE id = 'why.v1'), '7 the same', 'an UPDATE may give the same reason again');
 SELECT is(pg_temp.reason($$SELECT esgf_stac.retract_item('CMIP6', 'why.v1', NULL, 'the same')$$), '8 the same', 'so may a verb');
 SELECT is(pg_temp.reason($$SELECT esgf_stac.delete_item('CMIP6', 'why.v1', NULL, 'the same')$$), '9 the same', 'and the next one');
 SELECT is(pg_temp.reason($$SELECT esgf_stac.restore_item('CMIP6', 'why.v1')$$), '10 ', 'one that gives none');
+DO $$ BEGIN PERFORM esgf_stac.reinstate_item('CMIP6', 'why.v1', NULL, 'again'); END $$;
+-- Wherever an UPDATE stands, it may give the same reason again, and keeps none that it does not give.
+CREATE FUNCTION pg_temp.titled(title text) RETURNS text LANGUAGE sql AS $$
+    UPDATE esgf_stac.item SET document = jsonb_set(document, '{properties,title}', to_jsonb(title)), reason = 'again' WHERE id = 'why.v1' RETURNING reason $$;
+SELECT is(pg_temp.titled('g') || pg_temp.why(), 'again12 again', 'in a function of SQL');
+SELECT is(pg_temp.reason($$UPDATE esgf_stac.item SET document = jsonb_set(document, '{properties,title}', '"h"'), reason = 'again' WHERE id = 'why.v1'$$), '13 again', 'of PL/pgSQL');
+DO $$ BEGIN UPDATE esgf_stac.item SET document = jsonb_set(document, '{properties,title}', '"i"'), reason = 'again' WHERE id = 'why.v1'; END $$;
+SELECT is(pg_temp.why(), '14 again', 'in a DO');
+WITH u AS (UPDATE esgf_stac.item SET document = jsonb_set(document, '{properties,title}', '"j"'), reason = 'again' WHERE id = 'why.v1') SELECT \g /dev/null
+SELECT is(pg_temp.why(), '15 again', 'in a WITH');
+SELECT is(pg_temp.reason($$INSERT INTO esgf_stac.item (collection_id, id, document) VALUES ('CMIP6', 'why.v1', pg_temp.document('why.v1')) ON CONFLICT (collection_id, id) DO UPDATE SET document = EXCLUDED.document, reason = 'again'$$), '16 again', 'in an upsert');
+PREPARE again AS UPDATE esgf_stac.item SET document = jsonb_set(document, '{properties,title}', '"k"'), reason = 'again' WHERE id = 'why.v1';
+EXECUTE again;
+SELECT is(pg_temp.why(), '17 again', 'prepared');
+CREATE TEMP TABLE titles (title text);
+CREATE FUNCTION pg_temp.retitle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_temp.titled(NEW.title); RETURN NEW; END $$;
+CREATE TRIGGER retitle BEFORE INSERT ON titles FOR EACH ROW EXECUTE FUNCTION pg_temp.retitle();
+MERGE INTO titles t USING (VALUES ('l')) AS v (title) ON t.title = v.title WHEN NOT MATCHED THEN INSERT VALUES (v.title);
+SELECT is(pg_temp.why(), '18 again', 'by a trigger of a MERGE');
+MERGE INTO titles t USING (SELECT action FROM esgf_stac.retract_item('CMIP6', 'why.v1', NULL, 'again')) AS v (title) ON t.title = v.title WHEN MATCHED THEN DO NOTHING;
+SELECT is(pg_temp.why(), '19 again', 'by a verb in a MERGE');
+SELECT is(pg_temp.reason($$UPDATE esgf_stac.item SET document = jsonb_set(document, '{properties,retracted}', 'false') WHERE id = 'why.v1'$$), '20 ', 'none is kept in a function');
+SELECT is(pg_temp.titled('m') || pg_temp.why(), 'again21 again', 'a reason');
+SELECT is(pg_temp.reason(pg_temp.merge('n', NULL)), '22 again', 'MERGE in a function keeps it, which PostgreSQL does not tell');
+SELECT is(pg_temp.reason(pg_temp.merge('o', 'again')), '23 again', 'as one that gives it again');
+CREATE FUNCTION pg_temp.reasoned() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.reason := 'by a trigger'; RETURN NEW; END $$;
+CREATE TRIGGER a_reasoned BEFORE UPDATE ON esgf_stac.item FOR EACH ROW EXECUTE FUNCTION pg_temp.reasoned();
+SELECT is(pg_temp.reason($$UPDATE esgf_stac.item SET document = jsonb_set(document, '{properties,title}', '"p"') WHERE id = 'why.v1'$$), '24 by a trigger', 'a trigger may give one');
+DROP TRIGGER a_reasoned ON esgf_stac.item;
 
 -- A derived column may be set to what it is, however that is stored.
 CREATE FUNCTION pg_temp.held_by(nodes int) RETURNS jsonb LANGUAGE sql AS $$
