@@ -305,8 +305,7 @@ require_identity(void)
 	if (is_gateway() && given_identity() == NULL)
 		ereport(ERROR,
 				(errproblem(PROBLEM_IDENTITY_MISSING), errtable_of("access_rule"),
-				 errmsg("a gateway must say for whom it acts"),
-				 errhint("Call esgf_stac.set_identity() first in the same transaction.")));
+				 errmsg("a gateway must say for whom it acts")));
 }
 
 /* Refuse what a login does by its own rights while it acts for somebody else. */

@@ -120,8 +120,7 @@ find_catalogue(void)
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errproblem(PROBLEM_NO_CATALOGUE), errtable_of("catalogue"),
-				 errmsg("this database has no catalogue"),
-				 errhint("SELECT esgf_stac.create_catalogue() makes one.")));
+				 errmsg("this database has no catalogue")));
 	check_version("extension \"esgf_stac\"", installed_version(), "ALTER EXTENSION esgf_stac UPDATE");
 	tables_owner = table_owner(relid);
 	catalogue = keep_rows(&statement, NULL, keep_catalogue_row, NULL);
@@ -149,8 +148,7 @@ require_writable_catalogue(void)
 		ereport(ERROR,
 				(errproblem(PROBLEM_CATALOGUE_NOT_ADOPTED), errtable_of("catalogue"),
 				 errmsg("this catalogue comes from another cluster"),
-				 errdetail("Its transaction ids mean nothing here, so that readers of the outbox would miss events."),
-				 errhint("SELECT esgf_stac.adopt_catalogue() settles them.")));
+				 errdetail("Its transaction ids mean nothing here, so that readers of the outbox would miss events.")));
 }
 
 /* system_identifier(): the cluster of this server, from its control file. */

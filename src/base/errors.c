@@ -11,13 +11,30 @@
 
 #define SENTENCE_MAX 500
 
-/* Set SQLSTATE, problem slug and schema of the error being reported. */
-int
-errproblem(int sqlstate, const char *slug)
+#define PROBLEM_ROW(name, ...) {__VA_ARGS__},
+const ProblemFacts problem_facts[] = {PROBLEM_KINDS(PROBLEM_ROW)};
+
+/* The kind of a slug; PROBLEM_KIND_COUNT where it is none of ours. */
+ProblemKind
+problem_kind(const char *slug)
 {
-	errcode(sqlstate);
+	ProblemKind kind = 0;
+
+	while (kind < PROBLEM_KIND_COUNT && strcmp(problem_facts[kind].slug, slug) != 0)
+		kind++;
+	return kind;
+}
+
+/* Set what an error has of its kind; a hint of its own is set after this. */
+int
+errproblem(ProblemKind kind)
+{
+	const ProblemFacts *facts = &problem_facts[kind];
+
+	errcode(MAKE_SQLSTATE('P', 'T', '0' + facts->status / 100, '0' + facts->status / 10 % 10, '0' + facts->status % 10));
 	err_generic_string(PG_DIAG_SCHEMA_NAME, "esgf_stac");
-	return err_generic_string(PG_DIAG_CONSTRAINT_NAME, slug);
+	err_generic_string(PG_DIAG_CONSTRAINT_NAME, facts->slug);
+	return facts->hint ? errhint("%s", facts->hint) : 0;
 }
 
 /* Make one line of a text, in place. */

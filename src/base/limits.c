@@ -31,6 +31,5 @@ document_too_large(const char *table, uint64 max)
 			 errmsg("document is too large"),
 			 errdetail_pointer("", psprintf("must not have more than " UINT64_FORMAT " bytes as text", max)),
 			 strcmp(table, "item") == 0 ?
-			 errhint("An administrator may raise max_document_bytes with esgf_stac.configure_collection().") :
-			 errhint("Nothing may be larger: send less.")));
+			 errhint("An administrator may raise max_document_bytes with esgf_stac.configure_collection().") : 0));
 }

@@ -367,8 +367,7 @@ refuse_last_replica(const Location *location)
 	ereport(ERROR,
 			(errproblem(PROBLEM_LAST_REPLICA), errtable_of("item"),
 			 errsentence("no other node than \"%.*s\" has every data file", location->node.len, location->node.data),
-			 errdetail_pointer(location_pointer(location), "is a primary location that no other node could take over"),
-			 errhint("Retract or delete the item, or let another node add its replica first.")));
+			 errdetail_pointer(location_pointer(location), "is a primary location that no other node could take over")));
 }
 
 /* Make an entry of an asset's `alternate` its primary location. */
@@ -443,8 +442,7 @@ locations_to_remove(JsonbContainer *assets, JsonKey node)
 	if (locations == NIL)
 		ereport(ERROR,
 				(errproblem(PROBLEM_REPLICA_DOES_NOT_EXIST), errtable_of("item"),
-				 errsentence("node \"%.*s\" has no replica of the item", node.len, node.data),
-				 errhint("Column nodes of esgf_stac.published_item says which nodes have one.")));
+				 errsentence("node \"%.*s\" has no replica of the item", node.len, node.data)));
 	return locations;
 }
 
@@ -525,8 +523,7 @@ check_completeness(JsonbContainer *assets, const Holdings *holdings, JsonKey nod
 	ereport(ERROR,
 			(errproblem(PROBLEM_REPLICA_INCOMPLETE), errtable_of("item"),
 			 errsentence("node \"%.*s\" would have %u of %u data files", node.len, node.data, present, holdings->data_files),
-			 errdetail_pointer(asset_pointer(missing), "has no location at this node"),
-			 errhint("Add or remove all files of a replica in one change.")));
+			 errdetail_pointer(asset_pointer(missing), "has no location at this node")));
 }
 
 /* Refuse the removal of a node's primary locations that leaves no node with every data file. */

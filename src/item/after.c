@@ -43,8 +43,7 @@ check_content(ItemRow *old, ItemRow *new)
 		ereport(ERROR,
 				(errproblem(PROBLEM_CONTENT_CHANGED), errtable_of("item"),
 				 errmsg("the content of files does not change at one version"),
-				 errdetail_problems(&problems),
-				 errhint("Publish changed files as a new version of the dataset.")));
+				 errdetail_problems(&problems)));
 }
 
 /* Is an item that was deleted back as it was? */

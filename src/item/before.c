@@ -206,8 +206,7 @@ check_retracted(ItemChange *change)
 	}
 	ereport(ERROR,
 			(errproblem(PROBLEM_ITEM_RETRACTED), errtable_of("item"),
-			 errmsg("item \"%.*s\" is retracted", change->id.len, change->id.id),
-			 errhint("Reinstate it first, with nothing else in the same change, or publish a new version.")));
+			 errmsg("item \"%.*s\" is retracted", change->id.len, change->id.id)));
 }
 
 /* Write the derived columns and the stamps into the new row. */

@@ -298,8 +298,7 @@ check_empty(const char *id)
 	if (count > 0)
 		ereport(ERROR,
 				(errproblem(PROBLEM_COLLECTION_NOT_EMPTY), errtable_of("collection"),
-				 errmsg("collection \"%s\" has items", id),
-				 errhint("Delete its items first.")));
+				 errmsg("collection \"%s\" has items", id)));
 }
 
 /* BEFORE ROW: check the document, give the version and the times. */

@@ -317,8 +317,7 @@ check_institution(const TouchedDataset *dataset)
 			 errmsg("dataset \"%s\" belongs to another institution", TextDatumGetCString(dataset->base_id)),
 			 errdetail_pointer(dataset->institution_path,
 							   psprintf("must be %s as in \"%s\", not %s", describe_institution(other),
-										SPI_getvalue(row, desc, 1), describe_institution(dataset->institution))),
-			 errhint("Publish it under an id of its own; to move a dataset, change all its versions in one UPDATE.")));
+										SPI_getvalue(row, desc, 1), describe_institution(dataset->institution)))));
 }
 
 /* A dataset as its row says, and as its versions are. */

@@ -12,77 +12,44 @@
 
 #define PROBLEM_TYPE_BASE "https://esgf.io/publication/errors/"
 
-/* What a type of problem is called, whatever the occasion. */
+/* What the server's own errors are to a caller, by the class of their SQLSTATE. */
 static const struct
 {
-	const char *slug;
-	const char *title;
-}			titles[] = {
-	{"stac-validation", "Document is not what STAC and the catalogue ask"},
-	{"operation-not-permitted", "Operation is never permitted"},
-	{"bad-patch", "Patch is not well-formed"},
-	{"bad-request", "Request is not well-formed"},
-	{"identity-missing", "Gateway did not say for whom it acts"},
-	{"missing-permission", "A right is missing"},
-	{"item-does-not-exist", "Item does not exist"},
-	{"collection-does-not-exist", "Collection does not exist"},
-	{"replica-does-not-exist", "Replica does not exist"},
-	{"version-pruned", "Version is not kept"},
-	{"item-already-exists", "Item exists already"},
-	{"collection-already-exists", "Collection exists already"},
-	{"collection-not-empty", "Collection has items"},
-	{"item-retracted", "Item is retracted"},
-	{"institution-differs", "Dataset belongs to another institution"},
-	{"content-changed", "Content of a file would change at one version"},
-	{"replica-already-exists", "Replica exists already with other content"},
-	{"replica-incomplete", "Replica does not cover every data file"},
-	{"last-replica", "Replica is the last one"},
-	{"patch-does-not-apply", "Patch does not apply to the item"},
-	{"request-id-reused", "Idempotency key belongs to another request"},
-	{"version-conflict", "Item has another version"},
-	{"document-too-large", "Document is larger, or nested deeper, than it may be"},
-	{"version-required", "A precondition is required"},
-	{"unknown", "The database refused the change"}
+	char		class[3];
+	ProblemKind kind;
+}			classes[] = {
+	{"22", PROBLEM_BAD_REQUEST},
+	{"23", PROBLEM_UNKNOWN},
+	{"54", PROBLEM_DOCUMENT_TOO_LARGE}
 };
+
+/* The facts of an error: of a site's own check those that it has; of a failure none. */
+static ProblemFacts
+facts_of(const ErrorData *error)
+{
+	const char *state = unpack_sql_state(error->sqlerrcode);
+	ProblemFacts facts = {0};
+
+	if (strncmp(state, "PT", 2) == 0)
+	{
+		ProblemKind kind;
+
+		facts.slug = error->constraint_name ? error->constraint_name : problem_facts[PROBLEM_UNKNOWN].slug;
+		facts.status = atoi(state + 2);
+		kind = problem_kind(facts.slug);
+		facts.title = kind < PROBLEM_KIND_COUNT ? problem_facts[kind].title : facts.slug;
+	}
+	for (int i = 0; i < (int) lengthof(classes); i++)
+		if (strncmp(state, classes[i].class, 2) == 0)
+			facts = problem_facts[classes[i].kind];
+	return facts;
+}
 
 /* The HTTP status of an error; 0 for one that is no answer but a failure. */
 int
 problem_status(const ErrorData *error)
 {
-	const char *state = unpack_sql_state(error->sqlerrcode);
-
-	if (strncmp(state, "PT", 2) == 0)
-		return atoi(state + 2);
-	if (strncmp(state, "22", 2) == 0)
-		return 400;
-	if (strncmp(state, "23", 2) == 0)
-		return 409;
-	if (strncmp(state, "54", 2) == 0)
-		return 413;
-	return 0;
-}
-
-/* The slug of an error; those of the server have none of their own. */
-static const char *
-problem_slug(const ErrorData *error)
-{
-	const char *state = unpack_sql_state(error->sqlerrcode);
-
-	if (strncmp(state, "PT", 2) == 0 && error->constraint_name)
-		return error->constraint_name;
-	if (strncmp(state, "54", 2) == 0)
-		return "document-too-large";
-	return strncmp(state, "22", 2) == 0 ? "bad-request" : "unknown";
-}
-
-/* The title of a slug. */
-static const char *
-problem_title(const char *slug)
-{
-	for (int i = 0; i < (int) lengthof(titles); i++)
-		if (strcmp(titles[i].slug, slug) == 0)
-			return titles[i].title;
-	return slug;
+	return facts_of(error).status;
 }
 
 /* Add a member unless it has no value. */
@@ -136,7 +103,7 @@ problem_json(const ErrorData *error, const char *instance)
 {
 	JsonbParseState *state = NULL;
 	const Particulars *particulars = particulars_of(error);
-	const char *slug = problem_slug(error);
+	ProblemFacts facts = facts_of(error);
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	if (particulars && particulars->has_version)
@@ -145,8 +112,8 @@ problem_json(const ErrorData *error, const char *instance)
 	push_errors(&state, particulars);
 	push_if_given(&state, "hint", error->hint);
 	push_if_given(&state, "instance", instance);
-	push_number_member(&state, "status", problem_status(error));
-	push_if_given(&state, "title", problem_title(slug));
-	push_if_given(&state, "type", psprintf(PROBLEM_TYPE_BASE "%s", slug));
+	push_number_member(&state, "status", facts.status);
+	push_if_given(&state, "title", facts.title);
+	push_if_given(&state, "type", psprintf(PROBLEM_TYPE_BASE "%s", facts.slug));
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }

@@ -119,8 +119,7 @@ remembered_outcome(const RequestKey *key)
 	if (!unanswered && !DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull)))
 		ereport(ERROR,
 				(errproblem(PROBLEM_REQUEST_ID_REUSED), errtable_of("request"),
-				 errsentence("request_id \"%s\" belongs to another request", text_to_cstring(key->request_id)),
-				 errhint("An idempotency key goes with one body: give each new request a new one.")));
+				 errsentence("request_id \"%s\" belongs to another request", text_to_cstring(key->request_id))));
 	MemoryContextSwitchTo(caller);
 	outcome = unanswered ? (Datum) 0 : JsonbPGetDatum(DatumGetJsonbPCopy(outcome));
 	SPI_finish();

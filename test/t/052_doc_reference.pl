@@ -80,15 +80,12 @@ is($node->safe_psql('postgres', q{
 	 WHERE p.pronamespace = 'esgf_stac_internal'::regnamespace
 	   AND has_function_privilege(r, p.oid, 'EXECUTE')}), $internal, 'no other function is for anybody to call');
 
-# The problems: those of the sources, each in the table of doc/verbs.md.
+# The problems: those of the one table, each in that of doc/verbs.md; but for what
+# the server's own refusals are called.
 my %problems;
-my $errors = slurp_file("$top/src/base/errors.h");
-$problems{$4} = "PT$1$2$3" while $errors =~ /ESGF_PT\('(\d)', '(\d)', '(\d)'\), "([a-z-]+)"/g;
-foreach my $file (glob "$top/sql/install/*.sql")
-{
-	my $sql = slurp_file($file);
-	$problems{$2} = $1 while $sql =~ /ERRCODE = '(PT\d+)', CONSTRAINT = '([a-z-]+)'/g;
-}
+my $kinds = slurp_file("$top/src/base/problem_kinds.h");
+$problems{$1} = "PT$2" while $kinds =~ /PROBLEM\([A-Z_]+, "([a-z-]+)", (\d{3}), /g;
+is(delete $problems{unknown}, 'PT409', 'what the server refuses is unknown');
 my %listed;
 $listed{$2} = $1 while $pages{'doc/verbs.md'} =~ /^\| (PT\d+) `([a-z-]+)` \|/mg;
 is_deeply(\%listed, \%problems, 'doc/verbs.md lists every problem');

@@ -1,6 +1,7 @@
-# Every refusal in the sources has what a caller needs: SQLSTATE, slug, schema,
-# table, and DETAIL or HINT; each HINT names functions that there are. What the
-# tests in test/sql meet is held to the same by pg_temp.flaws().
+# Every refusal in the sources is of a kind in src/base/problem_kinds.h (and so has
+# SQLSTATE, slug and schema), and has what else a caller needs: table, and DETAIL or
+# HINT, unless its kind has a hint; each HINT names functions that there are. What
+# the tests in test/sql meet is held to the same by pg_temp.flaws().
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -19,6 +20,10 @@ sub calls
 
 my %functions = map { $_ => 1 } map { slurp_file($_) =~ /CREATE FUNCTION (?:esgf_stac\.|esgf_stac_internal\.)(\w+)\(/g } glob "sql/install/*.sql";
 my ($said, $found, $raised) = (0, 0, 0);
+my (%hints, %used);
+my $kinds = slurp_file('src/base/problem_kinds.h');
+$hints{$1} = $2 while $kinds =~ /PROBLEM\(([A-Z_]+), "[a-z-]+", \d{3}, \\\n\s*"[^"]*", (?:\\\n\s*)?(NULL|".*")\)/g;
+is(keys %hints, () = $kinds =~ /PROBLEM\([A-Z_]+, "/g, 'every kind of problem was read');
 
 # See that words of ours name functions that there are.
 sub check_words
@@ -27,7 +32,9 @@ sub check_words
 	is(join(' ', grep { !$functions{$_} } $words =~ /\b([a-z]\w+)\((?!s\))/g), '', "$place: names functions that there are") if $words =~ /\w\(/;
 }
 
-# Of C: errproblem() sets SQLSTATE, slug and schema; errforbidden() has no slug.
+check_words("hint of $_", $hints{$_}) for sort keys %hints;
+
+# Of C: errforbidden() has no kind.
 for my $path (glob "src/*/*.c")
 {
 	my $name = $path =~ s{^src/}{}r;
@@ -41,7 +48,10 @@ for my $path (glob "src/*/*.c")
 		$found++;
 		# A JSON pointer alone is of no table.
 		like($call, qr/\berrtable_of\(/, "$name, line $line: its table") unless $name eq 'json/pointer.c';
-		like($call, qr/\b(errhint\w*|errdetail\w*)\(/, "$name, line $line: DETAIL or HINT");
+		my @of = $call =~ /\berrproblem\(PROBLEM_([A-Z_]+)\)/g;
+		@used{@of} = ();
+		like($call, qr/\b(errhint\w*|errdetail\w*)\(/, "$name, line $line: DETAIL or HINT")
+			unless @of && !grep { ($hints{$_} // 'NULL') eq 'NULL' } @of;
 		check_words("$name, line $line", join ' ', map { $_->[1] =~ /"(?:[^"\\]|\\.)*"/g } map { calls($_, $call) } qw(errmsg errhint));
 	}
 }

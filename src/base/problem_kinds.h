@@ -1,0 +1,97 @@
+/*
+ * base/problem_kinds.h
+ *		Every kind of problem, once: for errproblem() in C, for refuse() in SQL,
+ *		and for what verbs/problem_json.h makes of an error.
+ *
+ * PROBLEM(name, slug, status, title, hint)
+ *
+ * slug		travels in the error's constraint name; the end of RFC 9457's type
+ * status	of HTTP; the SQLSTATE is "PT" and this (PostgREST answers with it as
+ *			it is)
+ * title	of RFC 9457: what the kind is called, whatever the occasion
+ * hint		of a refusal that gives none of its own; NULL where each must say
+ *			itself, in DETAIL or HINT, what is to be done
+ */
+#ifndef ESGF_STAC_BASE_PROBLEM_KINDS_H
+#define ESGF_STAC_BASE_PROBLEM_KINDS_H
+
+#define PROBLEM_KINDS(PROBLEM) \
+	PROBLEM(BAD_REQUEST, "bad-request", 400, \
+			"Request is not well-formed", NULL) \
+	PROBLEM(BAD_PATCH, "bad-patch", 400, \
+			"Patch is not well-formed", NULL) \
+	PROBLEM(STAC_VALIDATION, "stac-validation", 400, \
+			"Document is not what STAC and the catalogue ask", NULL) \
+	PROBLEM(OPERATION_NOT_PERMITTED, "operation-not-permitted", 400, \
+			"Operation is never permitted", NULL) \
+	PROBLEM(IDENTITY_MISSING, "identity-missing", 401, \
+			"Gateway did not say for whom it acts", \
+			"Call esgf_stac.set_identity() first in the same transaction.") \
+	PROBLEM(MISSING_PERMISSION, "missing-permission", 403, \
+			"A right is missing", NULL) \
+	PROBLEM(COLLECTION_DOES_NOT_EXIST, "collection-does-not-exist", 404, \
+			"Collection does not exist", \
+			"SELECT id FROM esgf_stac.collection WHERE NOT deleted lists those that do.") \
+	PROBLEM(ITEM_DOES_NOT_EXIST, "item-does-not-exist", 404, \
+			"Item does not exist", \
+			"Create it, or look for it in esgf_stac.published_item.") \
+	PROBLEM(REPLICA_DOES_NOT_EXIST, "replica-does-not-exist", 404, \
+			"Replica does not exist", \
+			"Column nodes of esgf_stac.published_item says which nodes have one.") \
+	PROBLEM(VERSION_PRUNED, "version-pruned", 404, \
+			"Version is not kept", \
+			"It was never given, or its event has been pruned.") \
+	PROBLEM(EVENT_DOES_NOT_EXIST, "event-does-not-exist", 404, \
+			"Event does not exist", \
+			"The relay's log, and stream_status, name the event that it cannot send.") \
+	PROBLEM(ITEM_ALREADY_EXISTS, "item-already-exists", 409, \
+			"Item exists already", \
+			"Patch or replace it, or publish another version of the dataset.") \
+	PROBLEM(COLLECTION_ALREADY_EXISTS, "collection-already-exists", 409, \
+			"Collection exists already", \
+			"Patch or replace it.") \
+	PROBLEM(COLLECTION_NOT_EMPTY, "collection-not-empty", 409, \
+			"Collection has items", \
+			"Delete its items first.") \
+	PROBLEM(ITEM_RETRACTED, "item-retracted", 409, \
+			"Item is retracted", \
+			"Reinstate it first, with nothing else in the same change, or publish a new version.") \
+	PROBLEM(INSTITUTION_DIFFERS, "institution-differs", 409, \
+			"Dataset belongs to another institution", \
+			"Publish it under an id of its own; to move a dataset, change all its versions in one UPDATE.") \
+	PROBLEM(CONTENT_CHANGED, "content-changed", 409, \
+			"Content of a file would change at one version", \
+			"Publish changed files as a new version of the dataset.") \
+	PROBLEM(REPLICA_ALREADY_EXISTS, "replica-already-exists", 409, \
+			"Replica exists already with other content", NULL) \
+	PROBLEM(REPLICA_INCOMPLETE, "replica-incomplete", 409, \
+			"Replica does not cover every data file", \
+			"Add or remove all files of a replica in one change.") \
+	PROBLEM(LAST_REPLICA, "last-replica", 409, \
+			"Replica is the last one", \
+			"Retract or delete the item, or let another node add its replica first.") \
+	PROBLEM(PATCH_DOES_NOT_APPLY, "patch-does-not-apply", 409, \
+			"Patch does not apply to the item", NULL) \
+	PROBLEM(REQUEST_ID_REUSED, "request-id-reused", 409, \
+			"Idempotency key belongs to another request", \
+			"An idempotency key goes with one body: give each new request a new one.") \
+	PROBLEM(VERSION_CONFLICT, "version-conflict", 412, \
+			"Item has another version", \
+			"Read it again, and decide whether your change still makes sense.") \
+	PROBLEM(DOCUMENT_TOO_LARGE, "document-too-large", 413, \
+			"Document is larger, or nested deeper, than it may be", \
+			"Nothing may be larger: send less.") \
+	PROBLEM(VERSION_REQUIRED, "version-required", 428, \
+			"A precondition is required", \
+			"Give the version that you have read as if_match.") \
+	PROBLEM(NO_CATALOGUE, "no-catalogue", 503, \
+			"Database has no catalogue", \
+			"SELECT esgf_stac.create_catalogue() makes one.") \
+	PROBLEM(CATALOGUE_NOT_ADOPTED, "catalogue-not-adopted", 503, \
+			"Catalogue comes from another cluster", \
+			"SELECT esgf_stac.adopt_catalogue() settles them.") \
+	/* What the server itself refuses, by a constraint: no refusal of ours. */ \
+	PROBLEM(UNKNOWN, "unknown", 409, \
+			"The database refused the change", NULL)
+
+#endif							/* ESGF_STAC_BASE_PROBLEM_KINDS_H */
