@@ -35,7 +35,7 @@ esgf_stac--$(EXTVERSION).sql: $(PARTS) esgf_stac.control
 
 # The DDL of a catalogue, as functions that create_catalogue() and upgrade_catalogue() call.
 EXTRA_CLEAN = catalogue.sql
-catalogue.sql: sql/catalogue/functions.awk $(wildcard sql/catalogue/*.sql sql/catalogue/steps/*.sql)
+catalogue.sql: sql/catalogue/functions.awk $(sort $(wildcard sql/catalogue/*.sql sql/catalogue/steps/*.sql))
 	awk -f $^ > $@
 
 # An update does what its file says, and then makes every function anew.
