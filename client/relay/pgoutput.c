@@ -92,7 +92,7 @@ decode_relation(Decoder *decoder, Reader *reader, Buffer *problem)
 	decoder->relation = relation;
 	for (int column = 0; column < COLUMN_COUNT; column++)
 		decoder->place[column] = -1;
-	for (int i = 0; i < column_count; i++)
+	for (int i = 0; i < column_count && !reader->short_of_bytes; i++)
 	{
 		const char *name;
 
