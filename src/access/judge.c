@@ -125,36 +125,33 @@ has_room(Judgement *judgement)
 
 /* Note a part, its names clipped, and not yet its fate. */
 static Part *
-note_part(Judgement *judgement, const PartPlace *place, const Role *roles, int role_count, Scope scope, JsonKey target)
+note_part(Judgement *judgement, const PartPlace *place, const Need *need)
 {
 	Part	   *part = palloc0(sizeof(Part));
 
 	part->pointer = place->pointer ? pstrdup(place->pointer) : location_pointer(place->location);
-	part->roles = roles;
-	part->role_count = role_count;
-	part->scope = scope;
-	part->target = clip(target.data, target.len);
-	part->grant.role = roles[0];
+	part->role = need->roles[0];
+	part->scope = need->scope;
+	part->target = clip(need->target.data, need->target.len);
+	part->grant.role = part->role;
 	judgement->parts = lappend(judgement->parts, part);
 	return part;
 }
 
 /* Judge one part, for one institution. */
 static void
-judge_part(Judgement *judgement, const PartPlace *place, const Role *roles, int role_count,
-		   Scope scope, JsonKey target, const JsonKey *institution)
+judge_part(Judgement *judgement, const PartPlace *place, const Need *need, const JsonKey *institution)
 {
-	Grant		grant = {roles[0]};
+	Grant		grant = {need->roles[0]};
 	bool		granted;
 	Part	   *part;
 
 	CHECK_FOR_INTERRUPTS();
 	granted = judgement->administrator ||
-		find_grant(judgement->principals, roles, role_count, scope, target.data, target.len,
-				   institution ? institution->data : NULL, institution ? institution->len : 0, &grant);
+		find_grant(judgement->principals, need, institution, &grant);
 	if ((granted && !judgement->judged->explanation) || !has_room(judgement))
 		return;
-	part = note_part(judgement, place, roles, role_count, scope, target);
+	part = note_part(judgement, place, need);
 	part->institution = institution ? clip(institution->data, institution->len) : NULL;
 	part->granted = granted;
 	part->grant = grant;
@@ -167,17 +164,16 @@ judge_part(Judgement *judgement, const PartPlace *place, const Role *roles, int 
  * many.
  */
 static void
-judge_institutions(Judgement *judgement, const PartPlace *place, const Role *roles, int role_count,
-				   Scope scope, JsonKey target)
+judge_institutions(Judgement *judgement, const PartPlace *place, const Need *need)
 {
 	GrantReach	reach = GRANT_SOME;
 
 	judgement->begun = true;
 	if (judgement->institution_count == 0)
-		judge_part(judgement, place, roles, role_count, scope, target, NULL);
+		judge_part(judgement, place, need, NULL);
 	else if (!judgement->judged->explanation)
 		reach = judgement->administrator ? GRANT_ALL :
-			grant_reach(judgement->principals, roles, role_count, scope, target.data, target.len);
+			grant_reach(judgement->principals, need);
 	if (reach == GRANT_ALL)
 		return;
 	for (uint32 i = 0; i < judgement->institution_count; i++)
@@ -187,7 +183,7 @@ judge_institutions(Judgement *judgement, const PartPlace *place, const Role *rol
 			judgement->left_out += judgement->institution_count - i;
 			return;
 		}
-		judge_part(judgement, place, roles, role_count, scope, target, &judgement->institutions[i]);
+		judge_part(judgement, place, need, &judgement->institutions[i]);
 	}
 }
 
@@ -197,7 +193,7 @@ judge_project_at(Judgement *judgement, const PartPlace *place, const Role *roles
 {
 	const char *id = judgement->judged->collection_id;
 
-	judge_institutions(judgement, place, roles, role_count, SCOPE_PROJECT, (JsonKey) {id, strlen(id)});
+	judge_institutions(judgement, place, &(Need) {roles, role_count, SCOPE_PROJECT, {id, strlen(id)}});
 }
 
 #define judge_project(judgement, pointer, roles) \
@@ -211,7 +207,7 @@ refuse_location(Judgement *judgement, const PartPlace *place, const Role *roles,
 
 	if (!has_room(judgement))
 		return NULL;
-	part = note_part(judgement, place, roles, 1, SCOPE_NODE, place->location->node);
+	part = note_part(judgement, place, &(Need) {roles, 1, SCOPE_NODE, place->location->node});
 	part->reason = reason;
 	return part;
 }
@@ -273,7 +269,7 @@ judge_locations(Judgement *judgement)
 		first = false;
 		enter_entry(judgement->nodes, change->location.node, &judged);
 		if (!judged)
-			judge_institutions(judgement, &place, roles, role_count, SCOPE_NODE, change->location.node);
+			judge_institutions(judgement, &place, &(Need) {roles, role_count, SCOPE_NODE, change->location.node});
 		if (change->fate != LOCATION_REMOVED)
 			judge_claim(judgement, &place, roles);
 	}
@@ -320,7 +316,7 @@ describe_refused_part(const Part *part)
 						describe_prefixes(part->target));
 	if (strcmp(part->reason, "key-mismatch") == 0)
 		return psprintf("the path's key %s and alternate:name must be the same", part->target);
-	return psprintf("%s on %s %s%s%s is missing", role_names[part->roles[0]], scope_names[part->scope], part->target,
+	return psprintf("%s on %s %s%s%s is missing", role_names[part->role], scope_names[part->scope], part->target,
 					part->institution ? " for " : "", part->institution ? part->institution : "");
 }
 
@@ -330,7 +326,7 @@ grant_call(const Part *part, List *principals)
 {
 	char	   *call = psprintf("SELECT esgf_stac.grant_access(%s, '%s', '%s', %s%s%s)",
 							principals ? quote_literal_cstr(linitial(principals)) : "principal",
-							role_names[part->roles[0]],
+							role_names[part->role],
 							scope_names[part->scope], quote_literal_cstr(part->target),
 							part->institution ? ", " : "", part->institution ? quote_literal_cstr(part->institution) : "");
 
@@ -345,7 +341,7 @@ add_refused_part(ProblemList *problems, const Part *part)
 
 	if (problem == NULL)
 		return;
-	problem->right = role_names[part->roles[0]];
+	problem->right = role_names[part->role];
 	problem->scope = scope_names[part->scope];
 	problem->target = part->target;
 	problem->reason = part->reason;

@@ -34,8 +34,7 @@ typedef struct JudgedChange
 typedef struct Part
 {
 	char	   *pointer;
-	const Role *roles;			/* any of these will do */
-	int			role_count;
+	Role		role;			/* the first of those that will do */
 	Scope		scope;
 	char	   *target;
 	char	   *institution;	/* NULL: none is named */

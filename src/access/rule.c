@@ -9,25 +9,16 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "access/entitlement.h"
 #include "access/rule.h"
 #include "base/compat.h"
 #include "base/table_cache.h"
-
-const char *const role_names[ROLE_COUNT] = {
-	"CREATE", "UPDATE", "DELETE", "REPLICATE", "REVOKE", "RETRACT", "CITATION", "ERRATA"
-};
-const char *const scope_names[] = {"project", "node"};
-
-PG_FUNCTION_INFO_V1(esgf_access_roles);
 
 typedef struct Rule
 {
@@ -35,22 +26,11 @@ typedef struct Rule
 	char	   *principal;
 	Role		role;
 	Scope		scope;
-	char	   *target;
-	char	   *institution;	/* NULL: any */
+	JsonKey		target;
+	JsonKey		institution;	/* data NULL: any */
 	TimestampTz valid_from;
 	TimestampTz valid_to;
 } Rule;
-
-/* An entitlement; its strings point into the principal. */
-typedef struct Entitlement
-{
-	Role		role;
-	Scope		scope;
-	const char *target;
-	int			target_len;
-	const char *institution;	/* NULL: any */
-	int			institution_len;
-} Entitlement;
 
 typedef struct RuleBucket
 {
@@ -58,27 +38,21 @@ typedef struct RuleBucket
 	List	   *rules;
 } RuleBucket;
 
-/* Find a role by its name; false if there is none. */
-static bool
-find_role(const char *name, int len, Role *role)
-{
-	for (int i = 0; i < ROLE_COUNT; i++)
-	{
-		if ((int) strlen(role_names[i]) == len && memcmp(role_names[i], name, len) == 0)
-		{
-			*role = i;
-			return true;
-		}
-	}
-	return false;
-}
-
 /* Under which key a rule stands. */
 static uint32
-hash_place(const char *principal, Scope scope, const char *target, int target_len)
+hash_place(const char *principal, Scope scope, JsonKey target)
 {
 	return hash_combine(hash_combine(hash_bytes((const unsigned char *) principal, strlen(principal)),
-									 hash_bytes((const unsigned char *) target, target_len)), scope);
+									 hash_bytes((const unsigned char *) target.data, target.len)), scope);
+}
+
+/* A column of a row that is text; data NULL where it is null. */
+static JsonKey
+text_column(HeapTuple row, TupleDesc desc, int number)
+{
+	char	   *value = SPI_getvalue(row, desc, number);
+
+	return (JsonKey) {value, value ? strlen(value) : 0};
 }
 
 /* Keep one rule. */
@@ -87,24 +61,24 @@ keep_rule(void *kept, HeapTuple row, TupleDesc desc)
 {
 	HTAB	   *rules = kept;
 	Rule	   *rule = palloc(sizeof(Rule));
-	char	   *role = SPI_getvalue(row, desc, 3);
+	JsonKey		role = text_column(row, desc, 3);
 	bool		isnull;
 	bool		found;
 	uint32		hash;
 	RuleBucket *bucket;
 
-	if (!find_role(role, strlen(role), &rule->role))
+	if (!find_role(role.data, role.len, &rule->role))
 		return rules;
 	rule->id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
 	rule->principal = SPI_getvalue(row, desc, 2);
-	rule->scope = strcmp(SPI_getvalue(row, desc, 4), "node") == 0 ? SCOPE_NODE : SCOPE_PROJECT;
-	rule->target = SPI_getvalue(row, desc, 5);
-	rule->institution = SPI_getvalue(row, desc, 6);
+	rule->scope = find_scope(SPI_getvalue(row, desc, 4));
+	rule->target = text_column(row, desc, 5);
+	rule->institution = text_column(row, desc, 6);
 	rule->valid_from = DatumGetTimestampTz(SPI_getbinval(row, desc, 7, &isnull));
 	rule->valid_to = DatumGetTimestampTz(SPI_getbinval(row, desc, 8, &isnull));
 	if (isnull)
 		rule->valid_to = DT_NOEND;
-	hash = hash_place(rule->principal, rule->scope, rule->target, strlen(rule->target));
+	hash = hash_place(rule->principal, rule->scope, rule->target);
 	bucket = hash_search(rules, &hash, HASH_ENTER, &found);
 	if (!found)
 		bucket->rules = NIL;
@@ -128,140 +102,98 @@ read_rules(void)
 
 static TableCache rule_cache = {"access_rule", read_rules};
 
-/* Does an institution that something is limited to cover this one? */
+static const JsonKey any_target = JSON_KEY("*");
+
+/* Does what is limited to an institution cover this one? */
 static bool
-covers_institution(const char *limit, int limit_len, const char *institution, int len)
+covers_institution(JsonKey limit, const JsonKey *institution)
 {
-	return limit == NULL ||
-		(institution && limit_len == len && memcmp(limit, institution, len) == 0);
+	return limit.data == NULL || (institution && keys_equal(limit, *institution));
+}
+
+/* The rules of a principal on a target, and others that share their hash. */
+static List *
+rules_on(HTAB *rules, const char *principal, Scope scope, JsonKey target)
+{
+	uint32		hash = hash_place(principal, scope, target);
+	RuleBucket *bucket = hash_search(rules, &hash, HASH_FIND, NULL);
+
+	return bucket ? bucket->rules : NIL;
+}
+
+/* Does a rule hold now? */
+static bool
+is_in_force(const Rule *rule)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return rule->valid_from <= now && now < rule->valid_to;
 }
 
 /* Does a rule, whatever its institution, give that role there now? */
 static bool
-holds(const Rule *rule, TimestampTz now, const char *principal, Role role, Scope scope, const char *target, int target_len)
+gives(const Rule *rule, const char *principal, Role role, Scope scope, JsonKey target)
 {
 	return rule->role == role && rule->scope == scope && strcmp(rule->principal, principal) == 0 &&
-		(int) strlen(rule->target) == target_len && memcmp(rule->target, target, target_len) == 0 &&
-		rule->valid_from <= now && now < rule->valid_to;
+		keys_equal(rule->target, target) && is_in_force(rule);
 }
 
 /* Look for a rule of one principal on one target. */
 static bool
-find_rule(HTAB *rules, const char *principal, Role role, Scope scope, const char *target, int target_len,
-		  const char *institution, int institution_len, Grant *grant)
+find_rule(HTAB *rules, const char *principal, Role role, Scope scope, JsonKey target,
+		  const JsonKey *institution, Grant *grant)
 {
-	uint32		hash = hash_place(principal, scope, target, target_len);
-	RuleBucket *bucket = hash_search(rules, &hash, HASH_FIND, NULL);
-	TimestampTz now;
 	ListCell   *cell;
 
-	if (bucket == NULL)
-		return false;
-	now = GetCurrentTimestamp();
-	foreach(cell, bucket->rules)
+	foreach(cell, rules_on(rules, principal, scope, target))
 	{
 		Rule	   *rule = lfirst(cell);
 
-		if (holds(rule, now, principal, role, scope, target, target_len) &&
-			covers_institution(rule->institution, rule->institution ? strlen(rule->institution) : 0, institution, institution_len))
+		if (gives(rule, principal, role, scope, target) && covers_institution(rule->institution, institution))
 		{
-			grant->role = role;
-			grant->rule_id = rule->id;
+			*grant = (Grant) {role, rule->id};
 			return true;
 		}
 	}
 	return false;
 }
 
-/* Take a prefix off a string that begins with it. */
+/* Is a principal an entitlement to that role there, whatever its institution, which is told? */
 static bool
-skip(const char **text, const char *prefix)
-{
-	if (strncmp(*text, prefix, strlen(prefix)) != 0)
-		return false;
-	*text += strlen(prefix);
-	return true;
-}
-
-/*
- * Read an entitlement of EGI; false if a principal is none.
- * urn:mace:egi.eu:group:esgf.vo.egi.eu:(project|node):<id>[:institution:<inst>]:role=<ROLE>#aai.egi.eu
- */
-static bool
-parse_entitlement(const char *principal, Entitlement *entitlement)
-{
-	const char *text = principal;
-	const char *end;
-
-	if (!skip(&text, "urn:mace:egi.eu:group:esgf.vo.egi.eu:"))
-		return false;
-	if (skip(&text, "project:"))
-		entitlement->scope = SCOPE_PROJECT;
-	else if (skip(&text, "node:"))
-		entitlement->scope = SCOPE_NODE;
-	else
-		return false;
-	end = strchr(text, ':');
-	if (end == NULL || end == text)
-		return false;
-	entitlement->target = text;
-	entitlement->target_len = end - text;
-	text = end + 1;
-	entitlement->institution = NULL;
-	if (skip(&text, "institution:"))
-	{
-		end = strchr(text, ':');
-		if (end == NULL || end == text)
-			return false;
-		entitlement->institution = text;
-		entitlement->institution_len = end - text;
-		text = end + 1;
-	}
-	end = strchr(text, '#');
-	return skip(&text, "role=") && end && find_role(text, end - text, &entitlement->role) && strcmp(end, "#aai.egi.eu") == 0;
-}
-
-/* Is a principal an entitlement to that role there, and for which institution, *limit NULL: any? */
-static bool
-is_entitlement(const char *principal, Role role, Scope scope, const char *target, int target_len,
-			   const char **limit, int *limit_len)
+is_entitlement(const char *principal, Role role, const Need *need, JsonKey *institution)
 {
 	Entitlement entitlement;
 
-	if (!parse_entitlement(principal, &entitlement) || entitlement.role != role || entitlement.scope != scope ||
-		!((entitlement.target_len == 1 && *entitlement.target == '*') ||
-		  (entitlement.target_len == target_len && memcmp(entitlement.target, target, target_len) == 0)))
+	if (!read_entitlement(principal, &entitlement) || entitlement.role != role || entitlement.scope != need->scope ||
+		!(keys_equal(entitlement.target, any_target) || keys_equal(entitlement.target, need->target)))
 		return false;
-	*limit = entitlement.institution;
-	*limit_len = entitlement.institution_len;
+	*institution = entitlement.institution;
 	return true;
 }
 
-/* Does one of the principals hold one of the roles there? The first role that will do is told. */
+/* Does one of the principals hold what is needed? The first role that will do is told. */
 bool
-find_grant(List *principals, const Role *roles, int role_count, Scope scope,
-		   const char *target, int target_len, const char *institution, int institution_len, Grant *grant)
+find_grant(List *principals, const Need *need, const JsonKey *institution, Grant *grant)
 {
 	HTAB	   *rules = cached_rows(&rule_cache);
 	ListCell   *cell;
 
-	for (int i = 0; i < role_count; i++)
+	for (int i = 0; i < need->role_count; i++)
 	{
+		Role		role = need->roles[i];
+
 		foreach(cell, principals)
 		{
 			const char *principal = lfirst(cell);
-			const char *limit;
-			int			limit_len;
+			JsonKey		limit;
 
-			if (is_entitlement(principal, roles[i], scope, target, target_len, &limit, &limit_len) &&
-				covers_institution(limit, limit_len, institution, institution_len))
+			if (is_entitlement(principal, role, need, &limit) && covers_institution(limit, institution))
 			{
-				grant->role = roles[i];
-				grant->rule_id = 0;
+				*grant = (Grant) {role, 0};
 				return true;
 			}
-			if (find_rule(rules, principal, roles[i], scope, target, target_len, institution, institution_len, grant) ||
-				find_rule(rules, principal, roles[i], scope, "*", 1, institution, institution_len, grant))
+			if (find_rule(rules, principal, role, need->scope, need->target, institution, grant) ||
+				find_rule(rules, principal, role, need->scope, any_target, institution, grant))
 				return true;
 		}
 	}
@@ -270,33 +202,27 @@ find_grant(List *principals, const Role *roles, int role_count, Scope scope,
 
 /* For which institutions do the rules of one principal on one target give a role? */
 static GrantReach
-rule_reach(HTAB *rules, const char *principal, Role role, Scope scope, const char *target, int target_len)
+rule_reach(HTAB *rules, const char *principal, Role role, Scope scope, JsonKey target)
 {
-	uint32		hash = hash_place(principal, scope, target, target_len);
-	RuleBucket *bucket = hash_search(rules, &hash, HASH_FIND, NULL);
 	GrantReach	reach = GRANT_NONE;
-	TimestampTz now;
 	ListCell   *cell;
 
-	if (bucket == NULL)
-		return GRANT_NONE;
-	now = GetCurrentTimestamp();
-	foreach(cell, bucket->rules)
+	foreach(cell, rules_on(rules, principal, scope, target))
 	{
 		Rule	   *rule = lfirst(cell);
 
-		if (!holds(rule, now, principal, role, scope, target, target_len))
+		if (!gives(rule, principal, role, scope, target))
 			continue;
-		if (rule->institution == NULL)
+		if (rule->institution.data == NULL)
 			return GRANT_ALL;
 		reach = GRANT_SOME;
 	}
 	return reach;
 }
 
-/* For which institutions do the principals hold one of the roles there? */
+/* For which institutions do the principals hold what is needed? */
 GrantReach
-grant_reach(List *principals, const Role *roles, int role_count, Scope scope, const char *target, int target_len)
+grant_reach(List *principals, const Need *need)
 {
 	HTAB	   *rules = cached_rows(&rule_cache);
 	GrantReach	reach = GRANT_NONE;
@@ -305,15 +231,14 @@ grant_reach(List *principals, const Role *roles, int role_count, Scope scope, co
 	foreach(cell, principals)
 	{
 		const char *principal = lfirst(cell);
-		const char *limit;
-		int			limit_len;
+		JsonKey		limit;
 
-		for (int i = 0; i < role_count && reach != GRANT_ALL; i++)
+		for (int i = 0; i < need->role_count && reach != GRANT_ALL; i++)
 		{
-			if (is_entitlement(principal, roles[i], scope, target, target_len, &limit, &limit_len))
-				reach = Max(reach, limit ? GRANT_SOME : GRANT_ALL);
-			reach = Max(reach, rule_reach(rules, principal, roles[i], scope, target, target_len));
-			reach = Max(reach, rule_reach(rules, principal, roles[i], scope, "*", 1));
+			if (is_entitlement(principal, need->roles[i], need, &limit))
+				reach = Max(reach, limit.data ? GRANT_SOME : GRANT_ALL);
+			reach = Max(reach, rule_reach(rules, principal, need->roles[i], need->scope, need->target));
+			reach = Max(reach, rule_reach(rules, principal, need->roles[i], need->scope, any_target));
 		}
 	}
 	return reach;
@@ -341,7 +266,6 @@ static List *
 rights_by_rules(List *principals)
 {
 	HTAB	   *rules = cached_rows(&rule_cache);
-	TimestampTz now = GetCurrentTimestamp();
 	int			count = list_length(principals);
 	const char **names = palloc(sizeof(char *) * Max(1, count));
 	List	   *rights = NIL;
@@ -362,14 +286,14 @@ rights_by_rules(List *principals)
 			Rule	   *rule = lfirst(cell);
 			HeldRight  *right;
 
-			if (rule->valid_from > now || rule->valid_to <= now ||
+			if (!is_in_force(rule) ||
 				bsearch(&rule->principal, names, count, sizeof(char *), compare_strings) == NULL)
 				continue;
 			right = palloc(sizeof(HeldRight));
 			right->role = rule->role;
 			right->scope = rule->scope;
-			right->target = rule->target;
-			right->institution = rule->institution;
+			right->target = rule->target.data;
+			right->institution = rule->institution.data;
 			right->until = rule->valid_to;
 			right->rule_id = rule->id;
 			right->by = psprintf(INT64_FORMAT, rule->id);
@@ -392,28 +316,17 @@ held_rights(List *principals)
 		Entitlement entitlement;
 		HeldRight  *right;
 
-		if (!parse_entitlement(lfirst(cell), &entitlement))
+		if (!read_entitlement(lfirst(cell), &entitlement))
 			continue;
 		right = palloc0(sizeof(HeldRight));
 		right->role = entitlement.role;
 		right->scope = entitlement.scope;
-		right->target = pnstrdup(entitlement.target, entitlement.target_len);
-		if (entitlement.institution)
-			right->institution = pnstrdup(entitlement.institution, entitlement.institution_len);
+		right->target = pnstrdup(entitlement.target.data, entitlement.target.len);
+		if (entitlement.institution.data)
+			right->institution = pnstrdup(entitlement.institution.data, entitlement.institution.len);
 		right->until = DT_NOEND;
 		right->by = lfirst(cell);
 		rights = lappend(rights, right);
 	}
 	return rights;
-}
-
-/* access_roles() -> text[], for grant_access() to know them, too. */
-Datum
-esgf_access_roles(PG_FUNCTION_ARGS)
-{
-	Datum		names[ROLE_COUNT];
-
-	for (int i = 0; i < ROLE_COUNT; i++)
-		names[i] = CStringGetTextDatum(role_names[i]);
-	PG_RETURN_ARRAYTYPE_P(construct_array(names, ROLE_COUNT, TEXTOID, -1, false, TYPALIGN_INT));
 }

@@ -2,28 +2,26 @@
  * access/rule.h
  *		The rules of access, and whether somebody holds one that will do.
  *
- * A role is what may be done, a scope where: on a project, that is a
- * collection, or on a data node; the target is which one, "*" any. A rule that
- * names an institution holds for that one.
+ * A rule gives a principal a role on a target, "*" any; one that names an
+ * institution holds for that one.
  */
 #ifndef ESGF_STAC_ACCESS_RULE_H
 #define ESGF_STAC_ACCESS_RULE_H
 
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 
-#include "access/identity.h"
+#include "access/role.h"
+#include "json/edit.h"
 
-typedef enum Role
+/* What somebody needs: one of some roles on a target. */
+typedef struct Need
 {
-	ROLE_CREATE, ROLE_UPDATE, ROLE_DELETE, ROLE_REPLICATE, ROLE_REVOKE, ROLE_RETRACT, ROLE_CITATION, ROLE_ERRATA
-} Role;
-
-#define ROLE_COUNT 8
-
-typedef enum Scope
-{
-	SCOPE_PROJECT, SCOPE_NODE
-} Scope;
+	const Role *roles;
+	int			role_count;
+	Scope		scope;
+	JsonKey		target;
+} Need;
 
 /* Of which rule somebody may do something; id 0 is an entitlement. */
 typedef struct Grant
@@ -50,13 +48,8 @@ typedef enum GrantReach
 	GRANT_NONE, GRANT_SOME, GRANT_ALL
 } GrantReach;
 
-extern const char *const role_names[ROLE_COUNT];
-extern const char *const scope_names[];
-
-extern bool find_grant(List *principals, const Role *roles, int role_count, Scope scope,
-					   const char *target, int target_len, const char *institution, int institution_len, Grant *grant);
-extern GrantReach grant_reach(List *principals, const Role *roles, int role_count, Scope scope,
-							  const char *target, int target_len);
+extern bool find_grant(List *principals, const Need *need, const JsonKey *institution, Grant *grant);
+extern GrantReach grant_reach(List *principals, const Need *need);
 extern List *held_rights(List *principals);
 
 #endif							/* ESGF_STAC_ACCESS_RULE_H */

@@ -190,13 +190,6 @@ find_changed_content(const Jsonb *old, const Jsonb *new, ProblemList *problems)
 	}
 }
 
-/* Are two keys the same? */
-bool
-keys_equal(JsonKey a, JsonKey b)
-{
-	return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
-}
-
 /* The order in which jsonb keeps the members of an object. */
 static int
 compare_key_values(const JsonbValue *a, const JsonbValue *b)

@@ -73,7 +73,6 @@ extern bool find_location(JsonKey asset, JsonbContainer *object, JsonKey node, L
 extern bool same_content(JsonbContainer *old, JsonbContainer *new);
 extern bool same_location(const Location *a, const Location *b);
 extern bool is_data_file(JsonKey key, const JsonbContainer *asset);
-extern bool keys_equal(JsonKey a, JsonKey b);
 extern char *location_pointer(const Location *location);
 
 #endif							/* ESGF_STAC_CHANGE_COMPARE_H */

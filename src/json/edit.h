@@ -17,6 +17,13 @@ typedef struct JsonKey
 	int			len;
 } JsonKey;
 
+/* Are two keys the same? */
+static inline bool
+keys_equal(JsonKey a, JsonKey b)
+{
+	return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+}
+
 /* A path of literal keys, for the last two arguments of document_...(). */
 #define JSON_KEY(literal)	{(literal), sizeof(literal) - 1}
 #define JSON_PATH(...) \
