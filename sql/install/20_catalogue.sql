@@ -72,9 +72,8 @@ BEGIN
        OR (NEW.id, NEW.principal, NEW.role, NEW.scope, NEW.target, NEW.valid_from, NEW.granted_by)
           IS DISTINCT FROM (OLD.id, OLD.principal, OLD.role, OLD.scope, OLD.target, OLD.valid_from, OLD.granted_by)
        OR NEW.institution IS DISTINCT FROM OLD.institution THEN
-        RAISE EXCEPTION 'a rule of access does not change'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'operation-not-permitted', SCHEMA = 'esgf_stac', TABLE = 'access_rule',
-                  HINT = 'Call esgf_stac.revoke_access() and grant_access().';
+        PERFORM esgf_stac_internal.refuse('operation-not-permitted', 'access_rule', 'a rule of access does not change',
+            hint => 'Call esgf_stac.revoke_access() and grant_access().');
     END IF;
     RETURN NEW;
 END
@@ -110,9 +109,8 @@ BEGIN
            coalesce(esgf_stac_internal.prefix_problem(prefix), CASE WHEN prefix IS NULL THEN 'must not be null' END) AS problem
      WHERE problem IS NOT NULL;
     IF problems <> '' AND (TG_OP = 'INSERT' OR NEW.href_prefixes IS DISTINCT FROM OLD.href_prefixes) THEN
-        RAISE EXCEPTION 'no href can be under a prefix of site "%"', esgf_stac_internal.one_line(NEW.node)
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'site', DETAIL = problems,
-                  HINT = 'Give where files of the site lie, with scheme and host: https://esgf.example.org/thredds/.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'site', format('no href can be under a prefix of site "%s"', esgf_stac_internal.one_line(NEW.node)),
+            detail => problems, hint => 'Give where files of the site lie, with scheme and host: https://esgf.example.org/thredds/.');
     END IF;
     RETURN NEW;
 END
@@ -177,9 +175,7 @@ DECLARE
     step text;
 BEGIN
     IF to_regclass('esgf_stac.catalogue') IS NULL THEN
-        RAISE EXCEPTION 'this database has no catalogue'
-            USING ERRCODE = 'PT503', CONSTRAINT = 'no-catalogue', SCHEMA = 'esgf_stac', TABLE = 'catalogue',
-                  HINT = 'SELECT esgf_stac.create_catalogue() makes one.';
+        PERFORM esgf_stac_internal.refuse('no-catalogue', 'catalogue', 'this database has no catalogue');
     END IF;
     SELECT c.version INTO laid_by FROM esgf_stac.catalogue c FOR UPDATE;
     -- Each file of sql/catalogue/steps, OLD--NEW.sql, is a function.
@@ -207,9 +203,7 @@ CREATE FUNCTION esgf_stac.adopt_catalogue() RETURNS void
 AS $$
 BEGIN
     IF to_regclass('esgf_stac.catalogue') IS NULL THEN
-        RAISE EXCEPTION 'this database has no catalogue'
-            USING ERRCODE = 'PT503', CONSTRAINT = 'no-catalogue', SCHEMA = 'esgf_stac', TABLE = 'catalogue',
-                  HINT = 'SELECT esgf_stac.create_catalogue() makes one.';
+        PERFORM esgf_stac_internal.refuse('no-catalogue', 'catalogue', 'this database has no catalogue');
     END IF;
     -- Where pg_upgrade moved the rows, each still says which transaction wrote it,
     -- and what relays know of transactions holds; a restore wrote them anew. What

@@ -47,15 +47,12 @@ DECLARE
 BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     IF collection_id IS NULL THEN
-        RAISE EXCEPTION 'argument "collection_id" must not be null'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection',
-                  HINT = 'SELECT id FROM esgf_stac.collection WHERE NOT deleted lists the collections.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'collection', 'argument "collection_id" must not be null',
+            hint => 'SELECT id FROM esgf_stac.collection WHERE NOT deleted lists the collections.');
     END IF;
     SELECT c.version INTO version FROM esgf_stac.collection c WHERE c.id = collection_id AND NOT c.deleted FOR UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'collection "%" does not exist', esgf_stac_internal.one_line(collection_id)
-            USING ERRCODE = 'PT404', CONSTRAINT = 'collection-does-not-exist', SCHEMA = 'esgf_stac', TABLE = 'collection',
-                  HINT = 'SELECT id FROM esgf_stac.collection WHERE NOT deleted lists those that do.';
+        PERFORM esgf_stac_internal.refuse('collection-does-not-exist', 'collection', format('collection "%s" does not exist', esgf_stac_internal.one_line(collection_id)));
     END IF;
     RETURN version;
 END
@@ -72,9 +69,8 @@ DECLARE
 BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     IF document IS NULL THEN
-        RAISE EXCEPTION 'argument "document" must not be null'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection',
-                  HINT = 'Give it a STAC collection.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'collection', 'argument "document" must not be null',
+            hint => 'Give it a STAC collection.');
     END IF;
     INSERT INTO esgf_stac.collection (id, document) VALUES (new_id, document) ON CONFLICT DO NOTHING;
     IF FOUND THEN
@@ -82,9 +78,7 @@ BEGIN
     END IF;
     SELECT * INTO there FROM esgf_stac.collection c WHERE c.id = new_id FOR UPDATE;
     IF NOT there.deleted THEN
-        RAISE EXCEPTION 'collection "%" exists already', new_id
-            USING ERRCODE = 'PT409', CONSTRAINT = 'collection-already-exists', SCHEMA = 'esgf_stac', TABLE = 'collection',
-                  HINT = 'Patch or replace it.';
+        PERFORM esgf_stac_internal.refuse('collection-already-exists', 'collection', format('collection "%s" exists already', new_id));
     END IF;
     UPDATE esgf_stac.collection c SET document = create_collection.document, deleted = false WHERE c.id = new_id;
     RETURN esgf_stac_internal.collection_receipt(new_id, there.version);
@@ -99,9 +93,8 @@ DECLARE
     before CONSTANT bigint := esgf_stac_internal.lock_collection(collection_id);
 BEGIN
     IF document IS NULL THEN
-        RAISE EXCEPTION 'argument "document" must not be null'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection',
-                  HINT = 'Give it a STAC collection.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'collection', 'argument "document" must not be null',
+            hint => 'Give it a STAC collection.');
     END IF;
     IF jsonb_typeof(document) = 'object' AND document ->> 'id' IS NULL THEN
         document := document || jsonb_build_object('id', collection_id);
@@ -119,9 +112,8 @@ DECLARE
     before CONSTANT bigint := esgf_stac_internal.lock_collection(collection_id);
 BEGIN
     IF patch IS NULL THEN
-        RAISE EXCEPTION 'argument "patch" must not be null'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection',
-                  HINT = 'Give it a merge patch (an object) or a JSON patch (an array).';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'collection', 'argument "patch" must not be null',
+            hint => 'Give it a merge patch (an object) or a JSON patch (an array).');
     END IF;
     PERFORM esgf_stac_internal.change_collection(c.id, esgf_stac_internal.apply_patch(c.document, patch), false, patch) FROM esgf_stac.collection c WHERE c.id = collection_id;
     RETURN esgf_stac_internal.collection_receipt(collection_id, before);
@@ -164,10 +156,8 @@ BEGIN
               FROM jsonb_each(CASE WHEN jsonb_typeof(settings) = 'object' THEN settings END) s LIMIT 100) given
      WHERE given.problem IS NOT NULL;
     IF problem IS NOT NULL OR jsonb_typeof(settings) IS DISTINCT FROM 'object' THEN
-        RAISE EXCEPTION 'these are no settings of a collection'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'collection',
-                  DETAIL = coalesce(problem, ': must be an object'),
-                  HINT = 'The columns of esgf_stac.collection after updated are the settings.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'collection', 'these are no settings of a collection',
+            detail => coalesce(problem, ': must be an object'), hint => 'The columns of esgf_stac.collection after updated are the settings.');
     END IF;
     UPDATE esgf_stac.collection c
        SET require_version = coalesce((settings -> 'require_version')::boolean, c.require_version),

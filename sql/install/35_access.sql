@@ -53,8 +53,8 @@ BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     PERFORM esgf_stac_internal.require_own_rights();
     IF problem <> '' THEN
-        RAISE EXCEPTION 'this is no rule of access'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'access_rule', DETAIL = problem;
+        PERFORM esgf_stac_internal.refuse('bad-request', 'access_rule', 'this is no rule of access',
+            detail => problem);
     END IF;
     INSERT INTO esgf_stac.access_rule (principal, role, scope, target, institution, valid_from, valid_to, granted_by)
         VALUES (principal, role, scope, target, institution, valid_from, valid_to, esgf_stac_internal.calling_role())
@@ -81,9 +81,8 @@ BEGIN
            revoked_by = esgf_stac_internal.calling_role()
      WHERE r.id = revoke_access.id AND r.revoked_by IS NULL;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'no rule % is in force', coalesce(id::text, 'NULL')
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'access_rule',
-                  HINT = 'SELECT * FROM esgf_stac.access_rule WHERE revoked_by IS NULL lists those that are.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'access_rule', format('no rule %s is in force', coalesce(id::text, 'NULL')),
+            hint => 'SELECT * FROM esgf_stac.access_rule WHERE revoked_by IS NULL lists those that are.');
     END IF;
 END
 $$;

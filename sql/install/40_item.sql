@@ -65,9 +65,8 @@ DECLARE
 BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     IF collection_id IS NULL OR item_id IS NULL OR stored IS NULL THEN
-        RAISE EXCEPTION 'arguments "collection_id", "item_id" and "stored" must not be null'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'item',
-                  HINT = 'Leave stored out for the published document.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'item', 'arguments "collection_id", "item_id" and "stored" must not be null',
+            hint => 'Leave stored out for the published document.');
     END IF;
     IF stored THEN
         SELECT i.collection_id, i.id, i.version, '"' || i.version || '"', i.updated, i.deleted, i.document
@@ -82,20 +81,15 @@ BEGIN
     END IF;
     IF NOT FOUND THEN
         IF NOT EXISTS (SELECT FROM esgf_stac.collection c WHERE c.id = collection_id AND NOT c.deleted) THEN
-            RAISE EXCEPTION 'collection "%" does not exist', esgf_stac_internal.one_line(collection_id)
-                USING ERRCODE = 'PT404', CONSTRAINT = 'collection-does-not-exist', SCHEMA = 'esgf_stac', TABLE = 'collection',
-                      HINT = 'SELECT id FROM esgf_stac.collection WHERE NOT deleted lists those that do.';
+            PERFORM esgf_stac_internal.refuse('collection-does-not-exist', 'collection', format('collection "%s" does not exist', esgf_stac_internal.one_line(collection_id)));
         END IF;
-        RAISE EXCEPTION 'item "%" does not exist in collection "%"', esgf_stac_internal.one_line(item_id), collection_id
-            USING ERRCODE = 'PT404', CONSTRAINT = 'item-does-not-exist', SCHEMA = 'esgf_stac', TABLE = 'item',
-                  HINT = 'Look for it in esgf_stac.published_item.';
+        PERFORM esgf_stac_internal.refuse('item-does-not-exist', 'item', format('item "%s" does not exist in collection "%s"', esgf_stac_internal.one_line(item_id), collection_id),
+            hint => 'Look for it in esgf_stac.published_item.');
     END IF;
     IF version <> answer.version THEN
         answer := esgf_stac_internal.past_version(collection_id, item_id, version);
         IF answer.version IS NULL THEN
-            RAISE EXCEPTION 'version % of item "%" is not kept', version, item_id
-                USING ERRCODE = 'PT404', CONSTRAINT = 'version-pruned', SCHEMA = 'esgf_stac', TABLE = 'outbox',
-                      HINT = 'It was never given, or its event has been pruned.';
+            PERFORM esgf_stac_internal.refuse('version-pruned', 'outbox', format('version %s of item "%s" is not kept', version, item_id));
         END IF;
     END IF;
     RETURN answer;

@@ -78,21 +78,17 @@ BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     PERFORM esgf_stac_internal.require_own_rights();
     IF name IS NULL OR name !~ '^[a-z0-9_]{1,50}$' THEN
-        RAISE EXCEPTION 'no name for a stream: %', coalesce(quote_literal(esgf_stac_internal.one_line(name)), 'NULL')
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
-                  HINT = 'A name has 1 to 50 of the characters a-z, 0-9 and _.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'stream', format('no name for a stream: %s', coalesce(quote_literal(esgf_stac_internal.one_line(name)), 'NULL')),
+            hint => 'A name has 1 to 50 of the characters a-z, 0-9 and _.');
     ELSIF EXISTS (SELECT FROM esgf_stac.stream s WHERE s.name = create_stream.name) THEN
-        RAISE EXCEPTION 'stream "%" exists already', name
-            USING ERRCODE = 'PT400', CONSTRAINT = 'operation-not-permitted', SCHEMA = 'esgf_stac', TABLE = 'stream',
-                  HINT = 'Choose another name, or call drop_stream() first.';
+        PERFORM esgf_stac_internal.refuse('operation-not-permitted', 'stream', format('stream "%s" exists already', name),
+            hint => 'Choose another name, or call drop_stream() first.');
     ELSIF cardinality(collections) = 0 OR array_position(collections, NULL) IS NOT NULL OR array_ndims(collections) > 1 THEN
-        RAISE EXCEPTION 'collections must be a plain list of collection ids'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
-                  HINT = 'Leave it null for a stream of all collections.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'stream', 'collections must be a plain list of collection ids',
+            hint => 'Leave it null for a stream of all collections.');
     ELSIF NOT esgf_stac_internal.is_predicate(filter) THEN
-        RAISE EXCEPTION 'filter is no jsonpath predicate: %', left(filter::text, 200)
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
-                  HINT = 'A predicate answers true or false, for example $.properties."cmip6:source_id" == "CanESM5"; it has no variables.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'stream', format('filter is no jsonpath predicate: %s', left(filter::text, 200)),
+            hint => 'A predicate answers true or false, for example $.properties."cmip6:source_id" == "CanESM5"; it has no variables.');
     END IF;
 
     -- From here no writer runs who does not know the stream.
@@ -118,9 +114,8 @@ BEGIN
     PERFORM esgf_stac_internal.require_own_rights();
     DELETE FROM esgf_stac.stream s WHERE s.name = drop_stream.name;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(esgf_stac_internal.one_line(name)), 'NULL')
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
-                  HINT = 'The view esgf_stac.stream_status lists the streams.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'stream', format('stream %s does not exist', coalesce(quote_literal(esgf_stac_internal.one_line(name)), 'NULL')),
+            hint => 'The view esgf_stac.stream_status lists the streams.');
     END IF;
     EXECUTE format('DROP PUBLICATION IF EXISTS %I', 'esgf_stac_' || name);
     -- Last, because no rollback brings a slot back; an active one is the server's error.

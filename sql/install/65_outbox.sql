@@ -15,27 +15,22 @@ BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     SELECT * INTO wanted FROM esgf_stac.stream s WHERE s.name = $3;
     IF max_events IS NULL OR max_events NOT BETWEEN 1 AND 10000 THEN
-        RAISE EXCEPTION 'max_events must be from 1 to 10000'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'outbox',
-                  HINT = 'Read more in several calls: each goes on from the last cursor.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'outbox', 'max_events must be from 1 to 10000',
+            hint => 'Read more in several calls: each goes on from the last cursor.');
     ELSIF $3 IS NOT NULL AND wanted.name IS NULL THEN
-        RAISE EXCEPTION 'stream "%" does not exist', esgf_stac_internal.one_line($3)
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
-                  HINT = 'The view esgf_stac.stream_status lists the streams; null reads all events.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'stream', format('stream "%s" does not exist', esgf_stac_internal.one_line($3)),
+            hint => 'The view esgf_stac.stream_status lists the streams; null reads all events.');
     ELSIF $1 IS NOT NULL AND (place IS NULL OR place[1] <> cluster) THEN
-        RAISE EXCEPTION 'this cursor was not made here: %', esgf_stac_internal.one_line($1)
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'outbox',
-                  HINT = 'Read esgf_stac.published_item anew, and then go on from a null cursor.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'outbox', format('this cursor was not made here: %s', esgf_stac_internal.one_line($1)),
+            hint => 'Read esgf_stac.published_item anew, and then go on from a null cursor.');
     ELSIF $1 IS NOT NULL AND place[4] IS DISTINCT FROM $3 THEN
-        RAISE EXCEPTION 'this cursor is of %, not of %', coalesce('stream "' || place[4] || '"', 'all events'), coalesce('stream "' || $3 || '"', 'all events')
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
-                  HINT = 'Begin each stream with a null cursor: what one has passed another may not have read.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'stream', format('this cursor is of %s, not of %s', coalesce('stream "' || place[4] || '"', 'all events'), coalesce('stream "' || $3 || '"', 'all events')),
+            hint => 'Begin each stream with a null cursor: what one has passed another may not have read.');
     END IF;
     SELECT c.pruned INTO pruned FROM esgf_stac.catalogue c;
     IF place[2]::xid8 < pruned THEN
-        RAISE EXCEPTION 'events after this cursor have been pruned'
-            USING ERRCODE = 'PT404', CONSTRAINT = 'version-pruned', SCHEMA = 'esgf_stac', TABLE = 'outbox',
-                  HINT = 'Read esgf_stac.published_item anew, and then go on from a null cursor.';
+        PERFORM esgf_stac_internal.refuse('version-pruned', 'outbox', 'events after this cursor have been pruned',
+            hint => 'Read esgf_stac.published_item anew, and then go on from a null cursor.');
     END IF;
     -- What is older than every running transaction is complete: nothing can
     -- still appear before it.
@@ -78,9 +73,8 @@ BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     PERFORM esgf_stac_internal.require_own_rights();
     IF keep IS NULL OR keep < interval '0' OR even_undelivered IS NULL THEN
-        RAISE EXCEPTION 'keep must be an interval that is not negative'
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'outbox',
-                  HINT = 'For example interval ''90 days''; even_undelivered is true or false.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'outbox', 'keep must be an interval that is not negative',
+            hint => 'For example interval ''90 days''; even_undelivered is true or false.');
     END IF;
     IF NOT even_undelivered THEN
         SELECT least(below, min(c.horizon)) INTO below

@@ -207,16 +207,14 @@ BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     PERFORM esgf_stac_internal.require_own_rights();
     IF NOT EXISTS (SELECT FROM esgf_stac.stream s WHERE s.name = skip_event.stream) THEN
-        RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(esgf_stac_internal.one_line(stream)), 'NULL')
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
-                  HINT = 'The view esgf_stac.stream_status lists the streams.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'stream', format('stream %s does not exist', coalesce(quote_literal(esgf_stac_internal.one_line(stream)), 'NULL')),
+            hint => 'The view esgf_stac.stream_status lists the streams.');
     END IF;
     SELECT c.* INTO consumer FROM esgf_stac.consumer c
      WHERE c.stream = skip_event.stream AND c.delivering_since IS NOT NULL AND c.outbox_oid = 'esgf_stac.outbox'::regclass;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'no relay has begun to deliver stream "%"', stream
-            USING ERRCODE = 'PT400', CONSTRAINT = 'operation-not-permitted', SCHEMA = 'esgf_stac', TABLE = 'consumer',
-                  HINT = 'Only the relay passes an event over; start it first.';
+        PERFORM esgf_stac_internal.refuse('operation-not-permitted', 'consumer', format('no relay has begun to deliver stream "%s"', stream),
+            hint => 'Only the relay passes an event over; start it first.');
     END IF;
 
     -- The publication's filter says what is in the stream.
@@ -232,9 +230,7 @@ BEGIN
          RETURNING true', coalesce(row_filter, 'true'))
        INTO skipped USING stream, event_id, consumer.horizon, consumer.delivered;
     IF skipped IS NULL THEN
-        RAISE EXCEPTION 'event % is none that stream "%" has yet to deliver', coalesce(event_id::text, 'NULL'), stream
-            USING ERRCODE = 'PT404', CONSTRAINT = 'event-does-not-exist', SCHEMA = 'esgf_stac', TABLE = 'outbox',
-                  HINT = 'The relay''s log, and stream_status, name the event that it cannot send.';
+        PERFORM esgf_stac_internal.refuse('event-does-not-exist', 'outbox', format('event %s is none that stream "%s" has yet to deliver', coalesce(event_id::text, 'NULL'), stream));
     END IF;
 END
 $$;
@@ -252,9 +248,8 @@ BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     PERFORM esgf_stac_internal.require_own_rights();
     IF NOT EXISTS (SELECT FROM esgf_stac.stream s WHERE s.name = redrive.stream) THEN
-        RAISE EXCEPTION 'stream % does not exist', coalesce(quote_literal(esgf_stac_internal.one_line(stream)), 'NULL')
-            USING ERRCODE = 'PT400', CONSTRAINT = 'bad-request', SCHEMA = 'esgf_stac', TABLE = 'stream',
-                  HINT = 'The view esgf_stac.stream_status lists the streams.';
+        PERFORM esgf_stac_internal.refuse('bad-request', 'stream', format('stream %s does not exist', coalesce(quote_literal(esgf_stac_internal.one_line(stream)), 'NULL')),
+            hint => 'The view esgf_stac.stream_status lists the streams.');
     END IF;
     UPDATE esgf_stac.dead_letter d SET redrive_at = clock_timestamp()
      WHERE d.stream = redrive.stream AND d.settled_at IS NULL
