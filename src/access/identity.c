@@ -211,11 +211,20 @@ is_gateway(void)
 	return !superuser_arg(role) && has_privs_of_role(role, get_role_oid("esgf_stac_gateway", false));
 }
 
-/* What a gateway has said in this transaction, or NULL. */
+/* Is the session a gateway's, whatever role it has set? A superuser plays any role, and is none. */
+static bool
+is_session_of_gateway(void)
+{
+	Oid			login = GetSessionUserId();
+
+	return !superuser_arg(login) && is_member_of_role(login, get_role_oid("esgf_stac_gateway", false));
+}
+
+/* What a gateway has said in this transaction, or NULL. No SET ROLE leads out of it. */
 static GivenIdentity *
 given(void)
 {
-	return given_identities != NIL && is_gateway() ? llast(given_identities) : NULL;
+	return given_identities != NIL && (is_gateway() || is_session_of_gateway()) ? llast(given_identities) : NULL;
 }
 
 /* The identity that a gateway has given, or NULL. */

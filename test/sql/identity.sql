@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- Who acts: it is said by gateways, ends with the transaction, and is forged by nobody. What outlives a transaction is in test/t/070_identity.pl.
-SELECT plan(130);
+SELECT plan(147);
 
 CREATE ROLE esgf_stac_test_gateway IN ROLE esgf_stac_gateway;
 CREATE ROLE esgf_stac_test_admin IN ROLE esgf_stac_admin;
@@ -139,6 +139,35 @@ SELECT lives_ok($$UPDATE esgf_stac.site SET active = active$$, 'SET ROLE esgf_st
 RESET ROLE;
 ALTER ROLE esgf_stac_test_both LOGIN;
 SELECT set_eq($$SELECT subject, cure FROM esgf_stac.doctor() WHERE hazard = 'two roles'$$, $$VALUES ('esgf_stac_test_both', 'REVOKE esgf_stac_admin FROM esgf_stac_test_both;')$$, 'doctor shows such a login');
+ROLLBACK TO before_both;
+RESET ROLE;
+-- It stays so whatever role such a login sets, be it a gateway by SET ROLE only; a superuser, as this file's, plays other people.
+CREATE ROLE esgf_stac_test_authenticator NOINHERIT IN ROLE esgf_stac_test_both, esgf_stac_test_gateway, esgf_stac_test_admin, esgf_stac_test_writer;
+CREATE FUNCTION pg_temp.not_as(login text, act_as text, role text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('SET LOCAL SESSION AUTHORIZATION %I', login);
+    EXECUTE format('SET LOCAL ROLE %I', act_as);
+    PERFORM esgf_stac.set_identity('{"sub": "y", "principals": ["group:x"]}');
+    EXECUTE format('SET LOCAL ROLE %I', role);
+    RETURN NEXT is(pg_temp.title(login), 'updated', format('%s sets role %s: what the identity may do is done', login, role));
+    RETURN NEXT is((pg_temp.last()).identity ->> 'sub', 'y', 'in its name');
+    RETURN QUERY SELECT pg_temp.refused(query, sqlstate, slug, 'but not: ' || query)
+      FROM (VALUES ('SELECT esgf_stac.delete_item(''CMIP6'', ''i.v1'')', 'PT403', 'missing-permission'), ('UPDATE esgf_stac.item SET deleted = true', 'PT403', 'missing-permission'),
+                   ('SELECT esgf_stac.grant_access(''group:y'', ''UPDATE'', ''project'', ''*'')', '42501', NULL), ('UPDATE esgf_stac.site SET active = false', '42501', NULL),
+                   ('SELECT * FROM esgf_stac.import_items(''{}'')', '42501', NULL)) AS t(query, sqlstate, slug);
+    RESET ROLE;
+    RESET SESSION AUTHORIZATION;
+END
+$$;
+SELECT pg_temp.not_as('esgf_stac_test_both', 'esgf_stac_test_both', 'esgf_stac_admin');
+SELECT pg_temp.not_as('esgf_stac_test_authenticator', 'esgf_stac_test_gateway', 'esgf_stac_test_admin');
+ROLLBACK TO before_both;
+SET LOCAL SESSION AUTHORIZATION esgf_stac_test_both;
+SET LOCAL ROLE esgf_stac_admin;
+SELECT lives_ok($$UPDATE esgf_stac.site SET active = active$$, 'without an identity the role that it sets is judged');
+SELECT lives_ok($$SELECT esgf_stac.delete_item('CMIP6', 'i.v1')$$, 'as any other');
+SELECT is((pg_temp.last()).identity ->> 'sub', 'esgf_stac_admin', 'in its own name');
+RESET SESSION AUTHORIZATION;
 ROLLBACK TO before_both;
 SET LOCAL ROLE esgf_stac_test_reader;
 SELECT pg_temp.refused($$SELECT pg_temp.title('u')$$, '42501', NULL, 'a reader writes nothing');
