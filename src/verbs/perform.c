@@ -3,71 +3,22 @@
  *		Performs a request to change one item: see verbs/perform.h.
  *
  * The verbs see to the form of a request, to preconditions and to the patch;
- * all other rules are the triggers' (item/row.c). Locks are taken in one order,
- * dataset before item, so that verbs never deadlock.
+ * all other rules are the triggers' (item/row.c).
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/timestamp.h"
 
 #include "access/identity.h"
-#include "access/judge.h"
 #include "base/catalogue.h"
-#include "base/compat.h"
 #include "base/errors.h"
 #include "base/limits.h"
-#include "base/statement.h"
 #include "change/client_patch.h"
-#include "change/replica.h"
-#include "item/collection.h"
-#include "item/dataset.h"
 #include "item/document.h"
 #include "json/build.h"
-#include "json/edit.h"
-#include "json/slice.h"
-#include "stac/item.h"
+#include "verbs/lock.h"
 #include "verbs/perform.h"
-
-static const char *const method_names[] = {
-	[METHOD_POST] = "POST",
-	[METHOD_PUT] = "PUT",
-	[METHOD_UPSERT] = "UPSERT",
-	[METHOD_PATCH] = "PATCH",
-	[METHOD_DELETE] = "DELETE",
-	[METHOD_RESTORE] = "RESTORE",
-	[METHOD_RETRACT] = "RETRACT",
-	[METHOD_REINSTATE] = "REINSTATE",
-	[METHOD_ADD_REPLICA] = "ADD_REPLICA",
-	[METHOD_REMOVE_REPLICA] = "REMOVE_REPLICA",
-	[METHOD_CHECK] = "CHECK"
-};
-
-/* The item as it stands, locked. */
-typedef struct CurrentItem
-{
-	bool		exists;
-	bool		deleted;
-	int64		version;
-	TimestampTz updated;
-	Datum		document;		/* as stored */
-} CurrentItem;
-
-/* Find a method by its name. */
-bool
-find_method(const char *name, int len, Method *method)
-{
-	for (int i = 0; i < (int) lengthof(method_names); i++)
-	{
-		if ((int) strlen(method_names[i]) == len && memcmp(method_names[i], name, len) == 0)
-		{
-			*method = i;
-			return true;
-		}
-	}
-	return false;
-}
 
 /* Refuse a request for an item that is not there. */
 static void
@@ -76,53 +27,8 @@ item_missing(const ItemRequest *request)
 	ereport(ERROR,
 			(errproblem(PROBLEM_ITEM_DOES_NOT_EXIST), errtable_of("item"),
 			 errsentence("item \"%s\" does not exist in collection \"%s\"",
-						 text_to_cstring(request->item_id), text_to_cstring(request->collection_id))));
-}
-
-/* The id that a document gives itself, or NULL. */
-text *
-document_id(Jsonb *document)
-{
-	JsonbValue	id;
-
-	if (document_get(&document->root, &id, JSON_PATH(JSON_KEY("id"))) && id.type == jbvString)
-		return cstring_to_text_with_len(id.val.string.val, id.val.string.len);
-	return NULL;
-}
-
-/* Refuse a document to be created that has no id, for all that is wrong with it. */
-static void
-refuse_without_id(Jsonb *document)
-{
-	ProblemList problems = {0};
-
-	check_stac_item(&document->root, &problems);
-	report_problems(&problems, "item", "document is not a STAC item");
-}
-
-/* Read and lock the item; the caller has connected to SPI. */
-static void
-lock_item(const ItemRequest *request, CurrentItem *current)
-{
-	static Statement statement = {
-		"SELECT version, deleted, updated, document FROM esgf_stac.item"
-		" WHERE collection_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) $2 FOR NO KEY UPDATE",
-		2, {TEXTOID, TEXTOID}
-	};
-	Datum		values[2] = {PointerGetDatum(request->collection_id), PointerGetDatum(request->item_id)};
-	HeapTuple	row;
-	TupleDesc	desc;
-	bool		isnull;
-
-	current->exists = run_statement(&statement, values, NULL) == 1;
-	if (!current->exists)
-		return;
-	row = SPI_tuptable->vals[0];
-	desc = SPI_tuptable->tupdesc;
-	current->version = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
-	current->deleted = DatumGetBool(SPI_getbinval(row, desc, 2, &isnull));
-	current->updated = DatumGetTimestampTz(SPI_getbinval(row, desc, 3, &isnull));
-	current->document = SPI_getbinval(row, desc, 4, &isnull);
+						 text_to_cstring(request->item_id), text_to_cstring(request->collection_id)),
+			 errhint("Create it, or look for it in esgf_stac.published_item.")));
 }
 
 /* Is the item there, seen without a lock? */
@@ -150,18 +56,20 @@ check_preconditions(const ItemRequest *request, const CurrentItem *current)
 				 errmsg("item \"%s\" has changed", text_to_cstring(request->item_id)),
 				 errdetail_version(current->version,
 								   psprintf("The current version is " INT64_FORMAT ", of %s.",
-											current->version, format_time(current->updated)))));
+											current->version, format_time(current->updated))),
+				 errhint("Read it again, and decide whether your change still makes sense.")));
 }
 
 /* Refuse a request without a precondition where the collection wants one. */
 static void
 require_precondition(const ItemRequest *request, const CollectionSettings *settings)
 {
-	if (settings->require_version && request->method != METHOD_ADD_REPLICA && request->method != METHOD_REMOVE_REPLICA &&
+	if (settings->require_version && request->method->needs_version &&
 		!request->has_if_match && !request->has_if_unmodified_since)
 		ereport(ERROR,
 				(errproblem(PROBLEM_VERSION_REQUIRED), errtable_of("item"),
-				 errmsg("collection \"%s\" wants a version with each change", text_to_cstring(request->collection_id))));
+				 errmsg("collection \"%s\" wants a version with each change", text_to_cstring(request->collection_id)),
+				 errhint("Give the version that you have read as if_match.")));
 }
 
 /* Insert the item; false if somebody else has done so meanwhile. */
@@ -208,10 +116,9 @@ check_creation(const ItemRequest *request)
 
 /* Create an item; false if one of that id is active. */
 static bool
-create(ItemRequest *request)
+create_item(ItemRequest *request, const CollectionSettings *settings)
 {
 	CurrentItem current;
-	ParsedId	id;
 
 	while (!item_exists(request))
 	{
@@ -219,9 +126,7 @@ create(ItemRequest *request)
 		if (insert_item(request))
 			return true;
 	}
-	parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
-	lock_dataset(PointerGetDatum(request->collection_id), &id);
-	lock_item(request, &current);
+	lock_requested_item(request, settings, &current);
 	if (!current.deleted)
 		return false;
 	check_creation(request);
@@ -229,241 +134,30 @@ create(ItemRequest *request)
 	return true;
 }
 
-/* Create an item that must not be there. */
+/* Change an item that is there, if it may be changed: or only see whether it may. */
 static void
-post(ItemRequest *request)
+change_item(ItemRequest *request, const CollectionSettings *settings)
 {
-	if (!create(request))
-		ereport(ERROR,
-				(errproblem(PROBLEM_ITEM_ALREADY_EXISTS), errtable_of("item"),
-				 errmsg("item \"%s\" exists already in collection \"%s\"",
-						text_to_cstring(request->item_id), text_to_cstring(request->collection_id))));
-}
-
-/* See whether a condition holds; nothing changes. */
-static void
-check(ItemRequest *request)
-{
+	const Method *method = request->method;
 	CurrentItem current;
 
-	lock_item(request, &current);
-	if (!current.exists || current.deleted)
+	lock_requested_item(request, settings, &current);
+	if (!current.exists || (current.deleted && !method->restores))
 	{
-		if (!request->has_if_match || request->if_match != 0)
-			item_missing(request);
-		return;
-	}
-	request->occasion.receipt.version = current.version;
-	check_preconditions(request, &current);
-}
-
-/* A replacement, its id filled in where it has none. */
-static Jsonb *
-with_id(Jsonb *document, const text *id)
-{
-	JsonbValue	value;
-	DocumentEdit *edit;
-
-	if (!JB_ROOT_IS_OBJECT(document) ||
-		(document_get(&document->root, &value, JSON_PATH(JSON_KEY("id"))) && value.type != jbvNull))
-		return document;
-	value.type = jbvString;
-	value.val.string.val = VARDATA_ANY(id);
-	value.val.string.len = VARSIZE_ANY_EXHDR(id);
-	edit = document_edit(document);
-	document_set(edit, &value, JSON_PATH(JSON_KEY("id")));
-	return document_finish(edit);
-}
-
-/* A document without a replica; that the last one stays is told to those who may remove it. */
-static Jsonb *
-without_replica(ItemRequest *request, const CollectionSettings *settings, Jsonb *document)
-{
-	Change		removal;
-	const Location *last;
-	Jsonb	   *result = remove_replica(document, request->node, &removal, &last);
-	JudgedChange judged = {text_to_cstring(request->collection_id), settings->institution_path, document, document};
-
-	if (result)
-		return result;
-	judged.change = &removal;
-	judged.explanation = request->occasion.explanation;
-	judge_change(&judged);
-	refuse_last_replica(last);
-	return NULL;
-}
-
-/* Change an item that is there. */
-static void
-change(ItemRequest *request, const CollectionSettings *settings, const CurrentItem *current)
-{
-	Jsonb	   *document;
-
-	switch (request->method)
-	{
-		case METHOD_PUT:
-		case METHOD_UPSERT:
-			document = keep_alternates(with_id(request->body, request->item_id), DatumGetJsonbP(current->document));
-			update_item(request, JsonbPGetDatum(document), false);
-			break;
-		case METHOD_PATCH:
-			document = apply_patch(DatumGetJsonbP(current->document), request->body, settings->max_document_bytes);
-			update_item(request, JsonbPGetDatum(document), false);
-			break;
-		case METHOD_DELETE:
-			update_item(request, current->document, true);
-			break;
-		case METHOD_RESTORE:
-			update_item(request, current->document, false);
-			break;
-		case METHOD_RETRACT:
-		case METHOD_REINSTATE:
-			document = DatumGetJsonbP(current->document);
-			if ((document_flag(document, "retracted") == FLAG_TRUE) != (request->method == METHOD_RETRACT))
-				document = set_document_flags(document, false, request->method == METHOD_RETRACT);
-			update_item(request, JsonbPGetDatum(document), false);
-			break;
-		case METHOD_ADD_REPLICA:
-			document = add_replica(DatumGetJsonbP(current->document), request->node, request->body);
-			update_item(request, JsonbPGetDatum(document), false);
-			break;
-		case METHOD_REMOVE_REPLICA:
-			document = without_replica(request, settings, DatumGetJsonbP(current->document));
-			update_item(request, JsonbPGetDatum(document), false);
-			break;
-		case METHOD_POST:
-		case METHOD_CHECK:
-			pg_unreachable();
-	}
-}
-
-/* May this request make its item latest, end that, or give it to another institution? Then its dataset is locked first. */
-static bool
-concerns_dataset(const ItemRequest *request, const CollectionSettings *settings)
-{
-	switch (request->method)
-	{
-		case METHOD_PATCH:
-			return patch_touches(request->body, "/properties/latest") || patch_touches(request->body, "/properties/retracted") ||
-				patch_touches(request->body, settings->institution_path);
-		case METHOD_ADD_REPLICA:
-		case METHOD_REMOVE_REPLICA:
-			return false;
-		default:
-			return true;
-	}
-}
-
-/* Lock the item, see whether it may be changed, and change it. */
-static void
-find_and_change(ItemRequest *request, const CollectionSettings *settings)
-{
-	CurrentItem current;
-	ParsedId		id;
-
-	parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
-	/* An item that appears after this look is not locked, nor seen, out of order. */
-	if (concerns_dataset(request, settings) && !lock_dataset(PointerGetDatum(request->collection_id), &id))
+		if (method->apply == NULL && request->has_if_match && request->if_match == 0)
+			return;
 		item_missing(request);
-	lock_item(request, &current);
-	if (!current.exists || (current.deleted && request->method != METHOD_RESTORE))
-		item_missing(request);
+	}
 	request->occasion.receipt.version = current.version;
 	check_preconditions(request, &current);
 	require_precondition(request, settings);
-	if (request->method == METHOD_RESTORE && !current.deleted)
+	if (method->restores && !current.deleted)
 		ereport(ERROR,
 				(errproblem(PROBLEM_ITEM_ALREADY_EXISTS), errtable_of("item"),
 				 errmsg("item \"%s\" is not deleted", text_to_cstring(request->item_id)),
 				 errhint("There is nothing to restore.")));
-	change(request, settings, &current);
-}
-
-/* Order requests by their collections. */
-static int
-compare_collections(const ItemRequest *a, const ItemRequest *b)
-{
-	return compare_bytes(VARDATA_ANY(a->collection_id), VARSIZE_ANY_EXHDR(a->collection_id),
-						 VARDATA_ANY(b->collection_id), VARSIZE_ANY_EXHDR(b->collection_id));
-}
-
-/* Order requests by their items. */
-static int
-compare_items(const ListCell *a, const ListCell *b)
-{
-	const ItemRequest *ra = lfirst(a);
-	const ItemRequest *rb = lfirst(b);
-	int			result = compare_collections(ra, rb);
-
-	return result ? result : compare_bytes(VARDATA_ANY(ra->item_id), VARSIZE_ANY_EXHDR(ra->item_id),
-										   VARDATA_ANY(rb->item_id), VARSIZE_ANY_EXHDR(rb->item_id));
-}
-
-/* Order requests by the datasets of their items. */
-static int
-compare_datasets(const ListCell *a, const ListCell *b)
-{
-	const ItemRequest *ra = lfirst(a);
-	const ItemRequest *rb = lfirst(b);
-	ParsedId	ida;
-	ParsedId	idb;
-	int			result = compare_collections(ra, rb);
-
-	parse_item_id(VARDATA_ANY(ra->item_id), VARSIZE_ANY_EXHDR(ra->item_id), &ida);
-	parse_item_id(VARDATA_ANY(rb->item_id), VARSIZE_ANY_EXHDR(rb->item_id), &idb);
-	return result ? result : compare_bytes(ida.id, ida.base_len, idb.id, idb.base_len);
-}
-
-/*
- * Lock what many requests concern, in one order, so that two such calls never
- * wait for each other: all datasets, made where there are none so that no item
- * appears meanwhile, then all items. Answers the datasets that were made, for
- * forget_empty_datasets().
- */
-List *
-lock_items_of_requests(List *requests)
-{
-	List	   *sorted = list_copy(requests);
-	List	   *made = NIL;
-	ListCell   *cell;
-	CurrentItem current;
-
-	list_sort(sorted, compare_datasets);
-	foreach(cell, sorted)
-	{
-		ItemRequest *request = lfirst(cell);
-		Datum		collection = PointerGetDatum(request->collection_id);
-		ParsedId	id;
-
-		parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
-		if (!lock_dataset(collection, &id))
-		{
-			enter_dataset(collection, &id, false, NULL);
-			made = lappend(made, request);
-		}
-	}
-	list_sort(sorted, compare_items);
-	SPI_connect();
-	foreach(cell, sorted)
-		lock_item(lfirst(cell), &current);
-	SPI_finish();
-	return made;
-}
-
-/* Remove the datasets that were made for items which did not appear after all. */
-void
-forget_empty_datasets(List *requests)
-{
-	ListCell   *cell;
-
-	foreach(cell, requests)
-	{
-		ItemRequest *request = lfirst(cell);
-		ParsedId	id;
-
-		parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
-		forget_dataset_if_empty(PointerGetDatum(request->collection_id), &id);
-	}
+	if (method->apply)
+		update_item(request, method->apply(request, settings, current.document), method->deletes);
 }
 
 /* What a request was asked to do, for its event; NULL where the document says it all. */
@@ -471,12 +165,12 @@ static Jsonb *
 describe_request(const ItemRequest *request)
 {
 	JsonbParseState *state = NULL;
-	const char *method = method_names[request->method];
+	const char *method = request->method->name;
 	Jsonb	   *described;
 
-	if (request->method == METHOD_PATCH)
+	if (request->method->body == BODY_PATCH)
 		return request->body;
-	if (request->body && request->method != METHOD_ADD_REPLICA)
+	if (request->method->body == BODY_ITEM)
 		return NULL;
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	if (request->has_if_match)
@@ -487,30 +181,25 @@ describe_request(const ItemRequest *request)
 	if (request->reason)
 		push_string_member(&state, "reason", VARDATA_ANY(request->reason), VARSIZE_ANY_EXHDR(request->reason));
 	described = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-	return request->method == METHOD_ADD_REPLICA ? with_member(described, "alternates", request->body) : described;
+	return request->method->body == BODY_ALTERNATES ? with_member(described, "alternates", request->body) : described;
 }
 
 /* Do what the method says. */
 static void
 dispatch(ItemRequest *request, const CollectionSettings *settings)
 {
-	switch (request->method)
-	{
-		case METHOD_POST:
-			post(request);
-			request->occasion.receipt.created = true;
-			break;
-		case METHOD_CHECK:
-			check(request);
-			break;
-		case METHOD_UPSERT:
-			request->occasion.receipt.created = create(request);
-			if (!request->occasion.receipt.created)
-				find_and_change(request, settings);
-			break;
-		default:
-			find_and_change(request, settings);
-	}
+	const Method *method = request->method;
+
+	request->occasion.receipt.created = method->creates && create_item(request, settings);
+	if (request->occasion.receipt.created)
+		return;
+	if (method->creates && method->apply == NULL)
+		ereport(ERROR,
+				(errproblem(PROBLEM_ITEM_ALREADY_EXISTS), errtable_of("item"),
+				 errmsg("item \"%s\" exists already in collection \"%s\"",
+						text_to_cstring(request->item_id), text_to_cstring(request->collection_id)),
+				 errhint("Patch or replace it, or publish another version of the dataset.")));
+	change_item(request, settings);
 }
 
 /* Refuse a request that names something too long. */
@@ -530,16 +219,8 @@ perform_item_request(ItemRequest *request)
 	CollectionSettings settings;
 	Occasion   *occasion = &request->occasion;
 
-	if (request->method == METHOD_POST || (request->method == METHOD_UPSERT && request->item_id == NULL))
-	{
-		request->item_id = document_id(request->body);
-		if (request->item_id == NULL)
-			refuse_without_id(request->body);
-	}
-	else if (request->method == METHOD_PATCH)
-		check_patch_form(request->body, "item");
-	else if (request->method == METHOD_ADD_REPLICA)
-		check_alternates_form(request->body);
+	if (request->method->form)
+		request->method->form(request);
 	require_writable_catalogue();
 	require_identity();
 	get_collection_settings(VARDATA_ANY(request->collection_id), VARSIZE_ANY_EXHDR(request->collection_id), &settings);
@@ -548,7 +229,7 @@ perform_item_request(ItemRequest *request)
 	occasion->request = describe_request(request);
 	occasion->request_id = request->request_id;
 	SPI_connect();
-	if (request->method == METHOD_PATCH)
+	if (request->method->body == BODY_PATCH)
 		request->body = prepare_patch(request->body, settings.ignore_null_members);
 	dispatch(request, &settings);
 	SPI_finish();

@@ -25,6 +25,7 @@
 #include "json/edit.h"
 #include "json/text_size.h"
 #include "stac/format.h"
+#include "verbs/lock.h"
 #include "verbs/outcome.h"
 #include "verbs/perform.h"
 #include "verbs/request_key.h"
@@ -167,7 +168,7 @@ check_presence(const char *name, bool present, bool needed)
 static void
 check_request(ItemRequest *request, const Bodies *bodies)
 {
-	Method		method = request->method;
+	const Method *method = request->method;
 	Jsonb	   *item = bodies->item;
 	text	   *own_id;
 
@@ -176,13 +177,13 @@ check_request(ItemRequest *request, const Bodies *bodies)
 	if (request->request_id && request_id_problem(request->request_id))
 		bad_request("request_id", request_id_problem(request->request_id));
 	check_request_lengths(request);
-	check_presence("item", item != NULL, method == METHOD_POST || method == METHOD_PUT || method == METHOD_UPSERT);
-	check_presence("patch", bodies->patch != NULL, method == METHOD_PATCH);
-	check_presence("node", request->node != NULL, method == METHOD_ADD_REPLICA || method == METHOD_REMOVE_REPLICA);
-	check_presence("alternates", bodies->alternates != NULL, method == METHOD_ADD_REPLICA);
+	check_presence("item", item != NULL, method->body == BODY_ITEM);
+	check_presence("patch", bodies->patch != NULL, method->body == BODY_PATCH);
+	check_presence("node", request->node != NULL, method->takes_node);
+	check_presence("alternates", bodies->alternates != NULL, method->body == BODY_ALTERNATES);
 	request->body = item ? item : bodies->patch ? bodies->patch : bodies->alternates;
 	own_id = item ? document_id(item) : NULL;
-	if (request->item_id == NULL && (method == METHOD_POST || method == METHOD_UPSERT))
+	if (request->item_id == NULL && method->creates)
 		request->item_id = own_id;
 	else if (request->item_id == NULL)
 		bad_request("item_id", "is missing");
@@ -218,7 +219,8 @@ read_request(const JsonbValue *source, ItemRequest *request)
 	}
 	if (bodies.method == NULL)
 		bad_request("method", "is missing");
-	if (!find_method(VARDATA_ANY(bodies.method), VARSIZE_ANY_EXHDR(bodies.method), &request->method))
+	request->method = find_method(VARDATA_ANY(bodies.method), VARSIZE_ANY_EXHDR(bodies.method));
+	if (request->method == NULL)
 		bad_request("method", "is unknown");
 	check_request(request, &bodies);
 }
@@ -261,7 +263,7 @@ peek_at_request(const JsonbValue *source, ItemRequest *request)
 															  NumericGetDatum(int64_to_numeric(0))));
 	}
 	method = peek_at_string(object, JSON_PATH(JSON_KEY("method")));
-	return method && find_method(VARDATA_ANY(method), VARSIZE_ANY_EXHDR(method), &request->method) &&
+	return method && find_method(VARDATA_ANY(method), VARSIZE_ANY_EXHDR(method)) &&
 		request->collection_id && request->item_id;
 }
 

@@ -13,16 +13,6 @@
 #include "base/errors.h"
 #include "verbs/perform.h"
 
-PG_FUNCTION_INFO_V1(esgf_create_item);
-PG_FUNCTION_INFO_V1(esgf_replace_item);
-PG_FUNCTION_INFO_V1(esgf_patch_item);
-PG_FUNCTION_INFO_V1(esgf_delete_item);
-PG_FUNCTION_INFO_V1(esgf_restore_item);
-PG_FUNCTION_INFO_V1(esgf_retract_item);
-PG_FUNCTION_INFO_V1(esgf_reinstate_item);
-PG_FUNCTION_INFO_V1(esgf_add_replica);
-PG_FUNCTION_INFO_V1(esgf_remove_replica);
-
 /* An argument that must be given. */
 static Datum
 required(FunctionCallInfo fcinfo, int number, const char *name)
@@ -69,96 +59,55 @@ receipt_datum(FunctionCallInfo fcinfo, const ItemRequest *request)
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
-/* Perform a request of an existing item; if_match and reason are its optional arguments. */
+/* Perform a method with the arguments of its verb, in the order that all verbs have. */
 static Datum
-change_item(FunctionCallInfo fcinfo, Method method, int body, int if_match, int reason)
+call_method(FunctionCallInfo fcinfo, const char *name)
 {
 	static const char *const body_names[] = {
-		[METHOD_PUT] = "document", [METHOD_PATCH] = "patch", [METHOD_ADD_REPLICA] = "alternates"
+		[BODY_ITEM] = "document", [BODY_PATCH] = "patch", [BODY_ALTERNATES] = "alternates"
 	};
+	const Method *method = find_method(name, strlen(name));
 	ItemRequest request = {method};
+	int			next = 0;
 
-	request.collection_id = DatumGetTextPP(required(fcinfo, 0, "collection_id"));
-	request.item_id = DatumGetTextPP(required(fcinfo, 1, "item_id"));
-	if (method == METHOD_ADD_REPLICA || method == METHOD_REMOVE_REPLICA)
-		request.node = node_argument(fcinfo, 2);
-	if (body)
-		request.body = DatumGetJsonbP(required(fcinfo, body, body_names[method]));
-	request.has_if_match = !PG_ARGISNULL(if_match);
-	if (request.has_if_match)
-		request.if_match = PG_GETARG_INT64(if_match);
-	if (reason && !PG_ARGISNULL(reason))
-		request.reason = PG_GETARG_TEXT_PP(reason);
+	request.collection_id = DatumGetTextPP(required(fcinfo, next++, "collection_id"));
+	if (!method->creates)
+		request.item_id = DatumGetTextPP(required(fcinfo, next++, "item_id"));
+	if (method->takes_node)
+		request.node = node_argument(fcinfo, next++);
+	if (method->body != BODY_NONE)
+		request.body = DatumGetJsonbP(required(fcinfo, next++, body_names[method->body]));
+	if (next < PG_NARGS())
+	{
+		request.has_if_match = !PG_ARGISNULL(next);
+		request.if_match = PG_GETARG_INT64(next++);
+	}
+	if (next < PG_NARGS() && !PG_ARGISNULL(next))
+		request.reason = PG_GETARG_TEXT_PP(next);
 	check_request_lengths(&request);
 	perform_item_request(&request);
 	return receipt_datum(fcinfo, &request);
 }
 
-/* create_item(collection_id, document) */
-Datum
-esgf_create_item(PG_FUNCTION_ARGS)
-{
-	ItemRequest request = {METHOD_POST};
+/*
+ * The C function of a verb. Its SQL function may have, in this order:
+ * collection_id, item_id, node, the body, if_match, reason.
+ */
+#define ITEM_VERB(function, method) \
+PG_FUNCTION_INFO_V1(function); \
+Datum \
+function(PG_FUNCTION_ARGS) \
+{ \
+	return call_method(fcinfo, method); \
+} \
+extern int	no_such_variable
 
-	request.collection_id = DatumGetTextPP(required(fcinfo, 0, "collection_id"));
-	request.body = DatumGetJsonbP(required(fcinfo, 1, "document"));
-	check_request_lengths(&request);
-	perform_item_request(&request);
-	return receipt_datum(fcinfo, &request);
-}
-
-/* replace_item(collection_id, item_id, document, if_match) */
-Datum
-esgf_replace_item(PG_FUNCTION_ARGS)
-{
-	return change_item(fcinfo, METHOD_PUT, 2, 3, 0);
-}
-
-/* patch_item(collection_id, item_id, patch, if_match) */
-Datum
-esgf_patch_item(PG_FUNCTION_ARGS)
-{
-	return change_item(fcinfo, METHOD_PATCH, 2, 3, 0);
-}
-
-/* delete_item(collection_id, item_id, if_match, reason) */
-Datum
-esgf_delete_item(PG_FUNCTION_ARGS)
-{
-	return change_item(fcinfo, METHOD_DELETE, 0, 2, 3);
-}
-
-/* restore_item(collection_id, item_id, if_match) */
-Datum
-esgf_restore_item(PG_FUNCTION_ARGS)
-{
-	return change_item(fcinfo, METHOD_RESTORE, 0, 2, 0);
-}
-
-/* retract_item(collection_id, item_id, if_match, reason) */
-Datum
-esgf_retract_item(PG_FUNCTION_ARGS)
-{
-	return change_item(fcinfo, METHOD_RETRACT, 0, 2, 3);
-}
-
-/* reinstate_item(collection_id, item_id, if_match, reason) */
-Datum
-esgf_reinstate_item(PG_FUNCTION_ARGS)
-{
-	return change_item(fcinfo, METHOD_REINSTATE, 0, 2, 3);
-}
-
-/* add_replica(collection_id, item_id, node, alternates, if_match) */
-Datum
-esgf_add_replica(PG_FUNCTION_ARGS)
-{
-	return change_item(fcinfo, METHOD_ADD_REPLICA, 3, 4, 0);
-}
-
-/* remove_replica(collection_id, item_id, node, if_match) */
-Datum
-esgf_remove_replica(PG_FUNCTION_ARGS)
-{
-	return change_item(fcinfo, METHOD_REMOVE_REPLICA, 0, 3, 0);
-}
+ITEM_VERB(esgf_create_item, "POST");
+ITEM_VERB(esgf_replace_item, "PUT");
+ITEM_VERB(esgf_patch_item, "PATCH");
+ITEM_VERB(esgf_delete_item, "DELETE");
+ITEM_VERB(esgf_restore_item, "RESTORE");
+ITEM_VERB(esgf_retract_item, "RETRACT");
+ITEM_VERB(esgf_reinstate_item, "REINSTATE");
+ITEM_VERB(esgf_add_replica, "ADD_REPLICA");
+ITEM_VERB(esgf_remove_replica, "REMOVE_REPLICA");
