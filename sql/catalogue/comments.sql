@@ -19,13 +19,15 @@ COMMENT ON COLUMN esgf_stac.collection.complete_replicas IS 'a replica must cove
 COMMENT ON COLUMN esgf_stac.collection.stamp_times IS 'properties.created and updated are written by the database';
 COMMENT ON COLUMN esgf_stac.collection.institution_path IS 'JSON Pointer to the institution in an item';
 COMMENT ON COLUMN esgf_stac.collection.max_document_bytes IS 'an item''s document has at most so many bytes as text (413 document-too-large)';
+COMMENT ON COLUMN esgf_stac.collection.institution_generation IS 'how often institution_path has changed';
 COMMENT ON COLUMN esgf_stac.collection.null_members IS 'a merge patch that nulls a member which STAC requires is refused (reject), or those nulls are dropped (ignore)';
 
 COMMENT ON TABLE esgf_stac.dataset IS 'one row per base_id; its lock is the mutex of supersession and the guarantee of one latest';
 COMMENT ON COLUMN esgf_stac.dataset.collection_id IS 'the collection of its items';
 COMMENT ON COLUMN esgf_stac.dataset.base_id IS 'the id of its items without .v<digits>';
 COMMENT ON COLUMN esgf_stac.dataset.latest_id IS 'the item that is latest, if one is';
-COMMENT ON COLUMN esgf_stac.dataset.institution IS 'what all its versions say at the institution_path, as {path: institution}; null as long as nobody has asked';
+COMMENT ON COLUMN esgf_stac.dataset.institution IS 'what all its versions say at the institution_path, JSON null where nothing stands there; SQL null as long as nobody has asked';
+COMMENT ON COLUMN esgf_stac.dataset.institution_generation IS 'the institution_generation of its collection when that was asked: it counts in no other';
 
 COMMENT ON TABLE esgf_stac.item IS 'the truth: one row per item; write collection_id, id and document, change document, deleted and reason: all else is derived';
 COMMENT ON COLUMN esgf_stac.item.collection_id IS 'its collection';

@@ -20,7 +20,8 @@ CREATE TABLE esgf_stac.collection (
     stamp_times boolean NOT NULL DEFAULT true,
     institution_path text NOT NULL CHECK (institution_path LIKE '/%'),
     null_members text NOT NULL DEFAULT 'reject' CHECK (null_members IN ('reject', 'ignore')),
-    max_document_bytes int NOT NULL DEFAULT 33554432 CHECK (max_document_bytes BETWEEN 1 AND 268435456)
+    max_document_bytes int NOT NULL DEFAULT 33554432 CHECK (max_document_bytes BETWEEN 1 AND 268435456),
+    institution_generation int NOT NULL
 );
 
 CREATE TABLE esgf_stac.dataset (
@@ -28,6 +29,7 @@ CREATE TABLE esgf_stac.dataset (
     base_id text NOT NULL,
     latest_id text,
     institution jsonb,
+    institution_generation int,
     PRIMARY KEY (collection_id, base_id)
 );
 

@@ -157,7 +157,7 @@ BEGIN
      WHERE given.problem IS NOT NULL;
     IF problem IS NOT NULL OR jsonb_typeof(settings) IS DISTINCT FROM 'object' THEN
         PERFORM esgf_stac_internal.refuse('bad-request', 'collection', 'these are no settings of a collection',
-            detail => coalesce(problem, ': must be an object'), hint => 'The columns of esgf_stac.collection after updated are the settings.');
+            detail => coalesce(problem, ': must be an object'), hint => 'The settings are the columns of esgf_stac.collection from require_version to max_document_bytes.');
     END IF;
     UPDATE esgf_stac.collection c
        SET require_version = coalesce((settings -> 'require_version')::boolean, c.require_version),

@@ -9,6 +9,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -130,14 +131,16 @@ is_candidate(const ItemRow *row)
 static void
 note_dataset(ItemRow *old, ItemRow *new, const CollectionSettings *settings)
 {
-	const char *path = settings->institution_path;
 	bool		becomes_candidate = is_candidate(new) && !(old && is_candidate(old));
-	Jsonb	   *institution = NULL;
 
-	if (old == NULL || becomes_candidate || !same_institution(row_document(old), row_document(new), path))
-		institution = institution_of(row_document(new), path);
-	if (institution || is_set(old, ITEM_LATEST) != is_set(new, ITEM_LATEST))
-		touch_dataset(column(new, ITEM_COLLECTION_ID), column(new, ITEM_BASE_ID), institution, path);
+	if (old == NULL || becomes_candidate || !same_institution(row_document(old), row_document(new), settings))
+	{
+		Institution institution = institution_of(row_document(new), settings);
+
+		touch_dataset(column(new, ITEM_COLLECTION_ID), column(new, ITEM_BASE_ID), &institution);
+	}
+	else if (is_set(old, ITEM_LATEST) != is_set(new, ITEM_LATEST))
+		touch_dataset(column(new, ITEM_COLLECTION_ID), column(new, ITEM_BASE_ID), NULL);
 }
 
 /* The rules of a change that are judged after its rights. */
@@ -205,6 +208,8 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be fired after a row", "item_after_row")));
 
+	/* The row is locked: what is configured by now is what counts. */
+	AcceptInvalidationMessages();
 	require_writable_catalogue();
 	desc = RelationGetDescr(trigdata->tg_relation);
 	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))

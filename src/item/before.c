@@ -152,11 +152,11 @@ static void
 publish(ItemChange *change, Flag wanted)
 {
 	text	   *collection = DatumGetTextPP(change->collection_id);
+	Institution institution = institution_of(row_document(&change->new), &change->settings);
 
 	lock_collection(VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection));
 	change->latest = wanted != FLAG_FALSE && !change->retracted;
-	if (!enter_dataset(change->collection_id, &change->id, change->latest,
-					   institution_of(row_document(&change->new), change->settings.institution_path)))
+	if (!enter_dataset(change->collection_id, &change->id, change->latest, &institution))
 		change->latest = change->latest && may_be_latest(change->collection_id, &change->id, wanted == FLAG_MISSING);
 }
 
@@ -318,8 +318,6 @@ before_update_of_active(ItemChange *change)
 	check_size(change, row->document, row_document(old));
 	check_item_document(row->document, row_document(old), change->collection_id, &change->id,
 						change->settings.institution_path, &change->nodes);
-	if (!same_institution(row_document(old), row->document, change->settings.institution_path))
-		enter_dataset(change->collection_id, &change->id, false, NULL);
 	return true;
 }
 

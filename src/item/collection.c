@@ -42,7 +42,8 @@ typedef enum CollectionColumn
 	COLLECTION_DELETED = 4,
 	COLLECTION_CREATED = 5,
 	COLLECTION_UPDATED = 6,
-	COLLECTION_INSTITUTION_PATH = 10
+	COLLECTION_INSTITUTION_PATH = 10,
+	COLLECTION_INSTITUTION_GENERATION = 13
 } CollectionColumn;
 
 /* The settings of so many collections are kept at most. */
@@ -84,7 +85,8 @@ static bool
 read_settings(const char *id, int len, CollectionSettings *settings)
 {
 	static Statement statement = {
-		"SELECT require_version, complete_replicas, stamp_times, null_members, institution_path, max_document_bytes"
+		"SELECT require_version, complete_replicas, stamp_times, null_members, institution_path, max_document_bytes,"
+		" institution_generation"
 		" FROM esgf_stac.collection WHERE id OPERATOR(pg_catalog.=) $1 AND NOT deleted",
 		1, {TEXTOID}
 	};
@@ -106,6 +108,7 @@ read_settings(const char *id, int len, CollectionSettings *settings)
 		settings->ignore_null_members = strcmp(SPI_getvalue(row, desc, 4), "ignore") == 0;
 		settings->institution_path = MemoryContextStrdup(caller, SPI_getvalue(row, desc, 5));
 		settings->max_document_bytes = DatumGetInt32(SPI_getbinval(row, desc, 6, &isnull));
+		settings->institution_generation = DatumGetInt32(SPI_getbinval(row, desc, 7, &isnull));
 	}
 	SPI_finish();
 	return found;
@@ -249,7 +252,9 @@ column(HeapTuple row, CollectionColumn number, TupleDesc desc)
 static void
 check_columns(HeapTuple new, HeapTuple old, TupleDesc desc)
 {
-	static const CollectionColumn derived[] = {COLLECTION_VERSION, COLLECTION_CREATED, COLLECTION_UPDATED};
+	static const CollectionColumn derived[] = {
+		COLLECTION_VERSION, COLLECTION_CREATED, COLLECTION_UPDATED, COLLECTION_INSTITUTION_GENERATION
+	};
 
 	for (int i = 0; i < (int) lengthof(derived); i++)
 	{
@@ -301,6 +306,27 @@ check_empty(const char *id)
 				 errmsg("collection \"%s\" has items", id)));
 }
 
+/*
+ * How often the path of the institution has changed. What the versions of a
+ * dataset are known to say there is known for one generation: whoever changes
+ * an item looks at no path but the one of its time.
+ */
+static Datum
+institution_generation(HeapTuple new, HeapTuple old, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		path = heap_getattr(new, COLLECTION_INSTITUTION_PATH, desc, &isnull);
+	Datum		before;
+
+	if (old == NULL)
+		return Int32GetDatum(0);
+	before = column(old, COLLECTION_INSTITUTION_GENERATION, desc);
+	if (!isnull && DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, path,
+														column(old, COLLECTION_INSTITUTION_PATH, desc))))
+		return before;
+	return Int32GetDatum(DatumGetInt32(before) + 1);
+}
+
 /* BEFORE ROW: check the document, give the version and the times. */
 Datum
 esgf_collection_before_row(PG_FUNCTION_ARGS)
@@ -310,9 +336,9 @@ esgf_collection_before_row(PG_FUNCTION_ARGS)
 	HeapTuple	old;
 	TupleDesc	desc;
 	char	   *id;
-	int			columns[4] = {COLLECTION_VERSION, COLLECTION_CREATED, COLLECTION_UPDATED, COLLECTION_INSTITUTION_PATH};
-	Datum		values[4];
-	bool		nulls[4] = {false};
+	int			columns[5] = {COLLECTION_INSTITUTION_GENERATION, COLLECTION_VERSION, COLLECTION_CREATED, COLLECTION_UPDATED, COLLECTION_INSTITUTION_PATH};
+	Datum		values[5];
+	bool		nulls[5] = {false};
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
@@ -332,23 +358,24 @@ esgf_collection_before_row(PG_FUNCTION_ARGS)
 				(errproblem(PROBLEM_OPERATION_NOT_PERMITTED), errtable_of("collection"),
 				 errmsg("the id of a collection does not change"),
 				 errhint("Create another collection.")));
+	values[0] = institution_generation(new, old, desc);
 	if (old && same_collection(new, old, desc))
-		return PointerGetDatum(new);
+		return PointerGetDatum(heap_modify_tuple_by_cols(new, desc, 1, columns, values, nulls));
 	check_text_size(DatumGetJsonbP(column(new, COLLECTION_DOCUMENT, desc)),
 					old ? DatumGetJsonbP(column(old, COLLECTION_DOCUMENT, desc)) : NULL, "collection", COLLECTION_DOCUMENT_MAX);
 	check_document(id, DatumGetJsonbP(column(new, COLLECTION_DOCUMENT, desc)));
 
-	values[0] = Int64GetDatum(old ? DatumGetInt64(column(old, COLLECTION_VERSION, desc)) + 1 : 1);
-	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[1] = Int64GetDatum(old ? DatumGetInt64(column(old, COLLECTION_VERSION, desc)) + 1 : 1);
+	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
 	if (old)
-		values[2] = TimestampTzGetDatum(Max(DatumGetTimestampTz(values[2]),
+		values[3] = TimestampTzGetDatum(Max(DatumGetTimestampTz(values[3]),
 											DatumGetTimestampTz(column(old, COLLECTION_UPDATED, desc)) + 1));
-	values[1] = old ? column(old, COLLECTION_CREATED, desc) : values[2];
-	values[3] = heap_getattr(new, COLLECTION_INSTITUTION_PATH, desc, &nulls[3]);
-	if (nulls[3])
-		values[3] = CStringGetTextDatum(default_institution_path(id));
-	nulls[3] = false;
-	return PointerGetDatum(heap_modify_tuple_by_cols(new, desc, 4, columns, values, nulls));
+	values[2] = old ? column(old, COLLECTION_CREATED, desc) : values[3];
+	values[4] = heap_getattr(new, COLLECTION_INSTITUTION_PATH, desc, &nulls[4]);
+	if (nulls[4])
+		values[4] = CStringGetTextDatum(default_institution_path(id));
+	nulls[4] = false;
+	return PointerGetDatum(heap_modify_tuple_by_cols(new, desc, 5, columns, values, nulls));
 }
 
 /* AFTER ROW: write the event, unless only settings changed. */

@@ -57,8 +57,7 @@ typedef struct TouchedDataset
 	SubTransactionId subxid;
 	Datum		collection_id;
 	Datum		base_id;
-	Jsonb	   *institution;	/* institution_of() the version, if all are to say so; or NULL */
-	const char *institution_path;
+	Institution institution;	/* what the version says, if all are to say so; or without a value */
 } TouchedDataset;
 
 /* In the order in which they were touched, in a memory context of their own. */
@@ -94,7 +93,7 @@ forget_all_touched(XactEvent event, void *arg)
 
 /* Note a dataset, to settle it when the statement ends. */
 void
-touch_dataset(Datum collection_id, Datum base_id, const Jsonb *institution, const char *path)
+touch_dataset(Datum collection_id, Datum base_id, const Institution *institution)
 {
 	static bool registered = false;
 	MemoryContext old;
@@ -110,12 +109,16 @@ touch_dataset(Datum collection_id, Datum base_id, const Jsonb *institution, cons
 		touched_context = AllocSetContextCreate(TopTransactionContext, "esgf_stac touched datasets",
 												ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(touched_context);
-	dataset = palloc(sizeof(TouchedDataset));
+	dataset = palloc0(sizeof(TouchedDataset));
 	dataset->subxid = GetCurrentSubTransactionId();
 	dataset->collection_id = PointerGetDatum(PG_DETOAST_DATUM_COPY(collection_id));
 	dataset->base_id = PointerGetDatum(PG_DETOAST_DATUM_COPY(base_id));
-	dataset->institution = institution ? (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(institution)) : NULL;
-	dataset->institution_path = institution ? pstrdup(path) : NULL;
+	if (institution)
+	{
+		dataset->institution = *institution;
+		dataset->institution.value = (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(institution->value));
+		dataset->institution.path = pstrdup(institution->path);
+	}
 	touched = lappend(touched, dataset);
 	MemoryContextSwitchTo(old);
 }
@@ -127,35 +130,63 @@ base_id_datum(const ParsedId *id)
 	return PointerGetDatum(cstring_to_text_with_len(id->id, id->base_len));
 }
 
-/* Lock the dataset of an item, before the item; false: there is none, and so no item. */
-bool
-lock_dataset(Datum collection_id, const ParsedId *id)
+/* Lock the row of a dataset; false: there is none. */
+static bool
+lock_row(Datum collection_id, Datum base_id)
 {
 	static Statement statement = {
 		"SELECT FROM esgf_stac.dataset AS d WHERE " IS_DATASET("d") " FOR UPDATE",
 		2, {TEXTOID, TEXTOID}
 	};
-	Datum		values[2] = {collection_id, base_id_datum(id)};
+	Datum		values[2] = {collection_id, base_id};
+
+	return run_statement_as_owner(&statement, values, NULL) == 1;
+}
+
+/* Lock the dataset of an item, before the item; false: there is none, and so no item. */
+bool
+lock_dataset(Datum collection_id, const ParsedId *id)
+{
 	bool		found;
 
 	SPI_connect();
-	found = run_statement_as_owner(&statement, values, NULL) == 1;
+	found = lock_row(collection_id, base_id_datum(id));
 	SPI_finish();
 	return found;
 }
 
+/* The columns of a dataset that say whose it is. */
+static inline Datum
+institution_datum(const Institution *institution)
+{
+	return JsonbPGetDatum(institution ? institution->value : NULL);
+}
+
+static inline Datum
+generation_datum(const Institution *institution)
+{
+	return Int32GetDatum(institution ? institution->generation : 0);
+}
+
+/* What all versions of a dataset are to say of their institution, or NULL. */
+static inline const Institution *
+asked_institution(const TouchedDataset *dataset)
+{
+	return dataset->institution.value ? &dataset->institution : NULL;
+}
+
 /* Make the dataset of an item that is the first of it; false: there is one, or somebody makes it. */
 static bool
-make_dataset(Datum collection_id, const ParsedId *id, bool latest, const Jsonb *institution)
+make_dataset(Datum collection_id, const ParsedId *id, bool latest, const Institution *institution)
 {
 	static Statement statement = {
-		"INSERT INTO esgf_stac.dataset (collection_id, base_id, latest_id, institution) VALUES ($1, $2, $3, $4)"
-		" ON CONFLICT (collection_id, base_id) DO NOTHING",
-		4, {TEXTOID, TEXTOID, TEXTOID, JSONBOID}
+		"INSERT INTO esgf_stac.dataset (collection_id, base_id, latest_id, institution, institution_generation)"
+		" VALUES ($1, $2, $3, $4, $5) ON CONFLICT (collection_id, base_id) DO NOTHING",
+		5, {TEXTOID, TEXTOID, TEXTOID, JSONBOID, INT4OID}
 	};
-	Datum		values[4] = {collection_id, base_id_datum(id), PointerGetDatum(cstring_to_text_with_len(id->id, id->len)),
-	JsonbPGetDatum(institution)};
-	char		nulls[4] = {' ', ' ', latest ? ' ' : 'n', institution ? ' ' : 'n'};
+	Datum		values[5] = {collection_id, base_id_datum(id), PointerGetDatum(cstring_to_text_with_len(id->id, id->len)),
+	institution_datum(institution), generation_datum(institution)};
+	char		nulls[5] = {' ', ' ', latest ? ' ' : 'n', institution ? ' ' : 'n', institution ? ' ' : 'n'};
 
 	return run_statement_as_owner(&statement, values, nulls) == 1;
 }
@@ -169,7 +200,7 @@ make_dataset(Datum collection_id, const ParsedId *id, bool latest, const Jsonb *
  * enough for that, and a statement may bring thousands of versions.
  */
 bool
-enter_dataset(Datum collection_id, const ParsedId *id, bool latest, const Jsonb *institution)
+enter_dataset(Datum collection_id, const ParsedId *id, bool latest, const Institution *institution)
 {
 	static Statement statement = {
 		"INSERT INTO esgf_stac.dataset AS d (collection_id, base_id) VALUES ($1, $2)"
@@ -244,51 +275,67 @@ may_be_latest(Datum collection_id, const ParsedId *id, bool keep_own)
 	return result;
 }
 
-/*
- * What a document says of its institution, as {path: institution}; one that
- * says nothing says null. The path is part of it, since it may be configured.
- */
-Jsonb *
-institution_of(const Jsonb *document, const char *path)
+/* What a document says at that path; null where nothing stands there. */
+static void
+read_institution(const Jsonb *document, const char *path, JsonbValue *value)
 {
-	static uint32 nothing[2] = {0, JB_FOBJECT};
-	JsonKey		key = {path, strlen(path)};
-	JsonbValue	value;
-	DocumentEdit *edit;
+	if (!json_pointer_get(document, path, strlen(path), value))
+		value->type = jbvNull;
+}
 
-	SET_VARSIZE(nothing, sizeof(nothing));
-	edit = document_edit((Jsonb *) nothing);
-	if (!json_pointer_get(document, path, strlen(path), &value))
-		value.type = jbvNull;
-	document_set(edit, &value, 1, &key);
-	return document_finish(edit);
+/* What a document says of its institution, in a collection so configured. */
+Institution
+institution_of(const Jsonb *document, const CollectionSettings *settings)
+{
+	JsonbValue	value;
+
+	read_institution(document, settings->institution_path, &value);
+	return (Institution) {JsonbValueToJsonb(&value), settings->institution_path, settings->institution_generation};
 }
 
 /* Do two documents say the same of their institution? */
 bool
-same_institution(const Jsonb *a, const Jsonb *b, const char *path)
+same_institution(const Jsonb *a, const Jsonb *b, const CollectionSettings *settings)
 {
-	return documents_equal(institution_of(a, path), institution_of(b, path));
+	JsonbValue	va;
+	JsonbValue	vb;
+
+	read_institution(a, settings->institution_path, &va);
+	read_institution(b, settings->institution_path, &vb);
+	return values_equal(&va, &vb);
 }
 
 /* What a version says of its institution, for people. */
 static char *
-describe_institution(Jsonb *institution)
+describe_institution(const JsonbValue *value)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(&institution->root);
-	JsonbValue	value;
 	StringInfoData text;
 
-	JsonbIteratorNext(&iterator, &value, true);
-	JsonbIteratorNext(&iterator, &value, true);
-	JsonbIteratorNext(&iterator, &value, true);
-	if (value.type == jbvNull)
+	if (value->type == jbvNull)
 		return "absent";
 	initStringInfo(&text);
-	JsonbToCString(&text, &JsonbValueToJsonb(&value)->root, -1);
+	JsonbToCString(&text, &JsonbValueToJsonb((JsonbValue *) value)->root, -1);
 	if (text.len > INSTITUTION_SHOWN)
 		strcpy(text.data + pg_mbcliplen(text.data, text.len, INSTITUTION_SHOWN), "...");
 	return text.data;
+}
+
+/*
+ * Lock a dataset and all its versions: whoever changes one, and has not heard
+ * yet that the collection has another path, is waited for or waits. In a
+ * transaction whose snapshot is older than such a change that is an error (40001).
+ */
+static void
+lock_versions(const TouchedDataset *dataset)
+{
+	static Statement statement = {
+		"SELECT pg_catalog.count(*) FROM (SELECT FROM esgf_stac.item AS i WHERE " OF_DATASET("i") " FOR SHARE) AS locked",
+		2, {TEXTOID, TEXTOID}
+	};
+	Datum		values[2] = {dataset->collection_id, dataset->base_id};
+
+	lock_row(dataset->collection_id, dataset->base_id);
+	run_statement_as_owner(&statement, values, NULL);
 }
 
 /* See that all versions of a dataset, deleted ones too, say this of their institution. */
@@ -297,27 +344,30 @@ check_institution(const TouchedDataset *dataset)
 {
 	static Statement statement = {
 		"SELECT i.id, i.document FROM esgf_stac.item AS i WHERE " OF_DATASET("i")
-		" AND pg_catalog.jsonb_build_object($4, esgf_stac.jsonb_pointer(i.document, $4)) OPERATOR(pg_catalog.<>) $3 LIMIT 1",
+		" AND coalesce(esgf_stac.jsonb_pointer(i.document, $4), 'null') OPERATOR(pg_catalog.<>) $3 LIMIT 1",
 		4, {TEXTOID, TEXTOID, JSONBOID, TEXTOID}
 	};
-	Datum		values[4] = {dataset->collection_id, dataset->base_id, JsonbPGetDatum(dataset->institution),
-	CStringGetTextDatum(dataset->institution_path)};
+	const Institution *institution = &dataset->institution;
+	Datum		values[4] = {dataset->collection_id, dataset->base_id, JsonbPGetDatum(institution->value),
+	CStringGetTextDatum(institution->path)};
 	HeapTuple	row;
 	TupleDesc	desc;
-	Jsonb	   *other;
+	JsonbValue	other;
+	JsonbValue	this;
 	bool		isnull;
 
 	if (run_statement_as_owner(&statement, values, NULL) == 0)
 		return;
 	row = SPI_tuptable->vals[0];
 	desc = SPI_tuptable->tupdesc;
-	other = institution_of(DatumGetJsonbP(SPI_getbinval(row, desc, 2, &isnull)), dataset->institution_path);
+	read_institution(DatumGetJsonbP(SPI_getbinval(row, desc, 2, &isnull)), institution->path, &other);
+	read_institution(institution->value, "", &this);
 	ereport(ERROR,
 			(errproblem(PROBLEM_INSTITUTION_DIFFERS), errtable_of("item"),
 			 errmsg("dataset \"%s\" belongs to another institution", TextDatumGetCString(dataset->base_id)),
-			 errdetail_pointer(dataset->institution_path,
-							   psprintf("must be %s as in \"%s\", not %s", describe_institution(other),
-										SPI_getvalue(row, desc, 1), describe_institution(dataset->institution)))));
+			 errdetail_pointer(institution->path,
+							   psprintf("must be %s as in \"%s\", not %s", describe_institution(&other),
+										SPI_getvalue(row, desc, 1), describe_institution(&this)))));
 }
 
 /* A dataset as its row says, and as its versions are. */
@@ -338,16 +388,17 @@ static void
 read_dataset(const TouchedDataset *dataset, DatasetState *state)
 {
 	static Statement statement = {
-		"SELECT 'd', d.latest_id, NULL::pg_catalog.numeric, coalesce(d.institution OPERATOR(pg_catalog.=) $3, false)"
-		" FROM esgf_stac.dataset AS d WHERE " IS_DATASET("d")
+		"SELECT 'd', d.latest_id, NULL::pg_catalog.numeric, coalesce(d.institution OPERATOR(pg_catalog.=) $3 AND"
+		" d.institution_generation OPERATOR(pg_catalog.=) $4, false) FROM esgf_stac.dataset AS d WHERE " IS_DATASET("d")
 		" UNION ALL (SELECT 'l', i.id, " NUMBER("i") ", NULL FROM esgf_stac.item AS i WHERE " OF_DATASET("i")
 		" AND " STANDING("i") " OPERATOR(pg_catalog.=) 0 ORDER BY " NUMBER("i") " DESC LIMIT 2)"
 		" UNION ALL (SELECT 'c', i.id, " NUMBER("i") ", NULL FROM esgf_stac.item AS i WHERE " OF_DATASET("i")
 		" AND " STANDING("i") " OPERATOR(pg_catalog.=) 1 ORDER BY " NUMBER("i") " DESC LIMIT 1)",
-		3, {TEXTOID, TEXTOID, JSONBOID}
+		4, {TEXTOID, TEXTOID, JSONBOID, INT4OID}
 	};
-	Datum		values[3] = {dataset->collection_id, dataset->base_id, JsonbPGetDatum(dataset->institution)};
-	int			count = run_statement_as_owner(&statement, values, dataset->institution ? NULL : "  n");
+	const Institution *institution = asked_institution(dataset);
+	Datum		values[4] = {dataset->collection_id, dataset->base_id, institution_datum(institution), generation_datum(institution)};
+	int			count = run_statement_as_owner(&statement, values, institution ? NULL : "  nn");
 	Datum		number = (Datum) 0;
 
 	memset(state, 0, sizeof(*state));
@@ -403,11 +454,14 @@ static void
 write_dataset(const TouchedDataset *dataset, const text *latest)
 {
 	static Statement statement = {
-		"UPDATE esgf_stac.dataset AS d SET latest_id = $3, institution = coalesce($4, d.institution) WHERE " IS_DATASET("d"),
-		4, {TEXTOID, TEXTOID, TEXTOID, JSONBOID}
+		"UPDATE esgf_stac.dataset AS d SET latest_id = $3, institution = coalesce($4, d.institution),"
+		" institution_generation = coalesce($5, d.institution_generation) WHERE " IS_DATASET("d"),
+		5, {TEXTOID, TEXTOID, TEXTOID, JSONBOID, INT4OID}
 	};
-	Datum		values[4] = {dataset->collection_id, dataset->base_id, PointerGetDatum(latest), JsonbPGetDatum(dataset->institution)};
-	char		nulls[4] = {' ', ' ', latest ? ' ' : 'n', dataset->institution ? ' ' : 'n'};
+	const Institution *institution = asked_institution(dataset);
+	Datum		values[5] = {dataset->collection_id, dataset->base_id, PointerGetDatum(latest),
+	institution_datum(institution), generation_datum(institution)};
+	char		nulls[5] = {' ', ' ', latest ? ' ' : 'n', institution ? ' ' : 'n', institution ? ' ' : 'n'};
 
 	run_statement_as_owner(&statement, values, nulls);
 }
@@ -447,9 +501,12 @@ settle_dataset(const TouchedDataset *dataset)
 
 	SPI_connect();
 	read_dataset(dataset, &state);
-	unknown = dataset->institution && !state.known;
+	unknown = asked_institution(dataset) && !state.known;
 	if (unknown)
+	{
+		lock_versions(dataset);
 		check_institution(dataset);
+	}
 	if (state.others || state.superseded)
 		supersede(dataset);
 	if (state.superseded)
@@ -466,7 +523,7 @@ compare_touched(const ListCell *a, const ListCell *b)
 	int			result = compare_datasets(a, b);
 
 	return result ? result :
-		(((TouchedDataset *) lfirst(a))->institution == NULL) - (((TouchedDataset *) lfirst(b))->institution == NULL);
+		(asked_institution(lfirst(a)) == NULL) - (asked_institution(lfirst(b)) == NULL);
 }
 
 /* Does what was noted of a dataset ask for no more than what was noted before? */
@@ -477,7 +534,8 @@ is_settled(const ListCell *before, const ListCell *noted)
 	const TouchedDataset *b = lfirst(noted);
 
 	return compare_datasets(before, noted) == 0 &&
-		(b->institution == NULL || (a->institution && documents_equal(a->institution, b->institution)));
+		(asked_institution(b) == NULL ||
+		 (asked_institution(a) && documents_equal(a->institution.value, b->institution.value)));
 }
 
 /*

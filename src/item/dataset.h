@@ -12,15 +12,24 @@
 
 #include "utils/jsonb.h"
 
+#include "item/collection.h"
 #include "item/id.h"
 
+/* What a version says of its institution, where, and since which change of where. */
+typedef struct Institution
+{
+	Jsonb	   *value;
+	const char *path;
+	int			generation;
+} Institution;
+
 extern bool lock_dataset(Datum collection_id, const ParsedId *id);
-extern bool enter_dataset(Datum collection_id, const ParsedId *id, bool latest, const Jsonb *institution);
+extern bool enter_dataset(Datum collection_id, const ParsedId *id, bool latest, const Institution *institution);
 extern void forget_dataset_if_empty(Datum collection_id, const ParsedId *id);
 extern bool may_be_latest(Datum collection_id, const ParsedId *id, bool keep_own);
-extern bool same_institution(const Jsonb *a, const Jsonb *b, const char *path);
-extern Jsonb *institution_of(const Jsonb *document, const char *path);
-extern void touch_dataset(Datum collection_id, Datum base_id, const Jsonb *institution, const char *path);
+extern bool same_institution(const Jsonb *a, const Jsonb *b, const CollectionSettings *settings);
+extern Institution institution_of(const Jsonb *document, const CollectionSettings *settings);
+extern void touch_dataset(Datum collection_id, Datum base_id, const Institution *institution);
 extern void settle_datasets(void);
 
 #endif							/* ESGF_STAC_ITEM_DATASET_H */

@@ -5,7 +5,7 @@
 -- What one statement may do to items that concern each other: change one twice,
 -- by functions that it calls or in parts of its own, bring several versions of
 -- a dataset, or take one from another institution. It is right, or refused.
-SELECT plan(64);
+SELECT plan(79);
 
 -- All there is: it may not change where something is refused.
 CREATE FUNCTION pg_temp.state() RETURNS text LANGUAGE sql AS $$
@@ -105,7 +105,7 @@ SELECT is((SELECT string_agg(concat_ws(' ', status, item_id, problem ->> 'type')
     '409 crown.v6 https://esgf.io/publication/errors/institution-differs, 409 crown.v7 https://esgf.io/publication/errors/institution-differs', 'import');
 SELECT is(pg_temp.versions('crown'), '1 5**', 'the dataset is as it was');
 SELECT lives_ok($$UPDATE esgf_stac.item SET document = jsonb_set(document, '{properties,cmip6:institution_id}', '"B"') WHERE base_id = 'crown'$$, 'all versions of a dataset are moved by one UPDATE');
-SELECT is((SELECT institution FROM esgf_stac.dataset WHERE base_id = 'crown'), '{"/properties/cmip6:institution_id": "B"}'::jsonb, 'to that institution');
+SELECT is((SELECT institution FROM esgf_stac.dataset WHERE base_id = 'crown'), '"B"'::jsonb, 'to that institution');
 SELECT lives_ok($$SELECT esgf_stac.create_item('CMIP6', pg_temp.of('crown.v6', 'B'))$$, 'which goes on with it');
 -- A check of one's own that tries a change, and catches its refusal, undoes nothing of what is judged when the statement ends.
 CREATE FUNCTION pg_temp.try_another() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -125,6 +125,21 @@ DROP TRIGGER zz_try ON esgf_stac.item;
 SELECT lives_ok($$SELECT esgf_stac.configure_collection('CMIP6', '{"institution_path": "/properties/owner"}')$$, 'where the path is configured');
 SELECT lives_ok($$SELECT esgf_stac.create_item('CMIP6', pg_temp.of('crown.v7', 'C'))$$, 'what stood at the old one is nobody''s');
 SELECT pg_temp.refused_whole($$SELECT esgf_stac.create_item('CMIP6', jsonb_set(pg_temp.of('crown.v8', 'C'), '{properties,owner}', '"C"'))$$, 'PT409', 'institution-differs', 'what stands at the new one counts');
+
+-- What a dataset is known to say is known of the path of that time: another one leaves items unwatched at the first.
+CREATE FUNCTION pg_temp.configure(path text) RETURNS void LANGUAGE sql AS $$ SELECT esgf_stac.configure_collection('CMIP6', jsonb_build_object('institution_path', path)) $$;
+DO $$ BEGIN PERFORM pg_temp.configure('/properties/cmip6:institution_id'); PERFORM esgf_stac.create_item('CMIP6', pg_temp.of(id, 'A')) FROM unnest('{away.v1,away.v2,home.v1}'::text[]) id; END $$;
+DO $$ BEGIN PERFORM pg_temp.configure('/properties/owner'); END $$;
+SELECT lives_ok($$SELECT esgf_stac.patch_item('CMIP6', 'away.v1', '{"properties": {"cmip6:institution_id": "B"}}')$$, 'what stands at another path is changed in one version');
+UPDATE esgf_stac.collection SET institution_path = '/properties/cmip6:institution_id' WHERE id = 'CMIP6';
+SELECT pg_temp.refused_whole(format($$SELECT esgf_stac.create_item('CMIP6', pg_temp.of('away.v3', %L))$$, i), 'PT409', 'institution-differs', 'a dataset of two cannot go on as ' || i) FROM unnest('{A,B}'::text[]) i;
+SELECT lives_ok($$SELECT esgf_stac.patch_item('CMIP6', 'away.v1', '{"properties": {"cmip6:institution_id": "A"}}')$$, 'until it is one again');
+SELECT lives_ok(format($$SELECT esgf_stac.create_item('CMIP6', pg_temp.of(%L, 'A'))$$, id), id) FROM unnest('{away.v3,home.v2}'::text[]) id;
+SELECT is((SELECT array_agg(DISTINCT institution) FROM esgf_stac.dataset WHERE institution_generation = 4), '{"\"A\""}', 'which is what is known now');
+SELECT lives_ok($$SELECT esgf_stac.configure_collection('CMIP6', '{"institution_path": "/properties/cmip6:institution_id", "stamp_times": true}')$$, 'a setting that stays');
+SELECT is((SELECT institution_generation FROM esgf_stac.collection WHERE id = 'CMIP6'), 4, 'changes nothing');
+SELECT pg_temp.refused_whole($$UPDATE esgf_stac.collection SET institution_generation = 0$$, 'PT400', 'operation-not-permitted', 'that count, by hand');
+SELECT pg_temp.refused_whole($$INSERT INTO esgf_stac.collection (id, document, institution_generation) VALUES ('G', pg_temp.collection_document('G'), 0)$$, 'PT400', 'operation-not-permitted', 'nor at first');
 
 SELECT * FROM finish();
 ROLLBACK;

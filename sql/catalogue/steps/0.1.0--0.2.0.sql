@@ -1,7 +1,9 @@
 -- What the tables of 0.1.0 lack.
 
-ALTER TABLE esgf_stac.dataset ADD COLUMN institution jsonb;
-ALTER TABLE esgf_stac.collection ADD COLUMN max_document_bytes int NOT NULL DEFAULT 33554432 CHECK (max_document_bytes BETWEEN 1 AND 268435456);
+ALTER TABLE esgf_stac.dataset ADD COLUMN institution jsonb, ADD COLUMN institution_generation int;
+ALTER TABLE esgf_stac.collection ADD COLUMN max_document_bytes int NOT NULL DEFAULT 33554432 CHECK (max_document_bytes BETWEEN 1 AND 268435456),
+    ADD COLUMN institution_generation int NOT NULL DEFAULT 0;
+ALTER TABLE esgf_stac.collection ALTER COLUMN institution_generation DROP DEFAULT;
 ALTER TABLE esgf_stac.item ADD COLUMN created_by jsonb, ADD COLUMN updated_by jsonb;
 
 -- Who has a large catalogue makes the index before, concurrently: see doc/administration.md. One that was not finished is no index.
