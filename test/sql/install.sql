@@ -3,7 +3,7 @@
 \set setup :srcdir '/setup.psql'
 \i :setup
 -- Installing, laying the catalogue, and who may do what to it.
-SELECT plan(101);
+SELECT plan(103);
 
 SELECT pg_temp.refused($$SELECT esgf_stac.create_item('C', '{"id": "x"}')$$, 'PT503', 'no-catalogue', 'a verb in C without a catalogue');
 SELECT pg_temp.refused($$SELECT esgf_stac.create_collection('{}')$$, 'PT503', 'no-catalogue', 'a verb in PL/pgSQL without a catalogue');
@@ -143,7 +143,13 @@ UPDATE esgf_stac.catalogue SET version = '0.0.0';
 SELECT pg_temp.refused($$SELECT esgf_stac.get_item('C', 'x')$$, '55000', NULL, 'tables of another version are an error');
 SELECT pg_temp.refused('SELECT esgf_stac.upgrade_catalogue()', '55000', NULL, 'and of a version that nobody knows cannot be upgraded');
 SELECT bag_eq($$SELECT subject, cure FROM esgf_stac.doctor() WHERE hazard = 'version'$$, $$VALUES ('catalogue', 'SELECT esgf_stac.upgrade_catalogue();')$$, 'doctor() says so');
-UPDATE esgf_stac.catalogue SET version = esgf_stac.installed_version();
+CREATE FUNCTION esgf_stac_internal."catalogue_steps_0.0.0--0.0.1"() RETURNS void LANGUAGE sql AS 'CREATE SEQUENCE esgf_stac.first';
+DO $$ BEGIN EXECUTE format('CREATE FUNCTION esgf_stac_internal.%I() RETURNS void LANGUAGE sql AS $f$ALTER SEQUENCE esgf_stac.first RENAME TO second$f$',
+                           'catalogue_steps_0.0.1--' || esgf_stac.installed_version()); END $$;
+SELECT lives_ok('SELECT esgf_stac.upgrade_catalogue()', 'where steps lead from one to the next');
+SELECT has_sequence('esgf_stac', 'second', 'they are taken in their order');
+DROP FUNCTION esgf_stac_internal."catalogue_steps_0.0.0--0.0.1";
+DO $$ BEGIN EXECUTE format('DROP FUNCTION esgf_stac_internal.%I', 'catalogue_steps_0.0.1--' || esgf_stac.installed_version()); END $$;
 UPDATE pg_extension SET extversion = '0.0.0' WHERE extname = 'esgf_stac';
 UPDATE esgf_stac.catalogue SET version = version;
 SELECT pg_temp.refused($$SELECT esgf_stac.get_item('C', 'x')$$, '55000', NULL, 'so is an extension of another version than the library');
