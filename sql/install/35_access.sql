@@ -1,8 +1,14 @@
--- Who may do what: rules are rows, given and closed by administrators.
+-- Who acts, and who may do what: rules are rows, given and closed by administrators.
 
 CREATE FUNCTION esgf_stac_internal.calling_role() RETURNS text
     AS 'MODULE_PATHNAME', 'esgf_calling_role' LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION esgf_stac_internal.calling_role() IS 'who calls, whatever SECURITY DEFINER functions are on the way';
+
+-- Refuses whoever acts for another, by set_identity(), what is for administrators.
+CREATE FUNCTION esgf_stac_internal.require_own_rights() RETURNS void
+    AS 'MODULE_PATHNAME', 'esgf_require_own_rights' LANGUAGE C STABLE PARALLEL RESTRICTED;
+REVOKE ALL ON FUNCTION esgf_stac_internal.require_own_rights() FROM PUBLIC;
+COMMENT ON FUNCTION esgf_stac_internal.require_own_rights() IS 'refuses whoever acts for another by set_identity()';
 
 CREATE FUNCTION esgf_stac_internal.access_roles() RETURNS text[]
     AS 'MODULE_PATHNAME', 'esgf_access_roles' LANGUAGE C IMMUTABLE PARALLEL SAFE;
@@ -93,8 +99,38 @@ CREATE FUNCTION esgf_stac.my_access()
     AS 'MODULE_PATHNAME', 'esgf_my_access' LANGUAGE C VOLATILE ROWS 10;
 COMMENT ON FUNCTION esgf_stac.my_access() IS 'the rights that the caller, or whom a gateway acts for, holds now, and by which rule or entitlement';
 
+CREATE FUNCTION esgf_stac.only_close() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF OLD.revoked_by IS NOT NULL OR NEW.revoked_by IS NULL OR NEW.valid_to IS NULL
+       OR (NEW.id, NEW.principal, NEW.role, NEW.scope, NEW.target, NEW.valid_from, NEW.granted_by)
+          IS DISTINCT FROM (OLD.id, OLD.principal, OLD.role, OLD.scope, OLD.target, OLD.valid_from, OLD.granted_by)
+       OR NEW.institution IS DISTINCT FROM OLD.institution THEN
+        PERFORM esgf_stac_internal.refuse('operation-not-permitted', 'access_rule', 'a rule of access does not change',
+            hint => 'Call esgf_stac.revoke_access() and grant_access().');
+    END IF;
+    RETURN NEW;
+END
+$$;
+REVOKE ALL ON FUNCTION esgf_stac.only_close() FROM PUBLIC;
+COMMENT ON FUNCTION esgf_stac.only_close() IS 'trigger of access_rule: a rule may be closed, once, and no more';
+
+CREATE FUNCTION esgf_stac.set_identity(identity jsonb) RETURNS void
+    AS 'MODULE_PATHNAME', 'esgf_set_identity' LANGUAGE C;
+COMMENT ON FUNCTION esgf_stac.set_identity(jsonb) IS
+'a gateway says for whom this transaction acts';
+
+CREATE FUNCTION esgf_stac.explain_access(request jsonb, identity jsonb DEFAULT NULL)
+    RETURNS TABLE (role text, scope text, target text, granted boolean, rule_id bigint, pointer text, reason text)
+    AS 'MODULE_PATHNAME', 'esgf_explain_access' LANGUAGE C ROWS 10;
+COMMENT ON FUNCTION esgf_stac.explain_access(jsonb, jsonb) IS
+'which rights a request of transact would need, and by which rules they are held or why not, without doing it';
+
 REVOKE ALL ON FUNCTION
     esgf_stac.my_access(),
+    esgf_stac.set_identity(jsonb),
+    esgf_stac.explain_access(jsonb, jsonb),
     esgf_stac_internal.calling_role(),
     esgf_stac.grant_access(text, text, text, text, text, timestamptz, timestamptz),
     esgf_stac.revoke_access(bigint)
@@ -103,4 +139,5 @@ GRANT EXECUTE ON FUNCTION
     esgf_stac.grant_access(text, text, text, text, text, timestamptz, timestamptz),
     esgf_stac.revoke_access(bigint)
 TO esgf_stac_admin;
-GRANT EXECUTE ON FUNCTION esgf_stac.my_access() TO esgf_stac_writer;
+GRANT EXECUTE ON FUNCTION esgf_stac.my_access(), esgf_stac.explain_access(jsonb, jsonb) TO esgf_stac_writer;
+GRANT EXECUTE ON FUNCTION esgf_stac.set_identity(jsonb) TO esgf_stac_gateway;

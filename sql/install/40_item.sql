@@ -97,10 +97,23 @@ END
 $$;
 COMMENT ON FUNCTION esgf_stac.get_item(text, text, bigint, boolean) IS
 'the item as published, or as stored (writers only); of a past version what was published then';
-REVOKE ALL ON FUNCTION esgf_stac_internal.past_version(text, text, bigint), esgf_stac.get_item(text, text, bigint, boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION esgf_stac_internal.past_version(text, text, bigint), esgf_stac.get_item(text, text, bigint, boolean) TO esgf_stac_reader;
+
+CREATE FUNCTION esgf_stac.history(collection_id text, item_id text)
+    RETURNS TABLE (seq bigint, event_id uuid, type text, version bigint, occurred_at timestamptz, reason text, batch text,
+                   request_id text, request jsonb, identity jsonb, document jsonb)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+    SELECT o.seq, o.id, o.type, o.version, o.occurred_at, o.reason, o.batch, o.request_id, o.request, o.identity, o.payload
+      FROM esgf_stac.outbox o
+     WHERE o.aggregatetype = $1 AND o.aggregateid = $2
+     ORDER BY o.version
+$$;
+COMMENT ON FUNCTION esgf_stac.history(text, text) IS 'what happened to an item, oldest first, as far as the outbox is kept';
 
 REVOKE ALL ON FUNCTION
+    esgf_stac_internal.past_version(text, text, bigint),
+    esgf_stac.get_item(text, text, bigint, boolean),
+    esgf_stac.history(text, text),
     esgf_stac.create_item(text, jsonb),
     esgf_stac.replace_item(text, text, jsonb, bigint),
     esgf_stac.patch_item(text, text, jsonb, bigint),
@@ -122,3 +135,5 @@ GRANT EXECUTE ON FUNCTION
     esgf_stac.add_replica(text, text, text, jsonb, bigint),
     esgf_stac.remove_replica(text, text, text, bigint)
 TO esgf_stac_writer;
+GRANT EXECUTE ON FUNCTION esgf_stac_internal.past_version(text, text, bigint), esgf_stac.get_item(text, text, bigint, boolean) TO esgf_stac_reader;
+GRANT EXECUTE ON FUNCTION esgf_stac.history(text, text) TO esgf_stac_admin;

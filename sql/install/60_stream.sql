@@ -127,3 +127,42 @@ $$;
 COMMENT ON FUNCTION esgf_stac.drop_stream(text) IS 'removes a stream, its publication and its slot; stop its reader first';
 REVOKE ALL ON FUNCTION esgf_stac.drop_stream(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION esgf_stac.drop_stream(text) TO esgf_stac_admin;
+
+CREATE FUNCTION esgf_stac_internal.publication_problem(stream text) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, esgf_stac, pg_temp SET standard_conforming_strings = on
+AS $$
+DECLARE
+    publication pg_publication;
+    published record;
+    expected text;
+BEGIN
+    SELECT * INTO publication FROM pg_publication WHERE pubname = 'esgf_stac_' || stream;
+    IF NOT FOUND THEN
+        RETURN 'it does not exist';
+    ELSIF publication.puballtables OR NOT publication.pubinsert OR publication.pubupdate
+          OR publication.pubdelete OR publication.pubtruncate OR publication.pubviaroot THEN
+        RETURN 'it must publish the inserts of one table, and nothing else';
+    END IF;
+
+    SELECT array_agg(format('%s.%s', t.schemaname, t.tablename)) AS tables,
+           min(t.attnames) AS columns,
+           min(t.rowfilter) AS row_filter
+      INTO published
+      FROM pg_publication_tables t WHERE t.pubname = publication.pubname;
+    IF published.tables IS DISTINCT FROM '{esgf_stac.outbox}' THEN
+        RETURN 'it must hold the table esgf_stac.outbox alone';
+    ELSIF published.columns <> esgf_stac_internal.published_columns() THEN
+        RETURN 'its columns must be those that create_stream() publishes';
+    END IF;
+
+    SELECT esgf_stac_internal.row_filter(s.name, s.collections, s.filter) INTO expected FROM esgf_stac.stream s WHERE s.name = publication_problem.stream;
+    IF published.row_filter IS DISTINCT FROM expected AND published.row_filter IS DISTINCT FROM '(' || expected || ')' THEN
+        RETURN format('its row filter must be %s', coalesce(expected, 'absent'));
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION esgf_stac_internal.publication_problem(text) IS 'how the publication of a stream differs from what create_stream() makes; null if it does not';
+REVOKE ALL ON FUNCTION esgf_stac_internal.publication_problem(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac_internal.publication_problem(text) TO esgf_stac_relay;

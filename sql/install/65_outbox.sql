@@ -1,5 +1,4 @@
--- The outbox through plain SQL: reading it page by page, pruning it, and
--- looking after all that hangs on it.
+-- The outbox through plain SQL: reading it page by page, and pruning it.
 
 -- The system identifier keeps a cursor from being used on another cluster's
 -- transaction ids.
@@ -94,121 +93,10 @@ $$;
 COMMENT ON FUNCTION esgf_stac.prune_outbox(interval, boolean) IS
 'delete events and remembered requests older than that, but none that a relay may still need, unless told; answers how many events';
 
-CREATE FUNCTION esgf_stac.doctor() RETURNS TABLE (hazard text, subject text, detail text, cure text)
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
-AS $$
-BEGIN
-    IF to_regclass('esgf_stac.catalogue') IS NULL THEN
-        RETURN QUERY SELECT 'no catalogue', current_database()::text, 'there are no tables', 'SELECT esgf_stac.create_catalogue();';
-        RETURN;
-    END IF;
-    RETURN QUERY
-        SELECT 'version', 'extension', format('the extension is of version %s, the installed files of %s', e.installed_version, e.default_version),
-               'ALTER EXTENSION esgf_stac UPDATE; SELECT esgf_stac.upgrade_catalogue();'
-          FROM pg_available_extensions e WHERE e.name = 'esgf_stac' AND e.installed_version <> e.default_version
-        UNION ALL
-        SELECT 'version', 'library', format('this session has the library of version %s, the extension is of %s', esgf_stac.library_version(), e.installed_version),
-               '-- reconnect'
-          FROM pg_available_extensions e WHERE e.name = 'esgf_stac' AND e.installed_version = e.default_version
-           AND esgf_stac.library_version() <> e.installed_version;
-    -- Tables of another version may lack what is asked for below.
-    RETURN QUERY
-        SELECT 'version', 'catalogue', format('the catalogue is of version %s, the extension of %s', c.version, esgf_stac.installed_version()),
-               'SELECT esgf_stac.upgrade_catalogue();'
-          FROM esgf_stac.catalogue c WHERE c.version <> esgf_stac.installed_version();
-    IF FOUND THEN
-        RETURN;
-    END IF;
-    RETURN QUERY
-        SELECT 'wal_level', 'server', 'no stream can be read while wal_level is ' || current_setting('wal_level'),
-               'ALTER SYSTEM SET wal_level = logical; -- then restart the server'
-         WHERE current_setting('wal_level') <> 'logical'
-        UNION ALL
-        SELECT 'closed', format('esgf_stac.%I', t.relname), 'the table has lost triggers of the extension, and cannot be written', 'SELECT esgf_stac.upgrade_catalogue();'
-          FROM pg_class t JOIN pg_trigger g ON g.tgrelid = t.oid AND g.tgname = 'require_triggers'
-         WHERE t.relnamespace = 'esgf_stac'::regnamespace
-           AND EXISTS (SELECT FROM string_to_table(encode(g.tgargs, 'escape'), '\000') AS name
-                        WHERE name <> '' AND NOT EXISTS (SELECT FROM pg_trigger n WHERE n.tgrelid = t.oid AND n.tgname = name))
-        UNION ALL
-        SELECT 'not adopted', 'catalogue', 'the catalogue comes from another cluster and cannot be written', 'SELECT esgf_stac.adopt_catalogue();'
-          FROM esgf_stac.catalogue c WHERE c.system_identifier <> esgf_stac_internal.system_identifier()
-        UNION ALL
-        SELECT 'unlimited WAL', 'server', 'a slot that nobody reads may fill the disk: max_slot_wal_keep_size is -1',
-               'ALTER SYSTEM SET max_slot_wal_keep_size = ''64GB''; SELECT pg_reload_conf();'
-         WHERE current_setting('max_slot_wal_keep_size') = '-1'
-           AND EXISTS (SELECT FROM pg_replication_slots s WHERE s.slot_name LIKE 'esgf\_stac\_%')
-        UNION ALL
-        SELECT 'orphan slot', s.slot_name::text, 'the slot has no stream and holds WAL',
-               format('SELECT pg_drop_replication_slot(%L);', s.slot_name)
-          FROM pg_replication_slots s
-         WHERE s.slot_name LIKE 'esgf\_stac\_%' AND s.database = current_database()
-           AND NOT EXISTS (SELECT FROM esgf_stac.stream t WHERE 'esgf_stac_' || t.name = s.slot_name)
-        UNION ALL
-        SELECT 'orphan publication', p.pubname::text, 'the publication has no stream', format('DROP PUBLICATION %I;', p.pubname)
-          FROM pg_publication p
-         WHERE p.pubname LIKE 'esgf\_stac\_%' AND NOT EXISTS (SELECT FROM esgf_stac.stream t WHERE 'esgf_stac_' || t.name = p.pubname)
-        UNION ALL
-        SELECT 'publication', t.name, 'its publication is not as its stream: ' || esgf_stac_internal.publication_problem(t.name),
-               format('SELECT esgf_stac.drop_stream(%L); SELECT esgf_stac.create_stream(%L, %L, %L);', t.name, t.name, t.collections, t.filter)
-          FROM esgf_stac.stream t WHERE esgf_stac_internal.publication_problem(t.name) IS NOT NULL
-        UNION ALL
-        SELECT 'lost slot', s.slot_name::text, 'the slot was invalidated; its relay will replace it and replay the outbox',
-               format('-- start the relay of stream %s', substr(s.slot_name, 11))
-          FROM pg_replication_slots s
-         WHERE s.slot_name LIKE 'esgf\_stac\_%' AND s.database = current_database() AND s.wal_status = 'lost'
-        UNION ALL
-        SELECT 'unread slot', s.slot_name::text, format('nobody reads the slot, which holds %s of WAL',
-                   pg_size_pretty(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, s.restart_lsn))),
-               format('-- start the relay; or SELECT esgf_stac.drop_stream(%L);', substr(s.slot_name, 11))
-          FROM pg_replication_slots s
-         WHERE s.slot_name LIKE 'esgf\_stac\_%' AND s.database = current_database() AND NOT s.active AND s.wal_status <> 'lost'
-           AND NOT EXISTS (SELECT FROM esgf_stac.consumer c
-                            WHERE 'esgf_stac_' || c.stream = s.slot_name
-                              AND greatest(c.problem_at, CASE WHEN c.snapshot_position IS NOT NULL THEN c.updated END) > now() - interval '2 minutes')
-        UNION ALL
-        SELECT 'stream stands still', c.stream, c.problem,
-               coalesce(substring(c.problem FROM 'SELECT esgf_stac\.skip_event\([^)]*\)') || ';', '-- mend what its relay complains of')
-          FROM esgf_stac.consumer c WHERE c.problem_at > now() - interval '2 minutes'
-        UNION ALL
-        SELECT 'unknown history', t.name, 'the catalogue was restored: what the stream delivered before may not be in it',
-               format('-- empty its index, then esgf_stac_relay --stream %s --create --snapshot', t.name)
-          FROM esgf_stac.stream t
-         WHERE t.outbox_oid <> 'esgf_stac.outbox'::regclass
-           AND NOT EXISTS (SELECT FROM esgf_stac.consumer c WHERE c.stream = t.name AND c.outbox_oid = 'esgf_stac.outbox'::regclass)
-        UNION ALL
-        SELECT 'filter', t.name, 'its filter has a variable, so that no item satisfies it',
-               format('SELECT esgf_stac.drop_stream(%L); -- then create_stream() with another filter', t.name)
-          FROM esgf_stac.stream t WHERE esgf_stac_internal.has_variable(t.filter)
-        UNION ALL
-        SELECT 'dead letters', d.stream, format('%s events were refused by its sink and are not settled', count(*)),
-               format('SELECT esgf_stac.redrive(%L);', d.stream)
-          FROM esgf_stac.dead_letter d WHERE d.settled_at IS NULL GROUP BY d.stream
-        UNION ALL
-        SELECT 'two roles', r.rolname::text, 'a login that is a gateway and an administrator needs an identity for all that it does, and administers nothing',
-               format('REVOKE esgf_stac_admin FROM %I;', r.rolname)
-          FROM pg_roles r
-         WHERE r.rolcanlogin AND NOT r.rolsuper
-           AND pg_has_role(r.oid, 'esgf_stac_gateway', 'MEMBER') AND pg_has_role(r.oid, 'esgf_stac_admin', 'MEMBER')
-        UNION ALL
-        SELECT 'doubtful rule', r.id::text, format('%s on %s %s for %s: %s', r.role, r.scope, r.target, esgf_stac_internal.one_line(r.principal), doubt),
-               format('SELECT esgf_stac.revoke_access(%s);', r.id)
-          FROM esgf_stac.access_rule r, esgf_stac_internal.rule_doubts(r.principal, r.role, r.scope, r.target) AS doubt
-         WHERE r.revoked_by IS NULL AND (r.valid_to IS NULL OR r.valid_to > now())
-        UNION ALL
-        SELECT 'useless prefix', s.node, format('no href can be under the prefix %s: it %s', coalesce(quote_literal(esgf_stac_internal.one_line(p.prefix)), 'NULL'),
-                                               coalesce(esgf_stac_internal.prefix_problem(p.prefix), 'must not be null')),
-               format('UPDATE esgf_stac.site SET href_prefixes = array_remove(href_prefixes, %L) WHERE node = %L;', p.prefix, s.node)
-          FROM esgf_stac.site s, unnest(s.href_prefixes) AS p(prefix)
-         WHERE p.prefix IS NULL OR esgf_stac_internal.prefix_problem(p.prefix) IS NOT NULL;
-END
-$$;
-COMMENT ON FUNCTION esgf_stac.doctor() IS 'one row for each hazard, with the SQL that cures it; no row: all is well';
-
 REVOKE ALL ON FUNCTION
     esgf_stac.changes(text, int, text),
     esgf_stac_internal.delete_events(timestamptz, xid8, int),
-    esgf_stac.prune_outbox(interval, boolean),
-    esgf_stac.doctor()
+    esgf_stac.prune_outbox(interval, boolean)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION esgf_stac.changes(text, int, text) TO esgf_stac_reader;
-GRANT EXECUTE ON FUNCTION esgf_stac.prune_outbox(interval, boolean), esgf_stac.doctor() TO esgf_stac_admin;
+GRANT EXECUTE ON FUNCTION esgf_stac.prune_outbox(interval, boolean) TO esgf_stac_admin;
