@@ -99,7 +99,7 @@ reload(Relay *relay)
 	if (status != STATUS_RUNNING)
 		return status;
 	reload_requested = false;
-	options_reload(&relay->options);
+	options_reload(&relay_options, &relay->options);
 	log_start("stream", relay->options.stream, relay->options.verbose);
 	sink_close(relay);
 	free(relay->batch);
@@ -180,10 +180,11 @@ main(int argc, char **argv)
 {
 	static Relay relay;
 	bool		has_stdout = keep_descriptors();
-	ExitStatus	status = options_read(&relay.options, argc, argv);
+	OptionsOutcome outcome = options_read(&relay_options, &relay.options, argc, argv);
+	ExitStatus	status;
 
-	if (status != STATUS_RUNNING)
-		return (int) status;
+	if (outcome != OPTIONS_GOOD)
+		return outcome == OPTIONS_ANSWERED ? STATUS_STOPPED : STATUS_USAGE;
 	if (!has_stdout && relay.options.sink.name != NULL && strcmp(relay.options.sink.name, "ndjson:-") == 0)
 	{
 		log_line(LOG_ERROR, "stdout is closed, and is the sink");

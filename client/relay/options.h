@@ -1,7 +1,6 @@
 /*
  * options.h
- *		What the operator wants: from the command line, else the environment,
- *		else the configuration file.
+ *		What the operator wants.
  */
 #ifndef RELAY_OPTIONS_H
 #define RELAY_OPTIONS_H
@@ -9,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/options.h"
 #include "sinks/sink.h"
 
 /* Exit status: part of the contract, see doc/relay.md. */
@@ -45,7 +45,6 @@ typedef struct Options
 	char		slot[64];		/* the name of slot and publication */
 } Options;
 
-extern ExitStatus options_read(Options *options, int argc, char **argv);
-extern void options_reload(Options *options);
+extern const OptionTable relay_options;
 
 #endif							/* RELAY_OPTIONS_H */

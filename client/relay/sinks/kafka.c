@@ -188,7 +188,7 @@ make_properties(const SinkSettings *settings, Buffer *problem)
 
 	good = good && set_properties(ours, own, COUNT_OF(own), problem);
 	properties = rd_kafka_conf_dup(ours);
-	good = good && set_properties(properties, settings->options, (size_t) settings->option_count, problem) &&
+	good = good && set_properties(properties, settings->options.list, (size_t) settings->options.count, problem) &&
 		own_properties_kept(ours, properties, problem);
 	rd_kafka_conf_destroy(ours);
 	if (good)

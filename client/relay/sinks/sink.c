@@ -48,9 +48,9 @@ sink_option(const SinkSettings *settings, const char *name)
 {
 	const char *value = NULL;
 
-	for (int i = 0; i < settings->option_count; i++)
-		if (strcmp(settings->options[i].name, name) == 0)
-			value = settings->options[i].value;
+	for (int i = 0; i < settings->options.count; i++)
+		if (strcmp(settings->options.list[i].name, name) == 0)
+			value = settings->options.list[i].value;
 	return value;
 }
 
@@ -58,15 +58,15 @@ sink_option(const SinkSettings *settings, const char *name)
 bool
 sink_options_known(const SinkSettings *settings, const char *const *names, Buffer *problem)
 {
-	for (int i = 0; i < settings->option_count; i++)
+	for (int i = 0; i < settings->options.count; i++)
 	{
 		const char *const *name = names;
 
-		while (*name != NULL && strcmp(*name, settings->options[i].name) != 0)
+		while (*name != NULL && strcmp(*name, settings->options.list[i].name) != 0)
 			name++;
 		if (*name == NULL)
 		{
-			buffer_printf(problem, "the sink has no option %s", settings->options[i].name);
+			buffer_printf(problem, "the sink has no option %s", settings->options.list[i].name);
 			return false;
 		}
 	}

@@ -26,6 +26,13 @@ typedef struct SinkOption
 	const char *value;
 } SinkOption;
 
+/* All of them; of one that is given twice the last counts. */
+typedef struct SinkOptions
+{
+	SinkOption *list;
+	int			count;
+} SinkOptions;
+
 /* What the operator says of the sink. */
 typedef struct SinkSettings
 {
@@ -34,8 +41,7 @@ typedef struct SinkSettings
 	Format		format;
 	const char *document_id;	/* a template; NULL if none was given */
 	bool		tombstones;
-	SinkOption *options;		/* of one that is given twice the last counts */
-	int			option_count;
+	SinkOptions options;
 } SinkSettings;
 
 /* A sink's own struct begins with this one. */

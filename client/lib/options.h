@@ -1,0 +1,82 @@
+/*
+ * options.h
+ *		What the operator wants: from the command line, else the environment,
+ *		else the configuration file, which may be read again while the program
+ *		runs. A program fills an OptionTable that tells all of its options.
+ */
+#ifndef LIB_OPTIONS_H
+#define LIB_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum OptionKind
+{
+	OPTION_TEXT,
+	OPTION_FLAG,
+	OPTION_NUMBER,
+	OPTION_LSN,
+	OPTION_OTHER,				/* as its type says */
+} OptionKind;
+
+/* How a program reads an option of its own kind. */
+typedef struct OptionType
+{
+	size_t		size;			/* of the field */
+	bool		(*parse) (void *field, const char *value);
+	bool		(*same) (const void *one, const void *other);
+	bool		secret;			/* a wrong value is not shown */
+} OptionType;
+
+typedef struct OptionRule
+{
+	const char *name;
+	char		letter;			/* 0: none */
+	OptionKind	kind;
+	size_t		field;			/* in the program's struct */
+	bool		may_change;		/* while the program runs */
+	int64_t		least;			/* of a number */
+	int64_t		most;
+	const char *argument;
+	const char *help;
+	const OptionType *type;
+} OptionRule;
+
+typedef struct OptionTable
+{
+	const OptionRule *rules;	/* one is called "config" */
+	size_t		rule_count;
+	size_t		size;			/* of the program's struct */
+	const char *prefix;			/* of a variable in the environment */
+	const char *noun;			/* what the log calls the program */
+
+	/* --help says before and behind the list, and --version adds. */
+	const char *about;
+	void		(*print_more_help) (void);
+	void		(*print_more_version) (void);
+
+	void		(*set_defaults) (void *options);
+
+	/* May that stand where every user of the machine can read it? */
+	bool		(*check_command_line) (const void *given);
+
+	/* Have no message show a secret of these. */
+	void		(*hide_secrets) (const void *options);
+
+	/* Do they make sense together? */
+	bool		(*check) (void *options);
+} OptionTable;
+
+typedef enum OptionsOutcome
+{
+	OPTIONS_GOOD,
+	OPTIONS_ANSWERED,			/* help or the version was asked for */
+	OPTIONS_WRONG,
+} OptionsOutcome;
+
+extern OptionsOutcome options_read(const OptionTable *table, void *options, int argc, char **argv);
+extern void options_reload(const OptionTable *table, void *options);
+extern bool usage_error(const char *message, const char *detail);
+
+#endif							/* LIB_OPTIONS_H */
