@@ -14,6 +14,7 @@
 
 #include "lib/log.h"
 #include "lib/program.h"
+#include "lib/wait.h"
 
 const char *const program_name = "esgf_stac_relay";
 
@@ -28,7 +29,7 @@ attend(void *cared_for)
 	static bool within = false;
 	Relay	   *relay = cared_for;
 
-	stream_attend(relay);
+	stream_attend(&relay->stream);
 
 	/* What metrics ask for is waited for, too. */
 	if (within)
@@ -38,74 +39,23 @@ attend(void *cared_for)
 	within = false;
 }
 
-/* Lose all connections; the sink stays open unless it failed */
-static void
-end_session(Relay *relay)
-{
-	batch_drop(relay);
-	relay->received = relay->durable;
-	relay->received_end = relay->delivered;
-	redrive_forget(relay);
-	relay->streaming = false;
-	metrics_write(relay);
-	free(relay->row_filter);
-	relay->row_filter = NULL;
-	PQfinish(relay->replication);
-	PQfinish(relay->sql);
-	relay->replication = NULL;
-	relay->sql = NULL;
-}
-
-/* Connect, check, and stream until something ends it */
-static ExitStatus
-run_session(Relay *relay)
-{
-	ExitStatus	status = catalogue_connect(relay, &relay->sql);
-
-	if (status == STATUS_RUNNING)
-		status = catalogue_check(relay);
-	if (status == STATUS_RUNNING)
-		status = history_connect(relay);
-	if (status == STATUS_RUNNING)
-		status = consumer_load(relay);
-	if (status == STATUS_RUNNING)
-		status = consumer_deliver(relay);
-	if (status == STATUS_RUNNING)
-		metrics_ask(relay);
-	if (status == STATUS_RUNNING && relay->options.sink_kind != NULL)
-		status = sink_open(relay);
-	if (status == STATUS_RUNNING)
-		status = history_check(relay);
-	if (status == STATUS_RUNNING)
-		status = slot_prepare(relay);
-	if (status == STATUS_RUNNING && relay->options.sink_kind == NULL)
-		status = STATUS_STOPPED;
-	if (status == STATUS_RUNNING)
-		status = replay(relay);
-	if (status == STATUS_RUNNING)
-		status = stream_start(relay);
-	if (status == STATUS_RUNNING)
-		status = stream_run(relay);
-	end_session(relay);
-	return status;
-}
-
 /* Read the configuration again, and open the sink anew: its file may have been moved away */
 static ExitStatus
 reload(Relay *relay)
 {
-	ExitStatus	status = relay->sql != NULL ? batch_settle(relay) : STATUS_RUNNING;
+	bool		connected = relay->catalogue.sql != NULL;
+	ExitStatus	status = connected ? batch_settle(&relay->delivery) : STATUS_RUNNING;
 
 	if (status != STATUS_RUNNING)
 		return status;
+	metrics_settled(relay);
 	reload_requested = false;
 	options_reload(&relay_options, &relay->options);
-	log_start("stream", relay->options.stream, relay->options.verbose);
-	sink_close(relay);
-	free(relay->batch);
-	relay->batch = NULL;
+	log_start("stream", relay->options.catalogue.stream, relay->options.verbose);
+	sink_close(&relay->delivery);
+	batch_free(&relay->delivery);
 	log_line(LOG_NOTE, "read the configuration, and opened the sink, anew");
-	return relay->sql != NULL ? sink_open(relay) : STATUS_RUNNING;
+	return connected ? sink_open(&relay->delivery) : STATUS_RUNNING;
 }
 
 /* Where nothing is in hand but what may be delivered: obey the signals that came */
@@ -138,17 +88,17 @@ run(Relay *relay)
 
 	while (heed_signals(relay) == STATUS_RUNNING)
 	{
-		uint64_t	durable = relay->durable;
+		uint64_t	durable = relay->consumer.durable;
 		ExitStatus	status;
 
 		relay->metrics.sessions++;
-		status = run_session(relay);
+		status = session_run(relay);
 
-		if (relay->durable > durable)
+		if (relay->consumer.durable > durable)
 			pause = FIRST_WAIT_MS;
 		if (stop_requested && status != STATUS_INTERNAL)
 			return STATUS_STOPPED;
-		if (relay->options.no_loop || (status != STATUS_DATABASE && status != STATUS_SINK))
+		if (relay->options.catalogue.no_loop || relay->delivery.sink_is_gone || (status != STATUS_DATABASE && status != STATUS_SINK))
 			return status;
 		back_off(&pause);
 	}
@@ -175,6 +125,21 @@ keep_descriptors(void)
 	return has_stdout;
 }
 
+/* Make the parts known to those that need them */
+static void
+assemble(Relay *relay)
+{
+	relay->catalogue.settings = &relay->options.catalogue;
+	relay->consumer.catalogue = &relay->catalogue;
+	relay->delivery.settings = &relay->options.delivery;
+	relay->delivery.consumer = &relay->consumer;
+	relay->stream.settings = &relay->options.stream;
+	relay->stream.consumer = &relay->consumer;
+	relay->replay = (Source) {&source_replay, &relay->consumer};
+	relay->snapshot.source = (Source) {&source_snapshot, &relay->consumer};
+	relay->redrive.source = (Source) {&source_redrive, &relay->consumer};
+}
+
 int
 main(int argc, char **argv)
 {
@@ -185,12 +150,13 @@ main(int argc, char **argv)
 
 	if (outcome != OPTIONS_GOOD)
 		return outcome == OPTIONS_ANSWERED ? STATUS_STOPPED : STATUS_USAGE;
-	if (!has_stdout && relay.options.sink.name != NULL && strcmp(relay.options.sink.name, "ndjson:-") == 0)
+	if (!has_stdout && relay.options.delivery.sink.name != NULL && strcmp(relay.options.delivery.sink.name, "ndjson:-") == 0)
 	{
 		log_line(LOG_ERROR, "stdout is closed, and is the sink");
 		return STATUS_SINK;
 	}
-	log_start("stream", relay.options.stream, relay.options.verbose);
+	assemble(&relay);
+	log_start("stream", relay.options.catalogue.stream, relay.options.verbose);
 	srandom((unsigned int) time(NULL) ^ (unsigned int) getpid());
 	wait_set_signals();
 	wait_look_after(attend, &relay);
@@ -200,7 +166,7 @@ main(int argc, char **argv)
 	setenv("PGTZ", "UTC", 1);
 
 	status = run(&relay);
-	sink_close(&relay);
-	free(relay.batch);
+	sink_close(&relay.delivery);
+	batch_free(&relay.delivery);
 	return (int) status;
 }

@@ -1,7 +1,6 @@
 /*
  * metrics.c
- *		What the operator watches: a file in Prometheus' text format, for the
- *		textfile collector of its node exporter, and a line on the terminal.
+ *		What the operator watches.
  */
 #include "relay/relay.h"
 
@@ -13,7 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "catalogue/slot.h"
 #include "lib/log.h"
+#include "lib/metrics_file.h"
+#include "lib/wait.h"
 
 #define TICK_MS 1000
 
@@ -23,31 +25,23 @@
 /* That the file cannot be written is said that often. */
 #define COMPLAIN_MS 600000
 
-/* Add a metric, with its help and type */
-static void
-add_metric(FILE *file, const Relay *relay, const char *name, const char *type, const char *help, double value)
-{
-	fprintf(file, "# HELP esgf_stac_relay_%s %s\n# TYPE esgf_stac_relay_%s %s\nesgf_stac_relay_%s{stream=\"%s\"} %.17g\n",
-			name, help, name, type, name, relay->options.stream, value);
-}
-
 /* The bytes of WAL that were written and are not yet durable at the sink */
 static double
 lag_bytes(const Relay *relay)
 {
-	const Metrics *metrics = &relay->metrics;
-	uint64_t	durable = relay->durable > relay->consumer.confirmed ? relay->durable : relay->consumer.confirmed;
+	const Consumer *consumer = &relay->consumer;
+	uint64_t	durable = consumer->durable > consumer->row.confirmed ? consumer->durable : consumer->row.confirmed;
 
-	return metrics->server_end > durable ? (double) (metrics->server_end - durable) : 0;
+	return relay->stream.server_end > durable ? (double) (relay->stream.server_end - durable) : 0;
 }
 
 /* Is it likely that the server has more to send at once? */
 static bool
 more_to_come(const Relay *relay)
 {
-	struct pollfd one = {relay->replication != NULL ? PQsocket(relay->replication) : -1, POLLIN, 0};
+	struct pollfd one = {relay->catalogue.replication != NULL ? PQsocket(relay->catalogue.replication) : -1, POLLIN, 0};
 
-	return relay->metrics.flowing && (relay->ahead > 0 || poll(&one, 1, 0) > 0);
+	return relay->metrics.flowing && (relay->stream.ahead > 0 || poll(&one, 1, 0) > 0);
 }
 
 /* The age of the oldest event that is not delivered */
@@ -59,12 +53,29 @@ lag_seconds(const Relay *relay)
 	double		age;
 
 	if (since == 0 && more_to_come(relay))
-		since = relay->metrics.committed_at;
+		since = relay->stream.committed_at;
 	if (since == 0)
 		return 0;
 	clock_gettime(CLOCK_REALTIME, &now);
 	age = (double) now.tv_sec + (double) now.tv_nsec / 1e9 - (double) since / 1e6;
 	return age > 0 ? age : 0;
+}
+
+/* An event came by the stream, which tells when it was made */
+void
+metrics_event(Relay *relay)
+{
+	if (relay->metrics.oldest_at == 0)
+		relay->metrics.oldest_at = relay->stream.begun_at;
+	relay->metrics.flowing = true;
+}
+
+/* All that was received is delivered: while it streams, that is all there is */
+void
+metrics_settled(Relay *relay)
+{
+	if (relay->stream.streaming)
+		relay->metrics.oldest_at = 0;
 }
 
 /* Where the stream does not tell of the oldest event, the outbox does; no error if it cannot now */
@@ -76,14 +87,14 @@ metrics_ask(Relay *relay)
 	PGresult   *result = NULL;
 
 	relay->metrics.asked_at = monotonic_ms();
-	if (!relay->consumer.known || PQtransactionStatus(relay->sql) != PQTRANS_IDLE)
+	if (!relay->consumer.row.known || PQtransactionStatus(relay->catalogue.sql) != PQTRANS_IDLE)
 		return;
-	if (undelivered_query(relay, &query, "(extract(epoch FROM occurred_at) * 1000000)::bigint", &problem))
+	if (undelivered_query(&relay->catalogue, relay->consumer.row.horizon, &query, "(extract(epoch FROM occurred_at) * 1000000)::bigint", &problem))
 	{
-		if (relay->consumer.delivered_snapshot != NULL)
-			buffer_printf(&query, " AND NOT pg_visible_in_snapshot(xid, '%s')", relay->consumer.delivered_snapshot);
+		if (relay->consumer.row.delivered_snapshot != NULL)
+			buffer_printf(&query, " AND NOT pg_visible_in_snapshot(xid, '%s')", relay->consumer.row.delivered_snapshot);
 		buffer_text(&query, " ORDER BY xid, seq LIMIT 1");
-		result = database_query(relay->sql, &problem, query.data, 0, NULL);
+		result = database_query(relay->catalogue.sql, &problem, query.data, 0, NULL);
 	}
 	if (result != NULL)
 		relay->metrics.oldest_at = PQntuples(result) > 0 ? strtoll(PQgetvalue(result, 0, 0), NULL, 10) : 0;
@@ -93,48 +104,42 @@ metrics_ask(Relay *relay)
 }
 
 static void
-add_metrics(FILE *file, const Relay *relay)
+add_metrics(const MetricsFile *file, const Relay *relay)
 {
-	const Metrics *metrics = &relay->metrics;
+	const Delivery *delivery = &relay->delivery;
 
-	add_metric(file, relay, "up", "gauge", "1 while the relay streams, 0 while it tries again, waits for a sink that is down, or is stopped.",
-			   relay->streaming && !relay->sink_is_down);
-	add_metric(file, relay, "sessions_total", "counter", "Sessions begun.", (double) metrics->sessions);
-	add_metric(file, relay, "events_total", "counter", "Events that the sink took.", (double) metrics->events);
-	add_metric(file, relay, "bytes_total", "counter", "Bytes of their documents.", (double) metrics->bytes);
-	add_metric(file, relay, "retries_total", "counter", "Failed attempts to hand an event to the sink.", (double) metrics->retries);
-	add_metric(file, relay, "dead_letters_total", "counter", "Events refused for good.", (double) metrics->dead_letters);
-	add_metric(file, relay, "lag_bytes", "gauge", "WAL that the server has written and the sink has not made durable.", lag_bytes(relay));
-	add_metric(file, relay, "lag_seconds", "gauge", "Age of the oldest event that is not delivered.", lag_seconds(relay));
-	add_metric(file, relay, "wal_held_bytes", "gauge", "WAL that the server keeps for the slot.", (double) metrics->held);
-	add_metric(file, relay, "last_commit_timestamp_seconds", "gauge", "When the newest transaction received was committed.",
-			   (double) metrics->committed_at / 1e6);
+	metrics_file_add(file, "up", "gauge", "1 while the relay streams, 0 while it tries again, waits for a sink that is down, or is stopped.",
+			   relay->stream.streaming && !relay->delivery.sink_is_down);
+	metrics_file_add(file, "sessions_total", "counter", "Sessions begun.", (double) relay->metrics.sessions);
+	metrics_file_add(file, "events_total", "counter", "Events that the sink took.", (double) delivery->events);
+	metrics_file_add(file, "bytes_total", "counter", "Bytes of their documents.", (double) delivery->document_bytes);
+	metrics_file_add(file, "retries_total", "counter", "Failed attempts to hand an event to the sink.", (double) delivery->retries);
+	metrics_file_add(file, "dead_letters_total", "counter", "Events refused for good.", (double) delivery->dead_letters);
+	metrics_file_add(file, "lag_bytes", "gauge", "WAL that the server has written and the sink has not made durable.", lag_bytes(relay));
+	metrics_file_add(file, "lag_seconds", "gauge", "Age of the oldest event that is not delivered.", lag_seconds(relay));
+	metrics_file_add(file, "wal_held_bytes", "gauge", "WAL that the server keeps for the slot.", (double) relay->catalogue.slot_held);
+	metrics_file_add(file, "last_commit_timestamp_seconds", "gauge", "When the newest transaction received was committed.",
+			   (double) relay->stream.committed_at / 1e6);
 }
 
-/* Write the file; readers see the old one or the new one, whole */
+/* Write the file */
 void
 metrics_write(Relay *relay)
 {
-	const char *path = relay->options.metrics_file;
-	Buffer		temporary = {0};
-	FILE	   *file;
-	bool		written;
+	Metrics    *metrics = &relay->metrics;
+	MetricsFile file = {.path = relay->options.metrics_file,.label = "stream",.subject = relay->options.catalogue.stream};
 
-	if (path == NULL)
+	if (file.path == NULL)
 		return;
-	buffer_printf(&temporary, "%s.new", path);
-	file = fopen(temporary.data, "w");
-	if (file != NULL)
-		add_metrics(file, relay);
-	written = file != NULL && fclose(file) == 0 && rename(temporary.data, path) == 0;
-	if (written)
-		relay->metrics.complained_at = 0;
-	else if (relay->metrics.complained_at == 0 || monotonic_ms() > relay->metrics.complained_at + COMPLAIN_MS)
+	metrics_file_begin(&file);
+	add_metrics(&file, relay);
+	if (metrics_file_end(&file))
+		metrics->complained_at = 0;
+	else if (metrics->complained_at == 0 || monotonic_ms() > metrics->complained_at + COMPLAIN_MS)
 	{
-		log_line(LOG_WARNING, "could not write metrics file \"%s\": %s", path, strerror(errno));
-		relay->metrics.complained_at = monotonic_ms();
+		log_line(LOG_WARNING, "could not write metrics file \"%s\": %s", file.path, strerror(errno));
+		metrics->complained_at = monotonic_ms();
 	}
-	buffer_free(&temporary);
 }
 
 /* How far a snapshot is */
@@ -143,8 +148,8 @@ show_snapshot(const Relay *relay)
 {
 	Buffer		text = {0};
 
-	snapshot_progress(relay, &text);
-	fprintf(stderr, "\r%s: snapshot: %s\033[K\r", relay->options.stream, text.data);
+	snapshot_progress(&relay->snapshot, &text);
+	fprintf(stderr, "\r%s: snapshot: %s\033[K\r", relay->options.catalogue.stream, text.data);
 	buffer_free(&text);
 }
 
@@ -153,19 +158,20 @@ static void
 show_line(Relay *relay, int64_t now)
 {
 	Metrics    *metrics = &relay->metrics;
+	const Delivery *delivery = &relay->delivery;
 	double		seconds = (double) (now - metrics->shown_at) / 1000;
 
-	if (!isatty(STDERR_FILENO) || (strcmp(relay->options.sink.name, "ndjson:-") == 0 && isatty(STDOUT_FILENO)))
+	if (!isatty(STDERR_FILENO) || (strcmp(relay->options.delivery.sink.name, "ndjson:-") == 0 && isatty(STDOUT_FILENO)))
 		return;
-	if (relay->consumer.seeding)
+	if (relay->consumer.row.seeding)
 		show_snapshot(relay);
 	else if (metrics->shown_at != 0)
-		fprintf(stderr, "\r%s: %" PRId64 " events, %.0f/s, %.1f MB/s, lag %.1f MB\033[K\r", relay->options.stream, metrics->events,
-				(double) (metrics->events - metrics->shown_events) / seconds,
-				(double) (metrics->bytes - metrics->shown_bytes) / seconds / 1e6, lag_bytes(relay) / 1e6);
+		fprintf(stderr, "\r%s: %" PRId64 " events, %.0f/s, %.1f MB/s, lag %.1f MB\033[K\r", relay->options.catalogue.stream, delivery->events,
+				(double) (delivery->events - metrics->shown_events) / seconds,
+				(double) (delivery->document_bytes - metrics->shown_bytes) / seconds / 1e6, lag_bytes(relay) / 1e6);
 	metrics->shown_at = now;
-	metrics->shown_events = metrics->events;
-	metrics->shown_bytes = metrics->bytes;
+	metrics->shown_events = delivery->events;
+	metrics->shown_bytes = delivery->document_bytes;
 }
 
 /* Once a second: show and write */
@@ -177,11 +183,11 @@ metrics_tick(Relay *relay)
 	if (now < relay->metrics.written_at + TICK_MS)
 		return;
 	relay->metrics.written_at = now;
-	consumer_remind(relay);
-	if ((!relay->streaming || relay->sink_is_down) && now >= relay->metrics.asked_at + ASK_MS)
+	standstill_remind(&relay->consumer);
+	if ((!relay->stream.streaming || relay->delivery.sink_is_down) && now >= relay->metrics.asked_at + ASK_MS)
 		metrics_ask(relay);
 	show_line(relay, now);
 	if (relay->options.metrics_file != NULL)
-		slot_held(relay);
+		slot_ask_held(&relay->catalogue);
 	metrics_write(relay);
 }

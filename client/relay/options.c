@@ -71,23 +71,23 @@ static const OptionType pair_type = {.size = sizeof(SinkOptions),.parse = parse_
 #define FIELD(name) offsetof(Options, name)
 
 static const OptionRule rules[] = {
-	{"dbname", 'd', OPTION_TEXT, FIELD(dbname), true, 0, 0, "CONNSTR", "database name or connection string, without a password", NULL},
-	{"stream", 0, OPTION_TEXT, FIELD(stream), false, 0, 0, "NAME", "the stream to read", NULL},
-	{"sink", 0, OPTION_TEXT, FIELD(sink.name), false, 0, 0, "SINK", "where its events go", NULL},
-	{"format", 0, OPTION_OTHER, FIELD(sink.format), false, 0, 0, "FORMAT", "event (default), document or esgf: what the sink gets of an event", &format_type},
-	{"document-id", 0, OPTION_TEXT, FIELD(sink.document_id), false, 0, 0, "TEMPLATE", "the id of an item in an index (default: {item_id})", NULL},
-	{"tombstones", 0, OPTION_FLAG, FIELD(sink.tombstones), false, 0, 0, NULL, "follow a deletion by a null value, for compacted topics", NULL},
-	{"sink-option", 0, OPTION_OTHER, FIELD(sink.options), true, 0, 0, "NAME=VALUE", "a setting of the sink's own; may be repeated", &pair_type},
-	{"create", 0, OPTION_FLAG, FIELD(create), false, 0, 0, NULL, "make the replication slot; without --sink that is all", NULL},
-	{"if-not-exists", 0, OPTION_FLAG, FIELD(if_not_exists), false, 0, 0, NULL, "do not fail if the slot exists when making it", NULL},
-	{"snapshot", 0, OPTION_FLAG, FIELD(snapshot), false, 0, 0, NULL, "once: send every published item first, as item.seeded", NULL},
-	{"from-beginning", 0, OPTION_FLAG, FIELD(from_beginning), false, 0, 0, NULL, "once: send every event that the outbox keeps first", NULL},
-	{"batch", 0, OPTION_NUMBER, FIELD(batch), true, 1, 100000, "EVENTS", "hand at most so many events at once to the sink (default: 500)", NULL},
-	{"max-attempts", 0, OPTION_NUMBER, FIELD(max_attempts), true, 1, 1000000, "COUNT", "refuse an event for good after so many failures (default: 10)", NULL},
+	{"dbname", 'd', OPTION_TEXT, FIELD(catalogue.dbname), true, 0, 0, "CONNSTR", "database name or connection string, without a password", NULL},
+	{"stream", 0, OPTION_TEXT, FIELD(catalogue.stream), false, 0, 0, "NAME", "the stream to read", NULL},
+	{"sink", 0, OPTION_TEXT, FIELD(delivery.sink.name), false, 0, 0, "SINK", "where its events go", NULL},
+	{"format", 0, OPTION_OTHER, FIELD(delivery.sink.format), false, 0, 0, "FORMAT", "event (default), document or esgf: what the sink gets of an event", &format_type},
+	{"document-id", 0, OPTION_TEXT, FIELD(delivery.sink.document_id), false, 0, 0, "TEMPLATE", "the id of an item in an index (default: {item_id})", NULL},
+	{"tombstones", 0, OPTION_FLAG, FIELD(delivery.sink.tombstones), false, 0, 0, NULL, "follow a deletion by a null value, for compacted topics", NULL},
+	{"sink-option", 0, OPTION_OTHER, FIELD(delivery.sink.options), true, 0, 0, "NAME=VALUE", "a setting of the sink's own; may be repeated", &pair_type},
+	{"create", 0, OPTION_FLAG, FIELD(catalogue.create), false, 0, 0, NULL, "make the replication slot; without --sink that is all", NULL},
+	{"if-not-exists", 0, OPTION_FLAG, FIELD(catalogue.if_not_exists), false, 0, 0, NULL, "do not fail if the slot exists when making it", NULL},
+	{"snapshot", 0, OPTION_FLAG, FIELD(catalogue.snapshot), false, 0, 0, NULL, "once: send every published item first, as item.seeded", NULL},
+	{"from-beginning", 0, OPTION_FLAG, FIELD(catalogue.from_beginning), false, 0, 0, NULL, "once: send every event that the outbox keeps first", NULL},
+	{"batch", 0, OPTION_NUMBER, FIELD(delivery.batch), true, 1, 100000, "EVENTS", "hand at most so many events at once to the sink (default: 500)", NULL},
+	{"max-attempts", 0, OPTION_NUMBER, FIELD(delivery.max_attempts), true, 1, 1000000, "COUNT", "refuse an event for good after so many failures (default: 10)", NULL},
 	{"metrics-file", 0, OPTION_TEXT, FIELD(metrics_file), true, 0, 0, "FILE", "write metrics there, in Prometheus' text format", NULL},
-	{"endpos", 'E', OPTION_LSN, FIELD(endpos), false, 0, 0, "LSN", "stop after the last transaction that ends by this position", NULL},
-	{"no-loop", 'n', OPTION_FLAG, FIELD(no_loop), false, 0, 0, NULL, "end instead of trying again when a connection is lost", NULL},
-	{"status-interval", 's', OPTION_NUMBER, FIELD(status_interval), true, 1, 3600, "SECONDS", "time between status packets sent to the server (default: 10)", NULL},
+	{"endpos", 'E', OPTION_LSN, FIELD(stream.endpos), false, 0, 0, "LSN", "stop after the last transaction that ends by this position", NULL},
+	{"no-loop", 'n', OPTION_FLAG, FIELD(catalogue.no_loop), false, 0, 0, NULL, "end instead of trying again when a connection is lost", NULL},
+	{"status-interval", 's', OPTION_NUMBER, FIELD(stream.status_interval), true, 1, 3600, "SECONDS", "time between status packets sent to the server (default: 10)", NULL},
 	{"config", 0, OPTION_TEXT, FIELD(config), false, 0, 0, "FILE", "read options from a file of lines \"name = value\"", NULL},
 	{"verbose", 'v', OPTION_FLAG, FIELD(verbose), true, 0, 0, NULL, "log more", NULL},
 };
@@ -148,13 +148,13 @@ static void
 hide_secrets(const void *read)
 {
 	const Options *options = read;
-	const char *sink = options->sink.name;
+	const char *sink = options->delivery.sink.name;
 
-	for (int i = 0; i < options->sink.options.count; i++)
-		if (is_secret(&options->sink.options.list[i]))
-			log_secret(options->sink.options.list[i].value);
-	if (options->dbname != NULL)
-		conninfo_hide_passwords(options->dbname);
+	for (int i = 0; i < options->delivery.sink.options.count; i++)
+		if (is_secret(&options->delivery.sink.options.list[i]))
+			log_secret(options->delivery.sink.options.list[i].value);
+	if (options->catalogue.dbname != NULL)
+		conninfo_hide_passwords(options->catalogue.dbname);
 	if (sink != NULL)
 	{
 		char	   *conninfo = copy_string(strchr(sink, ':') != NULL ? strchr(sink, ':') + 1 : sink);
@@ -173,9 +173,9 @@ check_command_line(const void *read)
 {
 	const Options *given = read;
 	const char *target;
-	const SinkKind *kind = given->sink.name != NULL ? sink_find(given->sink.name, &target) : NULL;
+	const SinkKind *kind = given->delivery.sink.name != NULL ? sink_find(given->delivery.sink.name, &target) : NULL;
 
-	if ((given->dbname != NULL && conninfo_names_password(given->dbname)) || names_secret(&given->sink) ||
+	if ((given->catalogue.dbname != NULL && conninfo_names_password(given->catalogue.dbname)) || names_secret(&given->delivery.sink) ||
 		(kind != NULL && kind->names_password != NULL && kind->names_password(target)))
 		return usage_error("a password on the command line is visible to everyone",
 						   "give it in the environment, a password file or the configuration file");
@@ -208,7 +208,7 @@ no_such_sink(const char *name)
 static bool
 check_sink(Options *options)
 {
-	SinkSettings *sink = &options->sink;
+	SinkSettings *sink = &options->delivery.sink;
 	const SinkKind *kind = sink_find(sink->name, &sink->target);
 	Buffer		problem = {0};
 
@@ -230,7 +230,7 @@ check_sink(Options *options)
 		buffer_free(&problem);
 		return false;
 	}
-	options->sink_kind = kind;
+	options->delivery.sink_kind = kind;
 	return true;
 }
 
@@ -239,23 +239,24 @@ check_options(void *read)
 {
 	Options    *options = read;
 
-	if (options->stream == NULL)
+	if (options->catalogue.stream == NULL)
 		return usage_error("no stream specified", "use --stream");
-	if (!valid_stream(options->stream))
-		return usage_error("no name for a stream", options->stream);
-	if (options->if_not_exists && !options->create)
+	if (!valid_stream(options->catalogue.stream))
+		return usage_error("no name for a stream", options->catalogue.stream);
+	if (options->catalogue.if_not_exists && !options->catalogue.create)
 		return usage_error("--if-not-exists goes with --create", NULL);
-	if (options->snapshot && options->from_beginning)
+	if (options->catalogue.snapshot && options->catalogue.from_beginning)
 		return usage_error("--snapshot and --from-beginning exclude each other", NULL);
-	if (options->sink.name == NULL && !options->create)
+	if (options->delivery.sink.name == NULL && !options->catalogue.create)
 		return usage_error("no sink specified", "use --sink");
-	if (options->sink.name == NULL && (options->snapshot || options->from_beginning))
+	if (options->delivery.sink.name == NULL && (options->catalogue.snapshot || options->catalogue.from_beginning))
 		return usage_error("--snapshot and --from-beginning need a --sink", NULL);
-	if (options->sink.name != NULL && !check_sink(options))
+	if (options->delivery.sink.name != NULL && !check_sink(options))
 		return false;
-	if (options->dbname != NULL && !conninfo_valid(options->dbname))
+	if (options->catalogue.dbname != NULL && !conninfo_valid(options->catalogue.dbname))
 		return usage_error("invalid connection string for option --dbname", NULL);
-	snprintf(options->slot, sizeof(options->slot), "esgf_stac_%s", options->stream);
+	options->catalogue.has_sink = options->delivery.sink.name != NULL;
+	snprintf(options->catalogue.slot, sizeof(options->catalogue.slot), "esgf_stac_%s", options->catalogue.stream);
 	return true;
 }
 
@@ -264,9 +265,9 @@ set_defaults(void *read)
 {
 	Options    *options = read;
 
-	options->batch = 500;
-	options->max_attempts = 10;
-	options->status_interval = 10;
+	options->delivery.batch = 500;
+	options->delivery.max_attempts = 10;
+	options->stream.status_interval = 10;
 }
 
 /* What --help says behind the list of options */

@@ -6,8 +6,8 @@
  * that the event holds until event_release(). The document is text that
  * nothing here parses, so that numbers keep their spelling.
  */
-#ifndef RELAY_EVENT_H
-#define RELAY_EVENT_H
+#ifndef FORMATS_EVENT_H
+#define FORMATS_EVENT_H
 
 #include <stdint.h>
 
@@ -77,4 +77,4 @@ extern void event_line(Buffer *line, const Event *event);
 extern void event_refuse(Event *event, Outcome outcome, const char *problem);
 extern void event_release(Event *event);
 
-#endif							/* RELAY_EVENT_H */
+#endif							/* FORMATS_EVENT_H */

@@ -2,8 +2,8 @@
  * format.h
  *		The forms in which an event can be told: what --format chooses from.
  */
-#ifndef RELAY_FORMAT_H
-#define RELAY_FORMAT_H
+#ifndef FORMATS_FORMAT_H
+#define FORMATS_FORMAT_H
 
 #include <stdbool.h>
 
@@ -22,4 +22,4 @@ extern void format_event(Buffer *lines, const Event *event, Format format);
 /* esgf.c */
 extern void esgf_lines(Buffer *lines, const Event *event);
 
-#endif							/* RELAY_FORMAT_H */
+#endif							/* FORMATS_FORMAT_H */

@@ -2,8 +2,8 @@
  * template.h
  *		Names made of an event: "items_{collection}", "{item_id}|{collection}".
  */
-#ifndef RELAY_TEMPLATE_H
-#define RELAY_TEMPLATE_H
+#ifndef FORMATS_TEMPLATE_H
+#define FORMATS_TEMPLATE_H
 
 #include <stdbool.h>
 
@@ -12,4 +12,4 @@
 extern bool template_valid(const char *template, bool of_item);
 extern void template_expand(Buffer *name, const char *template, const Event *event);
 
-#endif							/* RELAY_TEMPLATE_H */
+#endif							/* FORMATS_TEMPLATE_H */

@@ -3,8 +3,8 @@
  *		Events on their way in HTTP requests: what the sinks opensearch and http
  *		share. A sink's own struct begins with a Requests.
  */
-#ifndef RELAY_REQUESTS_H
-#define RELAY_REQUESTS_H
+#ifndef SINKS_REQUESTS_H
+#define SINKS_REQUESTS_H
 
 #include "lib/http.h"
 #include "sinks/sink.h"
@@ -56,4 +56,4 @@ extern bool requests_reach(Sink *sink, Buffer *problem);
 extern bool requests_send(Requests *requests, Event *const *events, int count, Buffer *problem);
 extern void requests_close(Requests *requests);
 
-#endif							/* RELAY_REQUESTS_H */
+#endif							/* SINKS_REQUESTS_H */

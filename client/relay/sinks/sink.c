@@ -73,6 +73,17 @@ sink_options_known(const SinkSettings *settings, const char *const *names, Buffe
 	return true;
 }
 
+/*
+ * A sink that waits for its server calls this several times a second, with a
+ * problem if it knows of one: without, the server is merely slow. False: the
+ * sink is to give up, and fail.
+ */
+bool
+sink_waits(Sink *sink, Wait *wait, const char *problem)
+{
+	return sink->waits(sink->owner, wait, problem);
+}
+
 /* Print what --sink may be */
 void
 sink_help(void)

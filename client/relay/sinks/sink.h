@@ -9,8 +9,8 @@
  * flush made durable. So a sink sees an event once or more, the versions of
  * one item in order, and after a repetition all its later versions again.
  */
-#ifndef RELAY_SINK_H
-#define RELAY_SINK_H
+#ifndef SINKS_SINK_H
+#define SINKS_SINK_H
 
 #include <stdbool.h>
 
@@ -51,7 +51,10 @@ typedef struct Sink
 	bool		gone;			/* opening it again would not help */
 	int64_t		pause;			/* what is busy asks for so many milliseconds;
 								 * 0: it does not say */
-	struct Relay *relay;		/* sink_waits() knows what it is */
+
+	/* Set by whom the sink serves, see sink_waits(). */
+	bool		(*waits) (void *owner, Wait *wait, const char *problem);
+	void	   *owner;
 } Sink;
 
 struct SinkKind
@@ -122,8 +125,6 @@ extern const char *sink_option(const SinkSettings *settings, const char *name);
 extern bool sink_options_known(const SinkSettings *settings, const char *const *names, Buffer *problem);
 extern void sink_help(void);
 extern void sink_list(void);
-
-/* delivery.c */
 extern bool sink_waits(Sink *sink, Wait *wait, const char *problem);
 
-#endif							/* RELAY_SINK_H */
+#endif							/* SINKS_SINK_H */

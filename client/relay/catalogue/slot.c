@@ -2,11 +2,14 @@
  * slot.c
  *		The replication slot: found, made, or made again where it was lost.
  */
-#include "relay/relay.h"
+#include "catalogue/slot.h"
 
 #include <stdlib.h>
 
+#include "catalogue/skip.h"
+#include "catalogue/visibility.h"
 #include "lib/log.h"
+#include "lib/wait.h"
 
 /* A killed relay's walsender may live on for a moment. */
 #define PATIENCE_MS 5000
@@ -23,49 +26,49 @@ typedef struct Slot
 
 /* Make the slot; the server waits for the transactions that run */
 static ExitStatus
-create_slot(Relay *relay)
+create_slot(const Catalogue *catalogue)
 {
 	Buffer		problem = {0};
-	const char *parameters[] = {relay->options.slot};
-	const char *command = PQserverVersion(relay->sql) >= 170000 ?
+	const char *parameters[] = {catalogue->settings->slot};
+	const char *command = PQserverVersion(catalogue->sql) >= 170000 ?
 	"SELECT lsn FROM pg_create_logical_replication_slot($1, 'pgoutput', failover => true)" :
 	"SELECT lsn FROM pg_create_logical_replication_slot($1, 'pgoutput')";
-	PGresult   *result = database_query(relay->sql, &problem, command, 1, parameters);
+	PGresult   *result = database_query(catalogue->sql, &problem, command, 1, parameters);
 
 	if (result != NULL)
 	{
-		log_line(LOG_NOTE, "made slot %s at %s", relay->options.slot, PQgetvalue(result, 0, 0));
+		log_line(LOG_NOTE, "made slot %s at %s", catalogue->settings->slot, PQgetvalue(result, 0, 0));
 		PQclear(result);
 		return STATUS_RUNNING;
 	}
-	if (stop_requested || PQstatus(relay->sql) != CONNECTION_OK)
+	if (stop_requested || PQstatus(catalogue->sql) != CONNECTION_OK)
 		return database_lost(&problem);
-	log_problem("slot-not-made", "could not make slot %s: %s", relay->options.slot, problem.data);
+	log_problem("slot-not-made", "could not make slot %s: %s", catalogue->settings->slot, problem.data);
 	buffer_free(&problem);
 	return STATUS_SLOT;
 }
 
 /* Remove a slot whose WAL the server has thrown away */
 static ExitStatus
-drop_slot(Relay *relay)
+drop_slot(const Catalogue *catalogue)
 {
 	Buffer		problem = {0};
-	const char *parameters[] = {relay->options.slot};
-	PGresult   *result = database_query(relay->sql, &problem, "SELECT pg_drop_replication_slot($1)", 1, parameters);
+	const char *parameters[] = {catalogue->settings->slot};
+	PGresult   *result = database_query(catalogue->sql, &problem, "SELECT pg_drop_replication_slot($1)", 1, parameters);
 
 	if (result == NULL)
 		return database_lost(&problem);
 	PQclear(result);
-	log_line(LOG_WARNING, "slot %s was invalidated by the server and is replaced", relay->options.slot);
+	log_line(LOG_WARNING, "slot %s was invalidated by the server and is replaced", catalogue->settings->slot);
 	return STATUS_RUNNING;
 }
 
 static ExitStatus
-read_slot(Relay *relay, Slot *slot)
+read_slot(const Catalogue *catalogue, Slot *slot)
 {
 	Buffer		problem = {0};
-	const char *parameters[] = {relay->options.slot};
-	PGresult   *result = database_query(relay->sql, &problem,
+	const char *parameters[] = {catalogue->settings->slot};
+	PGresult   *result = database_query(catalogue->sql, &problem,
 										"SELECT active, plugin = 'pgoutput' AND database = current_database(), wal_status = 'lost', confirmed_flush_lsn"
 										" FROM pg_replication_slots WHERE slot_name = $1", 1, parameters);
 
@@ -88,19 +91,19 @@ read_slot(Relay *relay, Slot *slot)
 
 /* Find the slot, free for us to read */
 static ExitStatus
-find_slot(Relay *relay, Slot *slot)
+find_slot(const Catalogue *catalogue, Slot *slot)
 {
 	Wait		wait = wait_begin(NULL);
 
 	for (;;)
 	{
-		ExitStatus	status = read_slot(relay, slot);
+		ExitStatus	status = read_slot(catalogue, slot);
 
 		if (status != STATUS_RUNNING)
 			return status;
 		if (slot->exists && !slot->ours)
 		{
-			log_problem("slot-differs", "slot %s is of another database or plugin", relay->options.slot);
+			log_problem("slot-differs", "slot %s is of another database or plugin", catalogue->settings->slot);
 			return STATUS_SLOT;
 		}
 		if (!slot->active)
@@ -111,8 +114,8 @@ find_slot(Relay *relay, Slot *slot)
 			 * It may be our own, of a connection that the server still
 			 * believes in.
 			 */
-			log_problem("slot-in-use", "slot %s is in use: a stream has one reader", relay->options.slot);
-			return relay->options.no_loop ? STATUS_SLOT : STATUS_DATABASE;
+			log_problem("slot-in-use", "slot %s is in use: a stream has one reader", catalogue->settings->slot);
+			return catalogue->settings->no_loop ? STATUS_SLOT : STATUS_DATABASE;
 		}
 		wait_on(&wait, -1, 0, 100);
 	}
@@ -120,64 +123,66 @@ find_slot(Relay *relay, Slot *slot)
 
 /* See that there is a slot to read, and a row of consumer beside it */
 ExitStatus
-slot_prepare(Relay *relay)
+slot_prepare(Consumer *consumer)
 {
+	Catalogue  *catalogue = consumer->catalogue;
+	CatalogueSettings *settings = catalogue->settings;
 	Slot		slot;
-	ExitStatus	status = find_slot(relay, &slot);
+	ExitStatus	status = find_slot(catalogue, &slot);
 
 	if (status == STATUS_RUNNING && slot.exists && slot.lost)
 	{
-		status = drop_slot(relay);
+		status = drop_slot(catalogue);
 		slot.exists = false;
 	}
 	if (status != STATUS_RUNNING)
 		return status;
-	if (slot.exists && relay->options.create && !relay->options.if_not_exists)
+	if (slot.exists && settings->create && !settings->if_not_exists)
 	{
 		log_problem("slot-exists", "slot %s exists already: leave out --create, or add --if-not-exists",
-					relay->options.slot);
+					catalogue->settings->slot);
 		return STATUS_SLOT;
 	}
 	if (!slot.exists)
 	{
-		if (!relay->options.create && !relay->consumer.known)
+		if (!settings->create && !consumer->row.known)
 		{
 			log_problem("no-slot", "there is no slot %s, and the stream was never read: --create makes the slot",
-						relay->options.slot);
+						catalogue->settings->slot);
 			return STATUS_SLOT;
 		}
-		status = create_slot(relay);
+		status = create_slot(catalogue);
 		if (status == STATUS_RUNNING)
-			status = wait_for_commits(relay);
+			status = wait_for_commits(catalogue);
 		if (status == STATUS_RUNNING)
-			status = read_slot(relay, &slot);
+			status = read_slot(catalogue, &slot);
 		if (status != STATUS_RUNNING)
 			return status;
 	}
 
 	/* What was asked for is done; a later session finds the slot. */
-	relay->options.create = false;
-	relay->slot_position = slot.position;
-	status = consumer_begin(relay);
-	return status == STATUS_RUNNING && relay->options.sink_kind != NULL ? skip_prepare(relay) : status;
+	settings->create = false;
+	catalogue->slot_position = slot.position;
+	status = consumer_begin(consumer);
+	return status == STATUS_RUNNING && settings->has_sink ? skip_prepare(consumer) : status;
 }
 
 /* Learn how much WAL the server keeps for us; no error if it cannot be told now */
 void
-slot_held(Relay *relay)
+slot_ask_held(Catalogue *catalogue)
 {
 	Buffer		problem = {0};
-	const char *parameters[] = {relay->options.slot};
+	const char *parameters[] = {catalogue->settings->slot};
 	PGresult   *result;
 
 	/* Something else may be under way there. */
-	if (PQtransactionStatus(relay->sql) != PQTRANS_IDLE)
+	if (PQtransactionStatus(catalogue->sql) != PQTRANS_IDLE)
 		return;
-	result = database_query(relay->sql, &problem,
+	result = database_query(catalogue->sql, &problem,
 							"SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint FROM pg_replication_slots"
 							" WHERE slot_name = $1 AND restart_lsn IS NOT NULL", 1, parameters);
 	if (result != NULL && PQntuples(result) == 1)
-		relay->metrics.held = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+		catalogue->slot_held = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
 	PQclear(result);
 	buffer_free(&problem);
 }

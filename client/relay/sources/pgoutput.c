@@ -6,7 +6,7 @@
  * Only relation, begin, insert and commit concern us: a stream publishes the
  * inserts of one table. Bytes are never trusted to be as long as they say.
  */
-#include "relay/pgoutput.h"
+#include "sources/pgoutput.h"
 
 #include <string.h>
 

@@ -1,10 +1,11 @@
 /*
- * suspect.c
+ * suspects.c
  *		Events that failed, or may be to blame for a failure, and come again in
  *		another session: what is held against them is remembered till then.
  */
-#include "relay/relay.h"
+#include "delivery/suspects.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,27 +19,27 @@ struct Suspect
 };
 
 static void
-forget(Relay *relay, int place)
+forget(Suspects *suspects, int place)
 {
-	free(relay->suspects[place].collection_id);
-	free(relay->suspects[place].item_id);
-	relay->suspects[place] = relay->suspects[--relay->suspect_count];
+	free(suspects->list[place].collection_id);
+	free(suspects->list[place].item_id);
+	suspects->list[place] = suspects->list[--suspects->count];
 }
 
-/* Keep what is held against an event whose memory goes; of a batch of them, if need be */
+/* Keep what is held against an event whose memory goes, and against so many at most */
 void
-suspect_remember(Relay *relay, const Event *event)
+suspects_remember(Suspects *suspects, const Event *event, int most)
 {
 	if (event->attempts == 0 && event->suspicion == 0)
 		return;
-	while (relay->suspect_count >= relay->options.batch)
-		forget(relay, 0);
-	if (relay->suspect_room < relay->options.batch) /* which SIGHUP may raise */
+	while (suspects->count >= most)
+		forget(suspects, 0);
+	if (suspects->room < most)	/* which may have grown */
 	{
-		relay->suspect_room = relay->options.batch;
-		relay->suspects = reallocate(relay->suspects, (size_t) relay->suspect_room * sizeof(Suspect));
+		suspects->room = most;
+		suspects->list = reallocate(suspects->list, (size_t) most * sizeof(Suspect));
 	}
-	relay->suspects[relay->suspect_count++] = (Suspect)
+	suspects->list[suspects->count++] = (Suspect)
 	{
 		.collection_id = copy_string(event->collection_id),
 			.item_id = event->item_id != NULL ? copy_string(event->item_id) : NULL,
@@ -59,15 +60,15 @@ is_that(const Suspect *suspect, const Event *event)
 
 /* Has an event come before? */
 void
-suspect_recall(Relay *relay, Event *event)
+suspects_recall(Suspects *suspects, Event *event)
 {
-	for (int i = 0; i < relay->suspect_count; i++)
+	for (int i = 0; i < suspects->count; i++)
 	{
-		if (is_that(&relay->suspects[i], event))
+		if (is_that(&suspects->list[i], event))
 		{
-			event->attempts = relay->suspects[i].attempts;
-			event->suspicion = relay->suspects[i].suspicion;
-			forget(relay, i);
+			event->attempts = suspects->list[i].attempts;
+			event->suspicion = suspects->list[i].suspicion;
+			forget(suspects, i);
 			return;
 		}
 	}

@@ -9,36 +9,36 @@
  * and the newest event that the sink holds. After a dump was restored none of
  * them need know: see check_restore().
  */
-#include "relay/relay.h"
+#include "catalogue/history.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "catalogue/visibility.h"
 #include "lib/log.h"
 
 /* Connect for replication, and learn which cluster and timeline that is */
 ExitStatus
-history_connect(Relay *relay)
+history_connect(Catalogue *catalogue)
 {
 	Buffer		problem = {0};
-	uint64_t	system_before = relay->system_identifier;
+	uint64_t	system_before = catalogue->system_identifier;
 	PGresult   *result;
 
-	relay->replication = database_connect(relay->options.dbname, true, "a connection for the stream", &problem);
-	if (relay->replication == NULL)
+	catalogue->replication = database_connect(catalogue->settings->dbname, true, "a connection for the stream", &problem);
+	if (catalogue->replication == NULL)
 		return database_lost(&problem);
-	result = database_query(relay->replication, &problem, "IDENTIFY_SYSTEM", 0, NULL);
+	result = database_query(catalogue->replication, &problem, "IDENTIFY_SYSTEM", 0, NULL);
 	if (result == NULL)
 		return database_lost(&problem);
-	relay->system_identifier = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
-	relay->timeline = atoi(PQgetvalue(result, 0, 1));
-	lsn_parse(PQgetvalue(result, 0, 2), &relay->server_position);
-	relay->metrics.server_end = relay->server_position;
+	catalogue->system_identifier = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+	catalogue->timeline = atoi(PQgetvalue(result, 0, 1));
+	lsn_parse(PQgetvalue(result, 0, 2), &catalogue->server_position);
 	PQclear(result);
 
-	if (system_before != 0 && system_before != relay->system_identifier)
+	if (system_before != 0 && system_before != catalogue->system_identifier)
 	{
 		log_problem("history-diverged", "this is another cluster than the one read before");
 		return STATUS_SLOT;
@@ -48,14 +48,14 @@ history_connect(Relay *relay)
 
 /* Find where the server's history left a timeline; 0 if it was never on it */
 static ExitStatus
-find_switch(Relay *relay, int timeline, uint64_t *position)
+find_switch(const Catalogue *catalogue, int timeline, uint64_t *position)
 {
 	Buffer		problem = {0};
 	Buffer		command = {0};
 	PGresult   *result;
 
-	buffer_printf(&command, "TIMELINE_HISTORY %d", relay->timeline);
-	result = database_query(relay->replication, &problem, command.data, 0, NULL);
+	buffer_printf(&command, "TIMELINE_HISTORY %d", catalogue->timeline);
+	result = database_query(catalogue->replication, &problem, command.data, 0, NULL);
 	buffer_free(&command);
 	if (result == NULL)
 		return database_lost(&problem);
@@ -75,28 +75,28 @@ find_switch(Relay *relay, int timeline, uint64_t *position)
 
 /* Does the server's history hold all up to a position on a timeline? */
 static ExitStatus
-check_position(Relay *relay, int timeline, uint64_t position, const char *witness)
+check_position(const Catalogue *catalogue, int timeline, uint64_t position, const char *witness)
 {
-	uint64_t	end = relay->server_position;
+	uint64_t	end = catalogue->server_position;
 	ExitStatus	status = STATUS_RUNNING;
 
-	if (timeline > relay->timeline)
+	if (timeline > catalogue->timeline)
 		end = 0;
-	else if (timeline < relay->timeline)
-		status = find_switch(relay, timeline, &end);
+	else if (timeline < catalogue->timeline)
+		status = find_switch(catalogue, timeline, &end);
 	if (status != STATUS_RUNNING || position <= end)
 		return status;
 	log_problem("history-diverged", "%s: delivered up to " LSN_FORMAT " of timeline %d, but the server, on timeline %d, has it up to "
-				LSN_FORMAT " only; the index must be made anew", witness, LSN_PARTS(position), timeline, relay->timeline, LSN_PARTS(end));
+				LSN_FORMAT " only; the index must be made anew", witness, LSN_PARTS(position), timeline, catalogue->timeline, LSN_PARTS(end));
 	return STATUS_SLOT;
 }
 
 /* Is that event in the history that queries see? */
 static ExitStatus
-event_is_known(Relay *relay, const char *event, bool *known)
+event_is_known(const Catalogue *catalogue, const char *event, bool *known)
 {
 	Buffer		problem = {0};
-	PGresult   *result = database_query(relay->sql, &problem, "SELECT esgf_stac_internal.event_is_known($1)", 1, &event);
+	PGresult   *result = database_query(catalogue->sql, &problem, "SELECT esgf_stac_internal.event_is_known($1)", 1, &event);
 
 	if (result == NULL)
 		return database_lost(&problem);
@@ -110,20 +110,19 @@ event_is_known(Relay *relay, const char *event, bool *known)
  * see its commit yet, although it was delivered.
  */
 static ExitStatus
-check_sink(Relay *relay)
+check_sink(const Catalogue *catalogue, Sink *sink)
 {
 	Buffer		event = {0};
 	bool		known = true;
 	ExitStatus	status = STATUS_RUNNING;
 
-	if (relay->sink == NULL || relay->sink->kind->newest == NULL ||
-		!relay->sink->kind->newest(relay->sink, &event))
+	if (sink == NULL || sink->kind->newest == NULL || !sink->kind->newest(sink, &event))
 		return STATUS_RUNNING;
-	status = event_is_known(relay, event.data, &known);
+	status = event_is_known(catalogue, event.data, &known);
 	if (status == STATUS_RUNNING && !known)
-		status = wait_for_commits(relay);
+		status = wait_for_commits(catalogue);
 	if (status == STATUS_RUNNING && !known)
-		status = event_is_known(relay, event.data, &known);
+		status = event_is_known(catalogue, event.data, &known);
 	if (status == STATUS_RUNNING && !known)
 	{
 		log_problem("history-diverged", "the sink holds an event that never was in this database, %s; the index must be made anew",
@@ -139,15 +138,15 @@ check_sink(Relay *relay)
  * anew: once, and not by a configuration that always says so.
  */
 static ExitStatus
-check_restore(Relay *relay)
+check_restore(Consumer *consumer)
 {
-	const Options *options = &relay->options;
+	const CatalogueSettings *settings = consumer->catalogue->settings;
 
-	if (!relay->consumer.restored)
+	if (!consumer->row.restored)
 		return STATUS_RUNNING;
-	if (options->create && !options->if_not_exists && (options->snapshot || options->from_beginning))
-		relay->begun_anew = true;
-	if (relay->begun_anew)
+	if (settings->create && !settings->if_not_exists && (settings->snapshot || settings->from_beginning))
+		consumer->begun_anew = true;
+	if (consumer->begun_anew)
 		return STATUS_RUNNING;
 	log_problem("unknown-history", "the catalogue was restored: what this stream delivered before may never have been in it."
 				" Empty the index and start once with --create --snapshot, without --if-not-exists;"
@@ -157,24 +156,25 @@ check_restore(Relay *relay)
 
 /* Stop rather than mix two truths */
 ExitStatus
-history_check(Relay *relay)
+history_check(Consumer *consumer, Sink *sink)
 {
-	ExitStatus	status = check_restore(relay);
+	const Catalogue *catalogue = consumer->catalogue;
+	ExitStatus	status = check_restore(consumer);
 
 	if (status != STATUS_RUNNING)
 		return status;
-	if (relay->delivered_timeline != 0)
-		status = check_position(relay, relay->delivered_timeline, relay->delivered, "this relay");
-	if (status == STATUS_RUNNING && relay->consumer.known)
-		status = check_position(relay, relay->consumer.timeline, relay->consumer.delivered, "table consumer");
+	if (consumer->delivered_timeline != 0)
+		status = check_position(catalogue, consumer->delivered_timeline, consumer->delivered, "this relay");
+	if (status == STATUS_RUNNING && consumer->row.known)
+		status = check_position(catalogue, consumer->row.timeline, consumer->row.delivered, "table consumer");
 	if (status == STATUS_RUNNING)
-		status = check_sink(relay);
+		status = check_sink(catalogue, sink);
 	if (status != STATUS_RUNNING)
 		return status;
 
 	/* Positions that keepalives gave us mean nothing on another timeline. */
-	if (relay->delivered_timeline != relay->timeline)
-		relay->durable = 0;
-	relay->delivered_timeline = relay->timeline;
+	if (consumer->delivered_timeline != catalogue->timeline)
+		consumer->durable = 0;
+	consumer->delivered_timeline = catalogue->timeline;
 	return STATUS_RUNNING;
 }

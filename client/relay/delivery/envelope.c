@@ -4,9 +4,13 @@
  *		change, on which request. The stream does not tell it, on purpose; for
  *		--format esgf the database is asked, once for each batch.
  */
-#include "relay/relay.h"
+#include "delivery/envelope.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+
+#include "catalogue/visibility.h"
+#include "lib/wait.h"
 
 /* Is that an event of an item that we have not asked for? */
 static bool
@@ -17,14 +21,14 @@ wanted(const Event *event)
 
 /* List the events to ask for; false if there are none */
 static bool
-list_events(const Relay *relay, Buffer *list)
+list_events(const Event *batch, int count, Buffer *list)
 {
-	for (int i = 0; i < relay->batch_count; i++)
+	for (int i = 0; i < count; i++)
 	{
-		if (!wanted(&relay->batch[i]))
+		if (!wanted(&batch[i]))
 			continue;
 		buffer_text(list, list->length == 0 ? "[" : ",");
-		event_head(list, &relay->batch[i]);
+		event_head(list, &batch[i]);
 		buffer_text(list, "}");
 	}
 	if (list->length > 0)
@@ -37,42 +41,42 @@ list_events(const Relay *relay, Buffer *list)
  * of them before.
  */
 static ExitStatus
-wait_for_events(Relay *relay)
+wait_for_events(const Catalogue *catalogue, const Event *batch, int count)
 {
 	Buffer		xids = {0};
 	uint64_t	last = 0;
 	ExitStatus	status;
 
 	buffer_text(&xids, "{");
-	for (int i = 0; i < relay->batch_count; i++)
+	for (int i = 0; i < count; i++)
 	{
-		if (!wanted(&relay->batch[i]) || relay->batch[i].xid == 0 || relay->batch[i].xid == last)
+		if (!wanted(&batch[i]) || batch[i].xid == 0 || batch[i].xid == last)
 			continue;
-		buffer_printf(&xids, "%s%" PRIu64, last != 0 ? "," : "", relay->batch[i].xid);
-		last = relay->batch[i].xid;
+		buffer_printf(&xids, "%s%" PRIu64, last != 0 ? "," : "", batch[i].xid);
+		last = batch[i].xid;
 	}
 	buffer_text(&xids, "}");
-	status = wait_until_visible(relay, xids.data);
+	status = wait_until_visible(catalogue, xids.data);
 	buffer_free(&xids);
 	return status;
 }
 
 /* Ask; a signal to stop ends the query, but the events are still to be delivered */
 static ExitStatus
-ask(Relay *relay, const char *events, PGresult **answer)
+ask(const Catalogue *catalogue, const char *events, PGresult **answer)
 {
 	Buffer		problem = {0};
-	const char *parameters[] = {relay->options.stream, events};
+	const char *parameters[] = {catalogue->settings->stream, events};
 	bool		was_stopping = stop_requested;
 
-	*answer = database_query(relay->sql, &problem,
+	*answer = database_query(catalogue->sql, &problem,
 							 "SELECT metadata, introduction FROM esgf_stac_internal.event_metadata($1, $2)", 2, parameters);
 	if (*answer != NULL)
 		return STATUS_RUNNING;
 	if (!stop_requested || was_stopping)
 		return database_lost(&problem);
 	buffer_free(&problem);
-	return ask(relay, events, answer);
+	return ask(catalogue, events, answer);
 }
 
 /* Copy a field of an answer, NULL for null */
@@ -84,21 +88,21 @@ copy_field(PGresult *answer, int row, int column)
 
 /* Give every event of the batch what its envelope needs */
 ExitStatus
-envelope_prepare(Relay *relay)
+envelope_prepare(const Catalogue *catalogue, Event *batch, int count)
 {
 	Buffer		list = {0};
 	PGresult   *answer = NULL;
 	ExitStatus	status = STATUS_RUNNING;
 	int			row = 0;
 
-	if (list_events(relay, &list))
-		status = wait_for_events(relay);
+	if (list_events(batch, count, &list))
+		status = wait_for_events(catalogue, batch, count);
 	if (status == STATUS_RUNNING && list.length > 0)
-		status = ask(relay, list.data, &answer);
+		status = ask(catalogue, list.data, &answer);
 	buffer_free(&list);
-	for (int i = 0; answer != NULL && i < relay->batch_count; i++)
+	for (int i = 0; answer != NULL && i < count; i++)
 	{
-		Event	   *event = &relay->batch[i];
+		Event	   *event = &batch[i];
 
 		if (!wanted(event))
 			continue;

@@ -7,47 +7,46 @@
  * The stream then begins behind all that the WAL has now. What that leaves out is
  * repeated from the outbox, but for that event.
  */
-#include "relay/relay.h"
+#include "catalogue/skip.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "lib/log.h"
 
 /* Append to a query of the outbox that what is to be passed over does not count */
 void
-skip_condition(const Relay *relay, Buffer *query)
+skip_condition(const Catalogue *catalogue, Buffer *query)
 {
 	buffer_printf(query, " AND NOT EXISTS (SELECT FROM esgf_stac.dead_letter d"
-				  " WHERE d.stream = '%s' AND d.skipped AND d.event_id = outbox.id)", relay->options.stream);
+				  " WHERE d.stream = '%s' AND d.skipped AND d.event_id = outbox.id)", catalogue->settings->stream);
 }
 
 /* The server failed: if an event cannot be sent, name it, and say what to do */
 void
-skip_tell(Relay *relay, const char *problem)
+skip_tell(Consumer *consumer, const char *problem)
 {
+	Catalogue  *catalogue = consumer->catalogue;
 	Buffer		query = {0};
 	Buffer		failure = {0};
 	Buffer		text = {0};
 	PGresult   *event = NULL;
 
-	if (PQtransactionStatus(relay->sql) != PQTRANS_IDLE)
+	if (PQtransactionStatus(catalogue->sql) != PQTRANS_IDLE)
 		return;
-	if (undelivered_query(relay, &query, "id, type, aggregatetype, aggregateid, version", &failure))
+	if (undelivered_query(catalogue, consumer->row.horizon, &query, "id, type, aggregatetype, aggregateid, version", &failure))
 	{
-		skip_condition(relay, &query);
+		skip_condition(catalogue, &query);
 		buffer_text(&query, " AND NOT esgf_stac_internal.can_be_sent(payload) ORDER BY xid, seq LIMIT 1");
-		event = database_query(relay->sql, &failure, query.data, 0, NULL);
+		event = database_query(catalogue->sql, &failure, query.data, 0, NULL);
 	}
 	if (event != NULL && PQntuples(event) > 0)
 	{
 		buffer_printf(&text, "%s (%s of %s %s, version %s); SELECT esgf_stac.skip_event('%s', '%s') has it passed over: %s",
 					  PQgetvalue(event, 0, 0), PQgetvalue(event, 0, 1), PQgetvalue(event, 0, 2), PQgetvalue(event, 0, 3),
-					  PQgetvalue(event, 0, 4), relay->options.stream, PQgetvalue(event, 0, 0), problem);
+					  PQgetvalue(event, 0, 4), catalogue->settings->stream, PQgetvalue(event, 0, 0), problem);
 		log_problem("event-too-large", "an event cannot be sent: %s", text.data);
-		consumer_problem(relay, "an event cannot be sent", text.data);
-		relay->stuck = true;
-		relay->stuck_at = relay->delivered;
+		standstill_tell(consumer, "an event cannot be sent", text.data);
+		standstill_at_event(consumer);
 	}
 	PQclear(event);
 	buffer_free(&query);
@@ -57,16 +56,16 @@ skip_tell(Relay *relay, const char *problem)
 
 /* Count the undelivered events that are to be passed over; -1: that cannot be told now */
 static int
-count_skips(Relay *relay)
+count_skips(const Catalogue *catalogue)
 {
 	Buffer		problem = {0};
-	const char *parameters[] = {relay->options.stream};
+	const char *parameters[] = {catalogue->settings->stream};
 	PGresult   *result;
 	int			count = -1;
 
-	if (PQtransactionStatus(relay->sql) != PQTRANS_IDLE)
+	if (PQtransactionStatus(catalogue->sql) != PQTRANS_IDLE)
 		return -1;
-	result = database_query(relay->sql, &problem,
+	result = database_query(catalogue->sql, &problem,
 							"SELECT count(*) FROM esgf_stac.dead_letter d"
 							"  JOIN esgf_stac.consumer c ON c.stream = d.stream"
 							"  JOIN esgf_stac.outbox o ON o.aggregatetype = CASE WHEN d.item_id IS NULL THEN 'collection' ELSE d.collection_id END"
@@ -82,28 +81,25 @@ count_skips(Relay *relay)
 
 /* Has somebody called skip_event() since the session began? */
 bool
-skip_asked(Relay *relay)
+skip_asked(const Catalogue *catalogue)
 {
-	return count_skips(relay) > relay->skips;
+	return count_skips(catalogue) > catalogue->skips;
 }
 
 /* If there are events to be passed over, let the stream begin behind them */
 ExitStatus
-skip_prepare(Relay *relay)
+skip_prepare(Consumer *consumer)
 {
-	Buffer		problem = {0};
-	PGresult   *result;
+	Catalogue  *catalogue = consumer->catalogue;
+	ExitStatus	status;
 
-	relay->skips = count_skips(relay);
-	if (relay->skips <= 0)
+	catalogue->skips = count_skips(catalogue);
+	if (catalogue->skips <= 0)
 		return STATUS_RUNNING;
-	relay->stuck = false;
-	result = database_query(relay->sql, &problem, "SELECT pg_current_wal_insert_lsn()", 0, NULL);
-	if (result == NULL)
-		return database_lost(&problem);
-	lsn_parse(PQgetvalue(result, 0, 0), &relay->slot_position);
-	PQclear(result);
-	log_line(LOG_NOTE, "%d events are passed over; the others before " LSN_FORMAT " come from the outbox",
-			 relay->skips, LSN_PARTS(relay->slot_position));
-	return STATUS_RUNNING;
+	consumer->standstill.stuck = false;
+	status = catalogue_wal_end(catalogue, &catalogue->slot_position);
+	if (status == STATUS_RUNNING)
+		log_line(LOG_NOTE, "%d events are passed over; the others before " LSN_FORMAT " come from the outbox",
+				 catalogue->skips, LSN_PARTS(catalogue->slot_position));
+	return status;
 }

@@ -2,8 +2,8 @@
  * pgoutput.h
  *		Reads the messages of the server's pgoutput plugin, protocol version 1.
  */
-#ifndef RELAY_PGOUTPUT_H
-#define RELAY_PGOUTPUT_H
+#ifndef SOURCES_PGOUTPUT_H
+#define SOURCES_PGOUTPUT_H
 
 #include <stdbool.h>
 
@@ -39,4 +39,4 @@ extern uint64_t read_number(const char *bytes, int size);
 extern void write_number(char *bytes, uint64_t number, int size);
 extern bool pgoutput_decode(Decoder *decoder, char *bytes, size_t length, Message *message, Buffer *problem);
 
-#endif							/* RELAY_PGOUTPUT_H */
+#endif							/* SOURCES_PGOUTPUT_H */

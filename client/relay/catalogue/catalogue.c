@@ -1,13 +1,16 @@
 /*
  * catalogue.c
- *		What the relay asks of the database before it reads: is that our
- *		catalogue, is the publication as its stream says?
+ *		What the relay asks of the database: is that our catalogue, is the
+ *		publication as its stream says, what may not be delivered yet?
  */
-#include "relay/relay.h"
+#include "catalogue/catalogue.h"
 
+#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/log.h"
+#include "lib/wait.h"
 
 /* Log why a query failed; a signal to stop is no failure */
 ExitStatus
@@ -41,11 +44,11 @@ field_true(PGresult *result, int column)
  * repeated.
  */
 ExitStatus
-catalogue_connect(Relay *relay, PGconn **connection)
+catalogue_connect(const Catalogue *catalogue, PGconn **connection)
 {
 	Buffer		problem = {0};
 
-	*connection = database_connect(relay->options.dbname, false, "a connection to the database", &problem);
+	*connection = database_connect(catalogue->settings->dbname, false, "a connection to the database", &problem);
 	if (*connection == NULL ||
 		!database_do(*connection, &problem, "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),"
 					 " pg_catalog.set_config('synchronous_commit', 'local', false)"))
@@ -55,11 +58,11 @@ catalogue_connect(Relay *relay, PGconn **connection)
 
 /* Is that a version of the extension, with a catalogue, that we know? */
 static ExitStatus
-check_version(Relay *relay)
+check_version(const Catalogue *catalogue)
 {
 	Buffer		problem = {0};
 	ExitStatus	status = STATUS_SLOT;
-	PGresult   *result = database_query(relay->sql, &problem,
+	PGresult   *result = database_query(catalogue->sql, &problem,
 										"SELECT (SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'esgf_stac'),"
 										" pg_catalog.to_regclass('esgf_stac.catalogue') IS NOT NULL,"
 										" pg_catalog.pg_is_in_recovery()", 0, NULL);
@@ -72,13 +75,13 @@ check_version(Relay *relay)
 		status = STATUS_DATABASE;
 	}
 	else if (field(result, 0) == NULL)
-		log_problem("extension-missing", "database \"%s\" does not have the extension esgf_stac", PQdb(relay->sql));
+		log_problem("extension-missing", "database \"%s\" does not have the extension esgf_stac", PQdb(catalogue->sql));
 	else if (strcmp(field(result, 0), ESGF_STAC_VERSION) != 0)
 		log_problem("version-mismatch", "the extension has version %s, this relay knows %s",
 					field(result, 0), ESGF_STAC_VERSION);
 	else if (!field_true(result, 1))
 		log_problem("no-catalogue", "database \"%s\" has no catalogue: SELECT esgf_stac.create_catalogue() makes one",
-					PQdb(relay->sql));
+					PQdb(catalogue->sql));
 	else
 		status = STATUS_RUNNING;
 	PQclear(result);
@@ -87,12 +90,12 @@ check_version(Relay *relay)
 
 /* Is there such a stream, and is its publication as it says? */
 static ExitStatus
-check_stream(Relay *relay)
+check_stream(const Catalogue *catalogue)
 {
 	Buffer		problem = {0};
 	ExitStatus	status = STATUS_SLOT;
-	const char *parameters[] = {relay->options.stream};
-	PGresult   *result = database_query(relay->sql, &problem,
+	const char *parameters[] = {catalogue->settings->stream};
+	PGresult   *result = database_query(catalogue->sql, &problem,
 										"SELECT version, (SELECT true FROM esgf_stac.stream WHERE name = $1),"
 										" esgf_stac_internal.publication_problem($1),"
 										" system_identifier = (SELECT system_identifier FROM pg_catalog.pg_control_system())"
@@ -108,10 +111,10 @@ check_stream(Relay *relay)
 					" SELECT esgf_stac.adopt_catalogue() makes it this one's");
 	else if (field(result, 1) == NULL)
 		log_problem("no-stream", "there is no stream \"%s\": SELECT esgf_stac.create_stream('%s') makes one",
-					relay->options.stream, relay->options.stream);
+					catalogue->settings->stream, catalogue->settings->stream);
 	else if (field(result, 2) != NULL)
 		log_problem("publication-differs", "publication \"%s\" is not as its stream says: %s",
-					relay->options.slot, field(result, 2));
+					catalogue->settings->slot, field(result, 2));
 	else
 		status = STATUS_RUNNING;
 	PQclear(result);
@@ -119,9 +122,54 @@ check_stream(Relay *relay)
 }
 
 ExitStatus
-catalogue_check(Relay *relay)
+catalogue_check(const Catalogue *catalogue)
 {
-	ExitStatus	status = check_version(relay);
+	ExitStatus	status = check_version(catalogue);
 
-	return status == STATUS_RUNNING ? check_stream(relay) : status;
+	return status == STATUS_RUNNING ? check_stream(catalogue) : status;
+}
+
+/* Where does the server's WAL end now? */
+ExitStatus
+catalogue_wal_end(const Catalogue *catalogue, uint64_t *position)
+{
+	Buffer		problem = {0};
+	PGresult   *result = database_query(catalogue->sql, &problem, "SELECT pg_current_wal_insert_lsn()", 0, NULL);
+
+	if (result == NULL)
+		return database_lost(&problem);
+	lsn_parse(PQgetvalue(result, 0, 0), position);
+	PQclear(result);
+	return STATUS_RUNNING;
+}
+
+/* Begin a query of the stream's events from a horizon on: some may be delivered */
+bool
+undelivered_query(Catalogue *catalogue, uint64_t horizon, Buffer *query, const char *columns, Buffer *problem)
+{
+	const char *parameters[] = {catalogue->settings->slot};
+
+	if (catalogue->row_filter == NULL)
+	{
+		PGresult   *result = database_query(catalogue->sql, problem,
+											"SELECT coalesce(rowfilter, 'true') FROM pg_publication_tables WHERE pubname = $1", 1, parameters);
+
+		if (result == NULL)
+			return false;
+		catalogue->row_filter = copy_string(PQntuples(result) > 0 ? PQgetvalue(result, 0, 0) : "true");
+		PQclear(result);
+	}
+	buffer_printf(query, "SELECT %s FROM esgf_stac.outbox WHERE xid >= '%" PRIu64 "' AND (%s)", columns, horizon, catalogue->row_filter);
+	return true;
+}
+
+/* The session is over */
+void
+catalogue_disconnect(Catalogue *catalogue)
+{
+	free(catalogue->row_filter);
+	catalogue->row_filter = NULL;
+	PQfinish(catalogue->replication);
+	PQfinish(catalogue->sql);
+	catalogue->replication = catalogue->sql = NULL;
 }

@@ -4,10 +4,12 @@
  *		the commit waits for a synchronous standby, as long as that takes. What we
  *		read by SQL beside the stream must wait for those.
  */
-#include "relay/relay.h"
+#include "catalogue/visibility.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "lib/wait.h"
 
 /* The pauses between two looks grow from the one to the other. */
 #define FIRST_PAUSE_MS 10
@@ -15,10 +17,10 @@
 
 /* List the transactions, as an array, whose commits stand in the WAL and that queries do not see */
 ExitStatus
-commits_pending(Relay *relay, char **xids)
+commits_pending(const Catalogue *catalogue, char **xids)
 {
 	Buffer		problem = {0};
-	PGresult   *result = database_query(relay->sql, &problem, "SELECT esgf_stac_internal.pending_commits()", 0, NULL);
+	PGresult   *result = database_query(catalogue->sql, &problem, "SELECT esgf_stac_internal.pending_commits()", 0, NULL);
 
 	if (result == NULL)
 		return database_lost(&problem);
@@ -29,7 +31,7 @@ commits_pending(Relay *relay, char **xids)
 
 /* Do queries see all these transactions? */
 ExitStatus
-commits_visible(Relay *relay, const char *xids, bool *visible)
+commits_visible(const Catalogue *catalogue, const char *xids, bool *visible)
 {
 	Buffer		problem = {0};
 	const char *parameters[] = {xids};
@@ -38,7 +40,7 @@ commits_visible(Relay *relay, const char *xids, bool *visible)
 	*visible = strcmp(xids, "{}") == 0;
 	if (*visible)
 		return STATUS_RUNNING;
-	result = database_query(relay->sql, &problem,
+	result = database_query(catalogue->sql, &problem,
 							"SELECT bool_and(pg_visible_in_snapshot(x, pg_current_snapshot())) FROM unnest($1::xid8[]) x", 1, parameters);
 	if (result == NULL)
 		return database_lost(&problem);
@@ -49,12 +51,12 @@ commits_visible(Relay *relay, const char *xids, bool *visible)
 
 /* Wait until queries see all these transactions; they have committed */
 ExitStatus
-wait_until_visible(Relay *relay, const char *xids)
+wait_until_visible(const Catalogue *catalogue, const char *xids)
 {
 	Wait		wait = wait_begin("commits that stand in the WAL to be seen by queries; do they wait for a synchronous standby?");
 	int64_t		pause = FIRST_PAUSE_MS;
 	bool		visible;
-	ExitStatus	status = commits_visible(relay, xids, &visible);
+	ExitStatus	status = commits_visible(catalogue, xids, &visible);
 
 	while (status == STATUS_RUNNING && !visible)
 	{
@@ -62,7 +64,7 @@ wait_until_visible(Relay *relay, const char *xids)
 			return STATUS_STOPPED;
 		wait_on(&wait, -1, 0, pause);
 		pause = pause * 2 < LONGEST_PAUSE_MS ? pause * 2 : LONGEST_PAUSE_MS;
-		status = commits_visible(relay, xids, &visible);
+		status = commits_visible(catalogue, xids, &visible);
 	}
 	wait_end(&wait);
 	return status;
@@ -70,13 +72,13 @@ wait_until_visible(Relay *relay, const char *xids)
 
 /* Wait until queries see every commit that stands in the WAL now */
 ExitStatus
-wait_for_commits(Relay *relay)
+wait_for_commits(const Catalogue *catalogue)
 {
 	char	   *xids = NULL;
-	ExitStatus	status = commits_pending(relay, &xids);
+	ExitStatus	status = commits_pending(catalogue, &xids);
 
 	if (status == STATUS_RUNNING)
-		status = wait_until_visible(relay, xids);
+		status = wait_until_visible(catalogue, xids);
 	free(xids);
 	return status;
 }

@@ -1,0 +1,97 @@
+/*
+ * consumer.h
+ *		How far our stream has come: what this relay knows, and what the table
+ *		consumer remembers.
+ *
+ * received		up to there, every event is in the batch or at the sink
+ * durable		up to there, the sink keeps every event: what we confirm
+ * delivered	the end of the last transaction of which that holds
+ * horizon		every event of an older transaction is durable
+ */
+#ifndef CATALOGUE_CONSUMER_H
+#define CATALOGUE_CONSUMER_H
+
+#include "catalogue/catalogue.h"
+
+/* What the table consumer remembers of our stream. */
+typedef struct ConsumerRow
+{
+	bool		known;			/* the stream was read before, in this history */
+	bool		restored;		/* it may have been read in another */
+	bool		delivering;		/* a relay had a sink for it before */
+	bool		problem_told;	/* the row says why the stream stands still */
+	int			timeline;
+	uint64_t	delivered;
+	uint64_t	confirmed;
+	uint64_t	horizon;
+	bool		seeded;
+	bool		seeding;		/* a snapshot is under way */
+	char	   *seeded_collection;	/* its last item; NULL at its beginning */
+	char	   *seeded_item;
+	int64_t		snapshot_sent;
+	int64_t		snapshot_total; /* -1: not known */
+	char	   *delivered_snapshot; /* queries saw in it what is durable; NULL:
+									 * not known */
+} ConsumerRow;
+
+/* A horizon to be: it holds once all up to that position is durable. */
+typedef struct Candidate
+{
+	uint64_t	horizon;
+	char	   *snapshot;
+	bool		covers;			/* something that no earlier one did */
+	uint64_t	position;		/* 0: none */
+} Candidate;
+
+/* Why the stream stands still. */
+typedef struct Standstill
+{
+	char	   *problem;		/* NULL: it does not */
+	int64_t		told_at;		/* when that was written down */
+	bool		stuck;			/* at an event that cannot be sent: what the
+								 * sink takes says nothing */
+	uint64_t	stuck_at;		/* what was delivered then */
+} Standstill;
+
+typedef struct Consumer
+{
+	Catalogue  *catalogue;
+	ConsumerRow row;
+
+	uint64_t	received;
+	uint64_t	received_end;	/* the end of the last transaction received */
+	uint64_t	durable;
+	uint64_t	delivered;
+	int			delivered_timeline; /* 0: no session yet */
+	bool		begun_anew;		/* --create was asked for, after a restore */
+
+	uint64_t	last_xid;		/* of the last event delivered */
+	bool		uncovered;		/* something was delivered that no snapshot in
+								 * consumer covers */
+	Candidate	candidate;
+	uint64_t	horizon_position;	/* where the horizon was taken */
+	Standstill	standstill;
+} Consumer;
+
+/* consumer.c */
+extern ExitStatus consumer_load(Consumer *consumer);
+extern ExitStatus consumer_begin(Consumer *consumer);
+extern ExitStatus consumer_deliver(Consumer *consumer);
+extern ExitStatus consumer_forget(Consumer *consumer);
+extern ExitStatus consumer_replayed(Consumer *consumer);
+extern ExitStatus consumer_seeded(Consumer *consumer, const char *collection_id, const char *item_id);
+extern ExitStatus consumer_save(Consumer *consumer);
+extern void consumer_settle(Consumer *consumer);
+extern void consumer_drop(Consumer *consumer);
+
+/* horizon.c */
+extern ExitStatus horizon_cover(Consumer *consumer, bool in_hand);
+extern ExitStatus horizon_advance(Consumer *consumer, bool ending);
+
+/* standstill.c */
+extern void standstill_tell(Consumer *consumer, const char *what, const char *problem);
+extern void standstill_at_event(Consumer *consumer);
+extern void standstill_remind(Consumer *consumer);
+extern void standstill_over(Consumer *consumer);
+
+#endif							/* CATALOGUE_CONSUMER_H */

@@ -1,0 +1,13 @@
+/*
+ * slot.h
+ *		The replication slot: found, made, or made again where it was lost.
+ */
+#ifndef CATALOGUE_SLOT_H
+#define CATALOGUE_SLOT_H
+
+#include "catalogue/consumer.h"
+
+extern ExitStatus slot_prepare(Consumer *consumer);
+extern void slot_ask_held(Catalogue *catalogue);
+
+#endif							/* CATALOGUE_SLOT_H */

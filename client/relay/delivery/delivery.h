@@ -1,0 +1,54 @@
+/*
+ * delivery.h
+ *		Hands events to the sink, in batches, and knows what is durable there.
+ *
+ * batch		events on their way to the sink, in the order in which they came
+ */
+#ifndef DELIVERY_DELIVERY_H
+#define DELIVERY_DELIVERY_H
+
+#include "catalogue/consumer.h"
+#include "delivery/suspects.h"
+#include "sinks/sink.h"
+
+typedef struct DeliverySettings
+{
+	SinkSettings sink;
+	const SinkKind *sink_kind;
+	int64_t		batch;			/* events */
+	int64_t		max_attempts;
+} DeliverySettings;
+
+typedef struct Delivery
+{
+	const DeliverySettings *settings;
+	Consumer   *consumer;
+
+	Sink	   *sink;
+	bool		unflushed;		/* the sink has events that no flush covers */
+	bool		sink_is_down;	/* the sink waits for its server, and knows why */
+	bool		sink_is_gone;	/* opening it again would not help */
+
+	Event	   *batch;
+	int			count;
+	size_t		bytes;
+	int64_t		gather_until;	/* until then a batch may still grow */
+	Suspects	suspects;
+
+	/* What came of it, since the program began. */
+	int64_t		events;
+	int64_t		document_bytes;
+	int64_t		retries;
+	int64_t		dead_letters;
+} Delivery;
+
+extern ExitStatus sink_open(Delivery *delivery);
+extern void sink_close(Delivery *delivery);
+extern ExitStatus batch_add(Delivery *delivery, const Event *event);
+extern bool batch_in_hand(const Delivery *delivery);
+extern void batch_drop(Delivery *delivery);
+extern void batch_free(Delivery *delivery);
+extern ExitStatus batch_deliver(Delivery *delivery);
+extern ExitStatus batch_settle(Delivery *delivery);
+
+#endif							/* DELIVERY_DELIVERY_H */

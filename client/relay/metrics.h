@@ -1,0 +1,34 @@
+/*
+ * metrics.h
+ *		What the operator watches: a file and a line on the terminal.
+ */
+#ifndef RELAY_METRICS_H
+#define RELAY_METRICS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Metrics
+{
+	int64_t		sessions;
+	int64_t		oldest_at;		/* when the oldest event was made that is not
+								 * delivered: microseconds since 1970; 0: all
+								 * are */
+	bool		flowing;		/* events came since they were last settled */
+
+	int64_t		written_at;
+	int64_t		asked_at;		/* the database, for oldest_at */
+	int64_t		complained_at;	/* that the file cannot be written */
+	int64_t		shown_at;
+	int64_t		shown_events;
+	int64_t		shown_bytes;
+} Metrics;
+
+struct Relay;
+extern void metrics_event(struct Relay *relay);
+extern void metrics_settled(struct Relay *relay);
+extern void metrics_ask(struct Relay *relay);
+extern void metrics_tick(struct Relay *relay);
+extern void metrics_write(struct Relay *relay);
+
+#endif							/* RELAY_METRICS_H */

@@ -1,0 +1,121 @@
+/*
+ * send.c
+ *		Sends what a source has beside the stream, page by page.
+ */
+#include "relay/relay.h"
+
+#include <stdlib.h>
+
+#include "catalogue/skip.h"
+#include "delivery/dead_letter.h"
+#include "lib/wait.h"
+
+static void
+clear_result(void *result)
+{
+	PQclear(result);
+}
+
+/* Make an event of a row of the outbox, with its memory */
+static void
+make_event(const Relay *relay, PGresult *row, Event *event)
+{
+	char	   *values[COLUMN_COUNT];
+
+	for (int column = 0; column < COLUMN_COUNT; column++)
+		values[column] = PQgetisnull(row, 0, column) ? NULL : PQgetvalue(row, 0, column);
+	event_from_columns(event, values, (size_t) PQgetlength(row, 0, COLUMN_PAYLOAD), relay->options.catalogue.stream);
+	event->memory = row;
+	event->release = clear_result;
+}
+
+/* Hand a row over; one that cannot be sent is a dead letter at once */
+static ExitStatus
+send_row(Relay *relay, PGresult *row)
+{
+	Event		event;
+	ExitStatus	status;
+
+	make_event(relay, row, &event);
+	if (PQnfields(row) == COLUMN_COUNT || PQgetvalue(row, 0, COLUMN_COUNT)[0] == 't')
+		return batch_add(&relay->delivery, &event);
+	event_refuse(&event, EVENT_REFUSED, "its document is too long to be sent");
+	status = dead_letter_add(&relay->catalogue, &event);
+	event_release(&event);
+	return status;
+}
+
+static void
+note_row(Page *page, const PGresult *row)
+{
+	page->rows++;
+	free(page->collection_id);
+	free(page->item_id);
+	page->collection_id = copy_string(PQgetvalue(row, 0, COLUMN_AGGREGATETYPE));
+	page->item_id = copy_string(PQgetvalue(row, 0, COLUMN_AGGREGATEID));
+}
+
+/* Hand over the rows of a page, and have the sink make them durable */
+static ExitStatus
+send_rows(Relay *relay, const Source *source, PGconn *reader, Page *page)
+{
+	Buffer		problem = {0};
+	ExitStatus	status = STATUS_RUNNING;
+	PGresult   *row;
+
+	while (status == STATUS_RUNNING && (row = database_next_row(reader, &problem)) != NULL)
+	{
+		note_row(page, row);
+		status = send_row(relay, row);
+		if (status == STATUS_RUNNING)
+			status = heed_signals(relay);
+	}
+	if (problem.length > 0)
+	{
+		if (source->kind->may_be_stuck && PQstatus(reader) == CONNECTION_OK && !stop_requested)
+			skip_tell(&relay->consumer, problem.data);
+		return database_lost(&problem);
+	}
+	return status == STATUS_RUNNING ? batch_settle(&relay->delivery) : status;
+}
+
+static ExitStatus
+send_page(Relay *relay, Source *source, PGconn *reader, bool *more)
+{
+	Buffer		problem = {0};
+	Page		page = {0};
+	ExitStatus	status;
+
+	if (!source->kind->page(source, reader, &problem))
+		return database_lost(&problem);
+	status = send_rows(relay, source, reader, &page);
+	if (status == STATUS_RUNNING)
+		status = source->kind->done(source, &page, more);
+	free(page.collection_id);
+	free(page.item_id);
+	return status;
+}
+
+/*
+ * Send what a source has, if anything. It is read over another connection, for
+ * dead letters may have to be written meanwhile.
+ */
+ExitStatus
+send_source(Relay *relay, Source *source)
+{
+	bool		more;
+	PGconn	   *reader;
+	ExitStatus	status = source->kind->begin(source, &more);
+
+	if (status != STATUS_RUNNING || !more)
+		return status;
+	status = catalogue_connect(&relay->catalogue, &reader);
+	while (status == STATUS_RUNNING && more)
+	{
+		status = send_page(relay, source, reader, &more);
+		if (status == STATUS_RUNNING && more)
+			status = heed_signals(relay);
+	}
+	PQfinish(reader);
+	return status;
+}

@@ -1,0 +1,137 @@
+/*
+ * session.c
+ *		From connecting to losing a connection: steps, each of which may end it.
+ */
+#include "relay/relay.h"
+
+#include "catalogue/history.h"
+#include "catalogue/slot.h"
+
+/* ---------------------------------------------------------------- steps */
+
+static ExitStatus
+connect_for_queries(Relay *relay)
+{
+	return catalogue_connect(&relay->catalogue, &relay->catalogue.sql);
+}
+
+static ExitStatus
+check_catalogue(Relay *relay)
+{
+	return catalogue_check(&relay->catalogue);
+}
+
+static ExitStatus
+connect_for_stream(Relay *relay)
+{
+	ExitStatus	status = history_connect(&relay->catalogue);
+
+	relay->stream.server_end = relay->catalogue.server_position;
+	return status;
+}
+
+static ExitStatus
+load_consumer(Relay *relay)
+{
+	return consumer_load(&relay->consumer);
+}
+
+static ExitStatus
+mark_as_delivering(Relay *relay)
+{
+	return consumer_deliver(&relay->consumer);
+}
+
+static ExitStatus
+learn_lag(Relay *relay)
+{
+	metrics_ask(relay);
+	return STATUS_RUNNING;
+}
+
+static ExitStatus
+open_sink(Relay *relay)
+{
+	return sink_open(&relay->delivery);
+}
+
+static ExitStatus
+check_history(Relay *relay)
+{
+	return history_check(&relay->consumer, relay->delivery.sink);
+}
+
+static ExitStatus
+prepare_slot(Relay *relay)
+{
+	return slot_prepare(&relay->consumer);
+}
+
+static ExitStatus
+send_missed(Relay *relay)
+{
+	return send_source(relay, &relay->replay);
+}
+
+static ExitStatus
+send_snapshot(Relay *relay)
+{
+	return send_source(relay, &relay->snapshot.source);
+}
+
+static ExitStatus
+start_stream(Relay *relay)
+{
+	ExitStatus	status = stream_start(&relay->stream);
+
+	if (status != STATUS_RUNNING)
+		return status;
+	standstill_over(&relay->consumer);
+	return horizon_cover(&relay->consumer, batch_in_hand(&relay->delivery));
+}
+
+/* In their order; without a sink, the slot is all. */
+static const struct
+{
+	ExitStatus	(*take) (Relay *relay);
+	bool		needs_sink;
+}			steps[] = {
+	{connect_for_queries, false},
+	{check_catalogue, false},
+	{connect_for_stream, false},
+	{load_consumer, false},
+	{mark_as_delivering, true},
+	{learn_lag, false},
+	{open_sink, true},
+	{check_history, false},
+	{prepare_slot, false},
+	{send_missed, true},
+	{send_snapshot, true},
+	{start_stream, true},
+	{stream_run, true},
+};
+
+/* Lose all connections; the sink stays open unless it failed */
+static void
+end_session(Relay *relay)
+{
+	batch_drop(&relay->delivery);
+	consumer_drop(&relay->consumer);
+	redrive_forget(&relay->redrive);
+	relay->stream.streaming = false;
+	metrics_write(relay);
+	catalogue_disconnect(&relay->catalogue);
+}
+
+/* Connect, check, and stream until something ends it */
+ExitStatus
+session_run(Relay *relay)
+{
+	ExitStatus	status = STATUS_RUNNING;
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && status == STATUS_RUNNING; i++)
+		if (relay->options.catalogue.has_sink || !steps[i].needs_sink)
+			status = steps[i].take(relay);
+	end_session(relay);
+	return status == STATUS_RUNNING ? STATUS_STOPPED : status;
+}

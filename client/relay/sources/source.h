@@ -1,0 +1,54 @@
+/*
+ * source.h
+ *		What is sent beside the stream, page by page, by queries: a source tells
+ *		whether it has something, asks for a page of it, and hears when all of
+ *		that page is durable. What comes twice is told apart by its version.
+ *
+ * A source's own struct begins with a Source.
+ */
+#ifndef SOURCES_SOURCE_H
+#define SOURCES_SOURCE_H
+
+#include "catalogue/consumer.h"
+
+typedef struct Source Source;
+
+/* What a page held. */
+typedef struct Page
+{
+	int64_t		rows;
+	char	   *collection_id;	/* of the last row */
+	char	   *item_id;
+} Page;
+
+typedef struct SourceKind
+{
+	/* Is there something to send now? Then the first page is asked for. */
+	ExitStatus	(*begin) (Source *source, bool *wanted);
+
+	/*
+	 * Send the query of the next page over a connection that has nothing else
+	 * to do; false and a problem if that fails. Its rows are the columns of
+	 * column_names and, if there is one more, whether the event can be sent:
+	 * else it is a dead letter at once.
+	 */
+	bool		(*page) (Source *source, PGconn *reader, Buffer *problem);
+
+	/* All rows of the page are durable at the sink: write that down. Is there another? */
+	ExitStatus	(*done) (Source *source, const Page *page, bool *more);
+
+	/* Does a query that fails perhaps do so at an event that is to be skipped? */
+	bool		may_be_stuck;
+} SourceKind;
+
+struct Source
+{
+	const SourceKind *kind;
+	Consumer   *consumer;
+};
+
+extern const SourceKind source_replay;
+extern const SourceKind source_snapshot;
+extern const SourceKind source_redrive;
+
+#endif							/* SOURCES_SOURCE_H */
