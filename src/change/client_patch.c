@@ -30,13 +30,6 @@ static const char *const required_members[] = {
 
 PG_FUNCTION_INFO_V1(esgf_apply_patch);
 
-/* Is a string just this? */
-static bool
-is_string(const JsonbValue *string, const char *text)
-{
-	return (size_t) string->val.string.len == strlen(text) && memcmp(string->val.string.val, text, strlen(text)) == 0;
-}
-
 /* The operations of a JSON patch; NULL if it is a merge patch. */
 static Jsonb *
 operations_of(Jsonb *patch)
@@ -51,37 +44,11 @@ operations_of(Jsonb *patch)
 	return JsonbValueToJsonb(&operations);
 }
 
-/* Refuse a patch whose form is wrong, whatever the item, or the collection. */
-void
-check_patch_form(Jsonb *patch, const char *table)
-{
-	Jsonb	   *operations = operations_of(patch);
-	JsonbValue	value;
-
-	if (operations)
-		check_json_patch(operations, table);
-	else if (document_get(&patch->root, &value, JSON_PATH(JSON_KEY("patch"))) &&
-			 value.type == jbvBinary && JsonContainerIsArray(value.val.binary.data))
-		ereport(ERROR,
-				(errproblem(PROBLEM_BAD_PATCH), errtable_of(table),
-				 errmsg("bad patch: its operations stand in a member \"patch\""),
-				 errhint("Send the array of operations itself.")));
-}
-
-/* Get a member of an operation that is a string. */
-static bool
-operation_string(const JsonbValue *operation, const char *name, JsonbValue *value)
-{
-	JsonKey		key = {name, strlen(name)};
-
-	return document_get(operation->val.binary.data, value, 1, &key) && value->type == jbvString;
-}
-
 /* May a change at this path alter what stands at a pointer? Nothing is missed. */
 static bool
-path_touches(const JsonbValue *path, const char *pointer)
+path_touches(const JsonbSlice *path, const char *pointer)
 {
-	return memcmp(path->val.string.val, pointer, Min((size_t) path->val.string.len, strlen(pointer))) == 0;
+	return path->type == JENTRY_ISSTRING && memcmp(path->data, pointer, Min((size_t) path->len, strlen(pointer))) == 0;
 }
 
 /* Does a merge patch say something at a pointer, or above it? */
@@ -110,117 +77,103 @@ merge_patch_touches(const Jsonb *patch, const char *pointer)
 	return true;
 }
 
-/* May a patch of proper form alter what stands at a pointer? It may also not. */
+/* May a patch alter what stands at a pointer? It may also not. */
 bool
-patch_touches(Jsonb *patch, const char *pointer)
+patch_touches(const Patch *patch, const char *pointer)
 {
-	Jsonb	   *operations = operations_of(patch);
-	JsonbIterator *iterator;
-	JsonbValue	value;
-	JsonbValue	path;
-
-	if (operations == NULL)
-		return merge_patch_touches(patch, pointer);
-	iterator = JsonbIteratorInit(&operations->root);
-	JsonbIteratorNext(&iterator, &value, true);
-	while (JsonbIteratorNext(&iterator, &value, true) == WJB_ELEM)
+	if (patch->kind == PATCH_MERGE)
+		return merge_patch_touches(patch->body, pointer);
+	for (uint32 i = 0; i < patch->operations->count; i++)
 	{
-		if (operation_string(&value, "path", &path) && path_touches(&path, pointer))
-			return true;
-		if (operation_string(&value, "from", &path) && path_touches(&path, pointer))
+		const Operation *operation = &patch->operations->operations[i];
+
+		if (path_touches(&operation->path, pointer) || path_touches(&operation->from, pointer))
 			return true;
 	}
 	return false;
 }
 
-/* What an operation does to the value at its path, as far as a doubled remove is concerned. */
-typedef enum Effect
+/* Is an operation `add p null`? */
+static bool
+adds_null(const Operation *operation)
 {
-	EFFECT_REMOVES,
-	EFFECT_NULLS,				/* `add p null` */
-	EFFECT_WRITES,
-	EFFECT_NONE
-} Effect;
-
-typedef struct PathEffect
-{
-	JsonbValue	path;			/* points into the patch */
-	uint32		index;			/* of the operation */
-	Effect		effect;
-} PathEffect;
-
-/* Find out what an operation of proper form does at its path. */
-static Effect
-operation_effect(const JsonbValue *operation)
-{
-	JsonbValue	op;
-	JsonbValue	value;
-
-	operation_string(operation, "op", &op);
-	if (is_string(&op, "remove"))
-		return EFFECT_REMOVES;
-	if (is_string(&op, "test"))
-		return EFFECT_NONE;
-	if (is_string(&op, "add") &&
-		document_get(operation->val.binary.data, &value, JSON_PATH(JSON_KEY("value"))) && value.type == jbvNull)
-		return EFFECT_NULLS;
-	return EFFECT_WRITES;
+	return operation->kind == OP_ADD && operation->value.type == JENTRY_ISNULL;
 }
 
-/* Order effects by their paths, and at each path as the operations are. */
+/* Order operations by their paths, and at each path as they are. */
 static int
-compare_effects(const void *a, const void *b, void *arg)
+compare_operations(const void *a, const void *b, void *arg)
 {
-	const PathEffect *ea = a;
-	const PathEffect *eb = b;
-	int			result = compare_bytes(ea->path.val.string.val, ea->path.val.string.len,
-									   eb->path.val.string.val, eb->path.val.string.len);
+	const Operation *oa = *(Operation *const *) a;
+	const Operation *ob = *(Operation *const *) b;
+	int			result = compare_bytes(oa->path.data, oa->path.len, ob->path.data, ob->path.len);
 
-	return result ? result : ea->index < eb->index ? -1 : 1;
+	return result ? result : oa->index < ob->index ? -1 : 1;
 }
 
-/* The operations that only double a remove: `add p null` after a `remove p`, with no write at p between. */
-static Bitmapset *
-find_doubled_removes(PathEffect *effects, uint32 count)
+/* Is there an `add p null` after a remove, which may be of p? */
+static bool
+may_double_removes(const JsonPatch *patch)
 {
-	Bitmapset  *doubled = NULL;
 	bool		removed = false;
 
-	qsort_interruptible(effects, count, sizeof(PathEffect), compare_effects, NULL);
-	for (uint32 i = 0; i < count; i++)
+	for (uint32 i = 0; i < patch->count; i++)
 	{
-		if (i > 0 && !values_equal(&effects[i].path, &effects[i - 1].path))
-			removed = false;
-		if (effects[i].effect == EFFECT_NULLS && removed)
-			doubled = bms_add_member(doubled, effects[i].index);
-		if (effects[i].effect != EFFECT_NONE)
-			removed = effects[i].effect == EFFECT_REMOVES;
+		if (removed && adds_null(&patch->operations[i]))
+			return true;
+		removed = removed || patch->operations[i].kind == OP_REMOVE;
 	}
-	return doubled;
+	return false;
 }
 
-/* The operations without those that only double a remove; often the same array. */
-static Jsonb *
-without_doubled_removes(Jsonb *operations)
+/* Take out what only doubles a remove: `add p null` after a `remove p`, with no write at p between. */
+static void
+take_out_doubled_removes(JsonPatch *patch)
 {
-	uint32		count = JB_ROOT_COUNT(operations);
-	PathEffect *effects = palloc_extended(sizeof(PathEffect) * Max(1, count), MCXT_ALLOC_HUGE);
-	Bitmapset  *doubled;
-	JsonbIterator *iterator = JsonbIteratorInit(&operations->root);
-	JsonbValue	operation;
-	uint32		i = 0;
+	Operation **sorted;
+	bool		removed = false;
 
-	JsonbIteratorNext(&iterator, &operation, true);
-	for (; JsonbIteratorNext(&iterator, &operation, true) == WJB_ELEM; i++)
+	if (!may_double_removes(patch))
+		return;
+	sorted = palloc_extended(sizeof(Operation *) * patch->count, MCXT_ALLOC_HUGE);
+	for (uint32 i = 0; i < patch->count; i++)
+		sorted[i] = &patch->operations[i];
+	qsort_interruptible(sorted, patch->count, sizeof(Operation *), compare_operations, NULL);
+	for (uint32 i = 0; i < patch->count; i++)
 	{
-		CHECK_FOR_INTERRUPTS();
-		operation_string(&operation, "path", &effects[i].path);
-		effects[i].index = i;
-		effects[i].effect = operation_effect(&operation);
+		if (i > 0 && !slices_equal(&sorted[i]->path, &sorted[i - 1]->path))
+			removed = false;
+		if (removed && adds_null(sorted[i]))
+			sorted[i]->kind = OP_NOTHING;
+		if (sorted[i]->kind != OP_TEST)
+			removed = sorted[i]->kind == OP_REMOVE;
 	}
-	doubled = find_doubled_removes(effects, count);
-	pfree(effects);
-	return doubled ? array_without(&operations->root, doubled) : operations;
+	pfree(sorted);
+}
+
+/* Read a patch, or refuse it for its form, whatever the item, or the collection. */
+Patch *
+read_patch(Jsonb *submitted, const char *table)
+{
+	Patch	   *patch = palloc0(sizeof(Patch));
+	Jsonb	   *operations = operations_of(submitted);
+	JsonbValue	value;
+
+	if (operations)
+	{
+		patch->kind = PATCH_OPERATIONS;
+		patch->operations = read_json_patch(operations, table);
+		take_out_doubled_removes(patch->operations);
+		return patch;
+	}
+	if (document_get(&submitted->root, &value, JSON_PATH(JSON_KEY("patch"))) &&
+		value.type == jbvBinary && JsonContainerIsArray(value.val.binary.data))
+		ereport(ERROR,
+				(errproblem(PROBLEM_BAD_PATCH), errtable_of(table),
+				 errmsg("bad patch: its operations stand in a member \"patch\""),
+				 errhint("Send the array of operations itself.")));
+	patch->body = submitted;
+	return patch;
 }
 
 /* Make the `alternate` of an asset that gets its first entry, at "/assets/<key>/alternate/<node>". */
@@ -248,61 +201,47 @@ make_alternate(DocumentEdit *edit, const char *path, int len)
 		document_set(edit, &empty, 3, keys);
 }
 
-/* A merge patch without nulls for members that STAC requires, or refused for them. */
-static Jsonb *
-without_required_nulls(Jsonb *patch, bool ignore_null_members)
+/* Drop from a merge patch nulls for members that STAC requires, or refuse it for them. */
+void
+settle_required_members(Patch *patch, bool ignore_nulls)
 {
 	DocumentEdit *edit = NULL;
 
+	if (patch->kind != PATCH_MERGE)
+		return;
 	for (int i = 0; i < (int) lengthof(required_members); i++)
 	{
 		JsonKey		key = {required_members[i], strlen(required_members[i])};
 		JsonbValue	value;
 
-		if (!document_get(&patch->root, &value, 1, &key) || value.type != jbvNull)
+		if (!document_get(&patch->body->root, &value, 1, &key) || value.type != jbvNull)
 			continue;
-		if (!ignore_null_members)
+		if (!ignore_nulls)
 			ereport(ERROR,
 					(errproblem(PROBLEM_BAD_PATCH), errtable_of("item"),
 					 errmsg("bad merge patch: null removes \"%s\", which every item must have", required_members[i]),
 					 errdetail_pointer(psprintf("/%s", required_members[i]), "must not be null"),
 					 errhint("Leave out what you do not change; for a client that cannot, set null_members of the collection to ignore.")));
 		if (edit == NULL)
-			edit = document_edit(patch);
+			edit = document_edit(patch->body);
 		document_remove(edit, 1, &key);
 	}
-	return edit ? document_finish(edit) : patch;
+	if (edit)
+		patch->body = document_finish(edit);
 }
 
-/* What a patch, of proper form and as its collection takes it, is to be. */
+/* What a patch makes of a document. */
 Jsonb *
-prepare_patch(Jsonb *patch, bool ignore_null_members)
+apply_patch(Jsonb *document, const Patch *patch, uint64 max_text)
 {
-	Jsonb	   *operations = operations_of(patch);
-
-	return operations ? without_doubled_removes(operations) : without_required_nulls(patch, ignore_null_members);
-}
-
-/* What a prepared patch makes of an item's document. */
-Jsonb *
-apply_patch(Jsonb *document, Jsonb *patch, uint64 max_text)
-{
-	if (JB_ROOT_IS_OBJECT(patch))
-		return merge_patch(document, patch);
-	return json_patch(document, patch, "item", make_alternate, max_text);
+	if (patch->kind == PATCH_MERGE)
+		return merge_patch(document, patch->body);
+	return json_patch(document, patch->operations, make_alternate, max_text);
 }
 
 /* apply_patch(document, patch): what a patch makes of a collection's document. */
 Datum
 esgf_apply_patch(PG_FUNCTION_ARGS)
 {
-	Jsonb	   *document = PG_GETARG_JSONB_P(0);
-	Jsonb	   *patch = PG_GETARG_JSONB_P(1);
-	Jsonb	   *operations;
-
-	check_patch_form(patch, "collection");
-	operations = operations_of(patch);
-	if (operations == NULL)
-		PG_RETURN_JSONB_P(merge_patch(document, patch));
-	PG_RETURN_JSONB_P(json_patch(document, without_doubled_removes(operations), "collection", make_alternate, COLLECTION_DOCUMENT_MAX));
+	PG_RETURN_JSONB_P(apply_patch(PG_GETARG_JSONB_P(0), read_patch(PG_GETARG_JSONB_P(1), "collection"), COLLECTION_DOCUMENT_MAX));
 }

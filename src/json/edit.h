@@ -31,7 +31,6 @@ keys_equal(JsonKey a, JsonKey b)
 
 /* RFC 7396, and RFC 6902 from two documents. The first may return an argument itself. */
 extern Jsonb *merge_patch(Jsonb *target, Jsonb *patch);
-extern void check_json_patch(const Jsonb *operations, const char *table);
 extern Jsonb *json_diff(const Jsonb *source, const Jsonb *target);
 
 /* RFC 6901: the value points into the document; false if nothing is there. */
@@ -73,13 +72,5 @@ extern bool document_set(DocumentEdit *edit, const JsonbValue *value,
 						 int depth, const JsonKey *path);
 extern bool document_remove(DocumentEdit *edit, int depth, const JsonKey *path);
 extern Jsonb *document_finish(DocumentEdit *edit);
-
-/*
- * RFC 6902; may return the target itself. The hook, or NULL, may prepare the
- * document, as far as it has been patched, for each value that is added at a
- * path. The table is the one that a refusal names, NULL for a document of none.
- */
-typedef void (*AddHook) (DocumentEdit *edit, const char *path, int len);
-extern Jsonb *json_patch(Jsonb *target, Jsonb *operations, const char *table, AddHook before_add, uint64 max_text);
 
 #endif							/* ESGF_STAC_JSON_EDIT_H */

@@ -1,6 +1,6 @@
 /*
  * json/json_patch.c
- *		RFC 6902, JSON patch.
+ *		RFC 6902, JSON patch: see json/json_patch.h.
  *
  * The form of all operations is checked before the first is applied. They are
  * applied to a tree of changes, which is written once; an error leaves nothing.
@@ -14,7 +14,7 @@
 #include "base/errors.h"
 #include "base/limits.h"
 #include "base/problems.h"
-#include "json/edit.h"
+#include "json/json_patch.h"
 #include "json/pointer.h"
 #include "json/text_size.h"
 #include "json/tree.h"
@@ -24,16 +24,6 @@
 /* The type of a member that an operation does not have: no such entry. */
 #define ABSENT				JENTRY_TYPEMASK
 
-typedef enum OperationKind
-{
-	OP_ADD,
-	OP_REMOVE,
-	OP_REPLACE,
-	OP_MOVE,
-	OP_COPY,
-	OP_TEST
-} OperationKind;
-
 static const char *const kind_names[] = {
 	[OP_ADD] = "add",
 	[OP_REMOVE] = "remove",
@@ -42,19 +32,6 @@ static const char *const kind_names[] = {
 	[OP_COPY] = "copy",
 	[OP_TEST] = "test"
 };
-
-/* One operation as it stands in the patch. */
-typedef struct Operation
-{
-	uint32		index;
-	OperationKind kind;
-	JsonbSlice	op;
-	JsonbSlice	path;
-	JsonbSlice	from;
-	JsonbSlice	value;
-	const char *table;			/* that the document is of, or NULL */
-	AddHook		before_add;		/* or NULL */
-} Operation;
 
 /* Append a member of an operation to the detail, cut to a readable length. */
 static void
@@ -103,7 +80,7 @@ pg_noreturn static void
 bad_patch(const Operation *operation, const char *problem)
 {
 	ereport(ERROR,
-			(errproblem(PROBLEM_BAD_PATCH), operation->table ? errtable_of(operation->table) : 0,
+			(errproblem(PROBLEM_BAD_PATCH), operation->patch->table ? errtable_of(operation->patch->table) : 0,
 			 errmsg("bad JSON patch: %s", problem),
 			 errdetail_internal("%s", describe_operation(operation))));
 }
@@ -116,18 +93,17 @@ does_not_apply(const Operation *operation, const JsonbSlice *path, const char *p
 
 	add_pointed_problem(&problems, readable_pointer(path), problem);
 	ereport(ERROR,
-			(errproblem(PROBLEM_PATCH_DOES_NOT_APPLY), operation->table ? errtable_of(operation->table) : 0,
+			(errproblem(PROBLEM_PATCH_DOES_NOT_APPLY), operation->patch->table ? errtable_of(operation->patch->table) : 0,
 			 errmsg("JSON patch does not apply: %s", problem),
 			 errdetail_beside(&problems, describe_operation(operation))));
 }
 
 /* Read the members of an operation that mean something. */
 static void
-read_operation(const JsonbSlice *source, uint32 index, Operation *operation)
+read_operation(const JsonbSlice *source, Operation *operation)
 {
 	MemberCursor member;
 
-	operation->index = index;
 	operation->op.type = operation->path.type = ABSENT;
 	operation->from.type = operation->value.type = ABSENT;
 	if (!slice_is_object(source))
@@ -239,14 +215,14 @@ open_parent(JsonTree *tree, const Operation *operation, const JsonbSlice *path, 
 
 /* Put a value where there is none yet, or in place of a member. */
 static void
-add_value(JsonTree *tree, const Operation *operation, const JsonNode *value)
+add_value(JsonTree *tree, const Operation *operation, const JsonNode *value, AddHook before_add)
 {
 	JsonNode   *parent;
 	JsonbSlice	token;
 	uint32		place;
 
-	if (operation->before_add)
-		operation->before_add(tree, operation->path.data, operation->path.len);
+	if (before_add)
+		before_add(tree, operation->path.data, operation->path.len);
 	tree_grow(tree, value, operation->path.len);
 	if (operation->path.len == 0)
 	{
@@ -303,8 +279,9 @@ replace_value(JsonTree *tree, const Operation *operation, const JsonNode *value)
 	*node_change(tree, parent, find_place(operation, &operation->path, parent, &token)) = *value;
 }
 
+/* Do what one operation says. */
 static void
-apply_operation(JsonTree *tree, const Operation *operation)
+apply_operation(JsonTree *tree, const Operation *operation, AddHook before_add)
 {
 	JsonNode	value;
 
@@ -312,7 +289,7 @@ apply_operation(JsonTree *tree, const Operation *operation)
 	{
 		case OP_ADD:
 			value = node_of_slice(&operation->value);
-			add_value(tree, operation, &value);
+			add_value(tree, operation, &value, before_add);
 			break;
 		case OP_REMOVE:
 			remove_value(tree, operation, &operation->path);
@@ -327,29 +304,31 @@ apply_operation(JsonTree *tree, const Operation *operation)
 				break;
 			value = read_path(tree, operation, &operation->from);
 			remove_value(tree, operation, &operation->from);
-			add_value(tree, operation, &value);
+			add_value(tree, operation, &value, before_add);
 			break;
 		case OP_COPY:
 			value = read_path(tree, operation, &operation->from);
 			if (value.opened != NULL)
 				tree_share(tree);
-			add_value(tree, operation, &value);
+			add_value(tree, operation, &value, before_add);
 			break;
 		case OP_TEST:
 			value = read_path(tree, operation, &operation->path);
 			if (!node_equals(&value, &operation->value))
 				does_not_apply(operation, &operation->path, "the value at this path differs");
 			break;
+		case OP_NOTHING:
+			break;
 	}
 }
 
-/* Refuse a patch whose form is wrong, whatever the document. */
-void
-check_json_patch(const Jsonb *operations, const char *table)
+/* Read a patch whose form is right, whatever the document. */
+JsonPatch *
+read_json_patch(const Jsonb *operations, const char *table)
 {
+	JsonPatch  *patch = palloc(sizeof(JsonPatch));
 	JsonbCursor cursor;
 	JsonbSlice	source;
-	Operation	operation = {.table = table};
 
 	if (!JB_ROOT_IS_ARRAY(operations) || JB_ROOT_IS_SCALAR(operations))
 		ereport(ERROR,
@@ -359,37 +338,36 @@ check_json_patch(const Jsonb *operations, const char *table)
 				 errhint("An object is a JSON merge patch, for jsonb_merge_patch().") :
 				 errhint("An operation is {\"op\": ..., \"path\": ..., \"value\": ...}, as RFC 6902 has it.")));
 
+	patch->table = table;
+	patch->count = JB_ROOT_COUNT(operations);
+	patch->operations = palloc_extended(sizeof(Operation) * Max(1, patch->count), MCXT_ALLOC_HUGE);
 	cursor_init(&cursor, &operations->root, 0);
-	for (uint32 i = 0; i < JB_ROOT_COUNT(operations); i++)
+	for (uint32 i = 0; i < patch->count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		cursor_next(&cursor, &source);
-		read_operation(&source, i, &operation);
-		check_operation(&operation);
+		patch->operations[i].index = i;
+		patch->operations[i].patch = patch;
+		read_operation(&source, &patch->operations[i]);
+		check_operation(&patch->operations[i]);
 	}
+	return patch;
 }
 
-/* RFC 6902: the target itself, if it is not changed. */
+/* Apply a patch; answers the target itself, if it is not changed. */
 Jsonb *
-json_patch(Jsonb *target, Jsonb *operations, const char *table, AddHook before_add, uint64 max_text)
+json_patch(Jsonb *target, const JsonPatch *patch, AddHook before_add, uint64 max_text)
 {
 	JsonTree	tree;
-	JsonbCursor cursor;
-	JsonbSlice	source;
-	Operation	operation = {.table = table,.before_add = before_add};
 
-	check_json_patch(operations, table);
 	tree_init(&tree, target);
-	cursor_init(&cursor, &operations->root, 0);
-	for (uint32 i = 0; i < JB_ROOT_COUNT(operations); i++)
+	for (uint32 i = 0; i < patch->count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		cursor_next(&cursor, &source);
-		read_operation(&source, i, &operation);
-		apply_operation(&tree, &operation);
+		apply_operation(&tree, &patch->operations[i], before_add);
 	}
 	if (tree_exceeds(&tree, max_text))
-		document_too_large(table, max_text);
+		document_too_large(patch->table, max_text);
 	return tree_finish(&tree);
 }
 
@@ -397,5 +375,5 @@ PG_FUNCTION_INFO_V1(jsonb_patch);
 Datum
 jsonb_patch(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_JSONB_P(json_patch(PG_GETARG_JSONB_P(0), PG_GETARG_JSONB_P(1), NULL, NULL, MAX_TEXT));
+	PG_RETURN_JSONB_P(json_patch(PG_GETARG_JSONB_P(0), read_json_patch(PG_GETARG_JSONB_P(1), NULL), NULL, MAX_TEXT));
 }

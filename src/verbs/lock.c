@@ -7,7 +7,6 @@
 #include "catalog/pg_type.h"
 
 #include "base/statement.h"
-#include "change/client_patch.h"
 #include "item/dataset.h"
 #include "json/slice.h"
 #include "verbs/lock.h"
@@ -43,8 +42,8 @@ concerns_dataset(const ItemRequest *request, const CollectionSettings *settings)
 {
 	if (request->method->dataset != DATASET_LOCKED_BY_PATCH)
 		return request->method->dataset == DATASET_LOCKED;
-	return patch_touches(request->body, "/properties/latest") || patch_touches(request->body, "/properties/retracted") ||
-		patch_touches(request->body, settings->institution_path);
+	return patch_touches(request->patch, "/properties/latest") || patch_touches(request->patch, "/properties/retracted") ||
+		patch_touches(request->patch, settings->institution_path);
 }
 
 /* Lock the item of a request, and its dataset if that is concerned; SPI is connected. */

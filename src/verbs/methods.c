@@ -9,7 +9,6 @@
 
 #include "access/judge.h"
 #include "base/problems.h"
-#include "change/client_patch.h"
 #include "change/replica.h"
 #include "item/document.h"
 #include "json/edit.h"
@@ -48,11 +47,11 @@ take_id(ItemRequest *request)
 		take_own_id(request);
 }
 
-/* Judge the form of a patch. */
+/* Read a patch. */
 static void
-judge_patch(ItemRequest *request)
+take_patch(ItemRequest *request)
 {
-	check_patch_form(request->body, "item");
+	request->patch = read_patch(request->body, "item");
 }
 
 /* Judge the form of alternates. */
@@ -91,7 +90,7 @@ replace(const ItemRequest *request, const CollectionSettings *settings, Datum do
 static Datum
 patch(const ItemRequest *request, const CollectionSettings *settings, Datum document)
 {
-	return JsonbPGetDatum(apply_patch(DatumGetJsonbP(document), request->body, settings->max_document_bytes));
+	return JsonbPGetDatum(apply_patch(DatumGetJsonbP(document), request->patch, settings->max_document_bytes));
 }
 
 /* DELETE, RESTORE: the document as it is. */
@@ -157,7 +156,7 @@ static const Method methods[] = {
 	{"POST", BODY_ITEM, take_own_id, .dataset = DATASET_LOCKED, .creates = true},
 	{"PUT", BODY_ITEM, .needs_version = true, .dataset = DATASET_LOCKED, .apply = replace},
 	{"UPSERT", BODY_ITEM, take_id, .needs_version = true, .dataset = DATASET_LOCKED, .creates = true, .apply = replace},
-	{"PATCH", BODY_PATCH, judge_patch, .needs_version = true, .dataset = DATASET_LOCKED_BY_PATCH, .apply = patch},
+	{"PATCH", BODY_PATCH, take_patch, .needs_version = true, .dataset = DATASET_LOCKED_BY_PATCH, .apply = patch},
 	{"DELETE", .needs_version = true, .dataset = DATASET_LOCKED, .deletes = true, .apply = keep},
 	{"RESTORE", .needs_version = true, .dataset = DATASET_LOCKED, .restores = true, .apply = keep},
 	{"RETRACT", .needs_version = true, .dataset = DATASET_LOCKED, .apply = retract},

@@ -17,6 +17,7 @@
 #include "utils/jsonb.h"
 
 #include "base/occasion.h"
+#include "change/client_patch.h"
 #include "item/collection.h"
 
 /* What a request brings, beside names and preconditions. */
@@ -58,7 +59,8 @@ struct ItemRequest
 	const Method *method;
 	text	   *collection_id;
 	text	   *item_id;		/* of a POST: taken from the document */
-	Jsonb	   *body;			/* the document, the patch or the alternates */
+	Jsonb	   *body;			/* the document, the patch or the alternates, as submitted */
+	Patch	   *patch;			/* of a PATCH: read from the body */
 	text	   *node;			/* of a replica */
 	text	   *reason;
 	text	   *request_id;

@@ -14,7 +14,6 @@
 #include "base/catalogue.h"
 #include "base/errors.h"
 #include "base/limits.h"
-#include "change/client_patch.h"
 #include "item/document.h"
 #include "json/build.h"
 #include "verbs/lock.h"
@@ -229,8 +228,8 @@ perform_item_request(ItemRequest *request)
 	occasion->request = describe_request(request);
 	occasion->request_id = request->request_id;
 	SPI_connect();
-	if (request->method->body == BODY_PATCH)
-		request->body = prepare_patch(request->body, settings.ignore_null_members);
+	if (request->patch)
+		settle_required_members(request->patch, settings.ignore_null_members);
 	dispatch(request, &settings);
 	SPI_finish();
 }

@@ -4,7 +4,7 @@
 \i :catalogue
 -- Patches of the shapes that clients in use send: those that are odd but meant well do what they mean, the others are refused.
 -- (test/t/041_real_patches.pl tries the captured ones where they are at hand.)
-SELECT plan(51);
+SELECT plan(52);
 
 -- Two files at one node, and an aggregation of them at another.
 CREATE FUNCTION pg_temp.assets(more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$
@@ -56,6 +56,9 @@ SELECT is(pg_temp.answer(pg_temp.assets(), pg_temp.replica('2026-08-01T00:00:00.
           {"op": "remove", "path": "/assets/f2.nc/alternate/b.org"}, {"op": "add", "path": "/assets/f2.nc/alternate/b.org", "value": null}]'), '3 replica_removed', 'each remove doubled by an add of null');
 SELECT is(pg_temp.at('{assets}'), pg_temp.assets(), 'no null is stored');
 SELECT is(pg_temp.answer(pg_temp.assets(), '[{"op": "remove", "path": "/bbox"}, {"op": "add", "path": "/bbox", "value": null}]'), 'patch-does-not-apply', 'a doubled remove of what is not there');
+SELECT matches((SELECT problem ->> 'detail' FROM esgf_stac.transact(jsonb_build_array(jsonb_build_object('method', 'PATCH', 'collection_id', 'CMIP6', 'item_id', current_setting('test.item'), 'patch',
+          '[{"op": "add", "path": "/properties/x", "value": 1}, {"op": "remove", "path": "/properties/x"}, {"op": "add", "path": "/properties/x", "value": null}, {"op": "remove", "path": "/no"}]'::jsonb)), false)),
+    'Operation 3: op "remove", path "/no"', 'an operation has the number that it was sent with, whatever is ignored before it');
 SELECT is(pg_temp.answer(pg_temp.assets(), pg_temp.replica('2026-08-01T00:00:00.000000Z'), '{"operations": [{"op": "remove", "path": "/assets/f1.nc/alternate/b.org"}, {"op": "remove", "path": "/assets/f2.nc/alternate/b.org"},
           {"op": "add", "path": "/assets/f1.nc/alternate/b.org", "value": null}, {"op": "add", "path": "/assets/f2.nc/alternate/b.org", "value": null}]}'), '3 replica_removed', 'all the nulls at the end');
 SELECT is(pg_temp.at('{assets}'), pg_temp.assets(), 'no null is stored');
