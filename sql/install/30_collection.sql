@@ -138,10 +138,10 @@ CREATE FUNCTION esgf_stac.configure_collection(collection_id text, settings json
 AS $$
 DECLARE
     before CONSTANT bigint := esgf_stac_internal.lock_collection(collection_id);
-    problem text;
+    problems text[];
 BEGIN
-    SELECT string_agg(format('/%s: %s', esgf_stac_internal.one_line(given.key), given.problem), E'\n' ORDER BY given.key)
-      INTO problem
+    SELECT array_agg(ARRAY['/' || esgf_stac_internal.one_line(given.key), given.problem] ORDER BY given.key)
+      INTO problems
       FROM (SELECT s.key, CASE
                 WHEN s.key IN ('require_version', 'complete_replicas', 'stamp_times')
                     THEN CASE WHEN jsonb_typeof(s.value) <> 'boolean' THEN 'must be true or false' END
@@ -155,9 +155,9 @@ BEGIN
             END AS problem
               FROM jsonb_each(CASE WHEN jsonb_typeof(settings) = 'object' THEN settings END) s LIMIT 100) given
      WHERE given.problem IS NOT NULL;
-    IF problem IS NOT NULL OR jsonb_typeof(settings) IS DISTINCT FROM 'object' THEN
+    IF problems IS NOT NULL OR jsonb_typeof(settings) IS DISTINCT FROM 'object' THEN
         PERFORM esgf_stac_internal.refuse('bad-request', 'collection', 'these are no settings of a collection',
-            detail => coalesce(problem, ': must be an object'), hint => 'The settings are the columns of esgf_stac.collection from require_version to max_document_bytes.');
+            coalesce(problems, ARRAY[['', 'must be an object']]), hint => 'The settings are the columns of esgf_stac.collection from require_version to max_document_bytes.');
     END IF;
     UPDATE esgf_stac.collection c
        SET require_version = coalesce((settings -> 'require_version')::boolean, c.require_version),

@@ -41,26 +41,25 @@ CREATE FUNCTION esgf_stac.grant_access(principal text, role text, scope text, ta
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
-    problem CONSTANT text := concat_ws(E'\n',
-        CASE WHEN coalesce(principal, '') = '' THEN '/principal: must be given' END,
-        CASE WHEN octet_length(principal) > 255 THEN '/principal: must not be longer than 255 bytes' END,
-        CASE WHEN octet_length(target) > 255 THEN '/target: must not be longer than 255 bytes' END,
-        CASE WHEN octet_length(institution) > 255 THEN '/institution: must not be longer than 255 bytes' END,
-        CASE WHEN role IS NULL OR role <> ALL (esgf_stac_internal.access_roles())
-             THEN '/role: must be one of ' || array_to_string(esgf_stac_internal.access_roles(), ' ') END,
-        CASE WHEN scope IS NULL OR scope NOT IN ('project', 'node') THEN '/scope: must be project or node' END,
-        CASE WHEN coalesce(target, '') = '' THEN '/target: must be given; * is any' END,
-        CASE WHEN institution = '' THEN '/institution: must not be empty; null is any' END,
-        CASE WHEN valid_from IS NULL THEN '/valid_from: must be given' END,
-        CASE WHEN valid_to <= valid_from THEN '/valid_to: must be after valid_from' END);
+    problems CONSTANT text[] := (SELECT array_agg(ARRAY[pointer, problem]) FROM (VALUES
+        ('/principal', CASE WHEN coalesce(principal, '') = '' THEN 'must be given' END),
+        ('/principal', CASE WHEN octet_length(principal) > 255 THEN 'must not be longer than 255 bytes' END),
+        ('/target', CASE WHEN octet_length(target) > 255 THEN 'must not be longer than 255 bytes' END),
+        ('/institution', CASE WHEN octet_length(institution) > 255 THEN 'must not be longer than 255 bytes' END),
+        ('/role', CASE WHEN role IS NULL OR role <> ALL (esgf_stac_internal.access_roles()) THEN 'must be one of ' || array_to_string(esgf_stac_internal.access_roles(), ' ') END),
+        ('/scope', CASE WHEN scope IS NULL OR scope NOT IN ('project', 'node') THEN 'must be project or node' END),
+        ('/target', CASE WHEN coalesce(target, '') = '' THEN 'must be given; * is any' END),
+        ('/institution', CASE WHEN institution = '' THEN 'must not be empty; null is any' END),
+        ('/valid_from', CASE WHEN valid_from IS NULL THEN 'must be given' END),
+        ('/valid_to', CASE WHEN valid_to <= valid_from THEN 'must be after valid_from' END)) AS p(pointer, problem)
+        WHERE problem IS NOT NULL);
     answer bigint;
     doubts text;
 BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     PERFORM esgf_stac_internal.require_own_rights();
-    IF problem <> '' THEN
-        PERFORM esgf_stac_internal.refuse('bad-request', 'access_rule', 'this is no rule of access',
-            detail => problem);
+    IF problems IS NOT NULL THEN
+        PERFORM esgf_stac_internal.refuse('bad-request', 'access_rule', 'this is no rule of access', problems);
     END IF;
     INSERT INTO esgf_stac.access_rule (principal, role, scope, target, institution, valid_from, valid_to, granted_by)
         VALUES (principal, role, scope, target, institution, valid_from, valid_to, esgf_stac_internal.calling_role())

@@ -5,15 +5,11 @@
 #include "postgres.h"
 
 #include "mb/pg_wchar.h"
-#include "utils/builtins.h"
 
-#include "base/compat.h"
 #include "base/errors.h"
 #include "base/limits.h"
 
 #define SENTENCE_MAX 500
-
-PG_FUNCTION_INFO_V1(esgf_refuse);
 
 #define PROBLEM_ROW(name, ...) {__VA_ARGS__},
 const ProblemFacts problem_facts[] = {PROBLEM_KINDS(PROBLEM_ROW)};
@@ -70,32 +66,4 @@ clip(const char *words, int len)
 	int			shown = len <= NAME_MAX_LENGTH ? len : pg_mbcliplen(words, len, NAME_MAX_LENGTH);
 
 	return psprintf("%.*s%s", shown, words, shown < len ? "..." : "");
-}
-
-/* An argument as a string; NULL is NULL. */
-static char *
-text_argument(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
-/* refuse(slug, table_name, message, detail, hint): a refusal of PL/pgSQL. */
-Datum
-esgf_refuse(PG_FUNCTION_ARGS)
-{
-	char	   *slug = text_argument(fcinfo, 0);
-	char	   *table = text_argument(fcinfo, 1);
-	char	   *message = text_argument(fcinfo, 2);
-	char	   *detail = text_argument(fcinfo, 3);
-	char	   *hint = text_argument(fcinfo, 4);
-	ProblemKind kind = slug ? problem_kind(slug) : PROBLEM_KIND_COUNT;
-
-	if (kind == PROBLEM_KIND_COUNT || table == NULL || message == NULL)
-		elog(ERROR, "no refusal: %s of %s: %s", slug, table, message);
-	ereport(ERROR,
-			(errproblem(kind), errtable_of(table),
-			 errmsg_internal("%s", message),
-			 detail ? errdetail_internal("%s", detail) : 0,
-			 hint ? errhint("%s", hint) : 0));
-	PG_RETURN_VOID();
 }

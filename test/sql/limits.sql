@@ -125,6 +125,8 @@ SELECT cmp_ok(length(pg_temp.detail(statement)), '<', 2000, 'a long name in an a
                ($$SELECT esgf_stac.add_replica('CMIP6', 'node.v1', 'n1', jsonb_build_object(pg_temp.name(100000), '{"href": "x"}'::jsonb))$$),
                ($$SELECT esgf_stac.patch_item('CMIP6', 'node.v1', jsonb_build_array(jsonb_build_object('op', 'remove', 'path', '/' || pg_temp.name(100000))))$$),
                ($$SELECT esgf_stac.create_item('CMIP6', pg_temp.document('institutions.v2', '{"properties": {"datetime": "1850-01-01T00:00:00Z"}}'))$$)) v(statement);
+SELECT matches(pg_temp.detail($$INSERT INTO esgf_stac.site (node, href_prefixes) SELECT 'many.org', array_agg('x' || i) FROM generate_series(1, 5000) i$$),
+               '^PT400 (/href_prefixes/\d+: [^\n]*\n){100}and 4900 more$', 'prefixes of a site');
 
 SELECT * FROM finish();
 ROLLBACK;

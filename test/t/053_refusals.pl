@@ -71,7 +71,7 @@ for my $path (glob "sql/*/*.sql sql/*/*/*.sql")
 		my ($kind) = grep { $slugs{$_} eq ($slug // '') } keys %slugs;
 		ok($kind, "$name, line $line: a kind of problem and a table") or next;
 		$used{$kind} = 1;
-		like($call, qr/\b(detail|hint) => /, "$name, line $line: DETAIL or HINT") if $hints{$kind} eq 'NULL';
+		like($call =~ s/$string//gr, qr/\b(problems|hint)\b/, "$name, line $line: DETAIL or HINT") if $hints{$kind} eq 'NULL';
 		check_words("$name, line $line", $_) for map { s/^'|'$//gr } $call =~ /(?:\bhint => |^'[a-z-]+', '[a-z_]+', (?:format\()?)($string)/g;
 	}
 	$called += () = $text =~ /\brefuse\((?!slug text|text)/g;
