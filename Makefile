@@ -11,6 +11,7 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" esgf_stac.cont
 MODULE_big = esgf_stac
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*/*.c)))
 PARTS = $(sort $(wildcard sql/install/*.sql)) catalogue.sql
+EXTRA_CLEAN = catalogue.sql
 DATA_built = esgf_stac--$(EXTVERSION).sql $(patsubst sql/upgrade/%,esgf_stac--%,$(wildcard sql/upgrade/*.sql))
 
 PG_CPPFLAGS = -Isrc -DESGF_STAC_VERSION='"$(EXTVERSION)"'
@@ -34,7 +35,6 @@ esgf_stac--$(EXTVERSION).sql: $(PARTS) esgf_stac.control
 	cat $(filter %.sql,$^) > $@
 
 # The DDL of a catalogue, as functions that create_catalogue() and upgrade_catalogue() call.
-EXTRA_CLEAN = catalogue.sql
 catalogue.sql: sql/catalogue/functions.awk $(sort $(wildcard sql/catalogue/*.sql sql/catalogue/steps/*.sql))
 	awk -f $^ > $@
 

@@ -103,9 +103,7 @@ CREATE FUNCTION esgf_stac.only_close() RETURNS trigger
 AS $$
 BEGIN
     IF OLD.revoked_by IS NOT NULL OR NEW.revoked_by IS NULL OR NEW.valid_to IS NULL
-       OR (NEW.id, NEW.principal, NEW.role, NEW.scope, NEW.target, NEW.valid_from, NEW.granted_by)
-          IS DISTINCT FROM (OLD.id, OLD.principal, OLD.role, OLD.scope, OLD.target, OLD.valid_from, OLD.granted_by)
-       OR NEW.institution IS DISTINCT FROM OLD.institution THEN
+       OR to_jsonb(NEW) - '{valid_to,revoked_by}'::text[] <> to_jsonb(OLD) - '{valid_to,revoked_by}'::text[] THEN
         PERFORM esgf_stac_internal.refuse('operation-not-permitted', 'access_rule', 'a rule of access does not change',
             hint => 'Call esgf_stac.revoke_access() and grant_access().');
     END IF;
