@@ -375,23 +375,43 @@ refuse_change(const Judgement *judgement)
 			 errhint("The table esgf_stac.site says which data nodes there are, and where their files may lie.")));
 }
 
+/* Who is judged, and for which institutions? */
+static Judgement
+begin_judgement(const JudgedChange *judged)
+{
+	const Explanation *explanation = judged->explanation;
+	Judgement	judgement = {judged};
+	KeyTable   *known = make_key_table();
+
+	judgement.administrator = explanation ? explanation->administrator : is_administrator();
+	judgement.principals = explanation ? explanation->principals : current_principals();
+	judgement.nodes = make_key_table();
+	add_institutions(&judgement, known, judged->old);
+	add_institutions(&judgement, known, judged->new);
+	return judgement;
+}
+
+/* Might who makes a change have changed anything of the item, too? */
+bool
+may_update(const JudgedChange *judged)
+{
+	Judgement	judgement = begin_judgement(judged);
+
+	judge_project(&judgement, "", update);
+	return judgement.parts == NIL;
+}
+
 /* Judge a change: refuse it, or, for explain_access(), end it. */
 void
 judge_change(const JudgedChange *judged)
 {
 	Explanation *explanation = judged->explanation;
-	Judgement	judgement = {judged};
-	KeyTable   *known;
+	Judgement	judgement;
 	MemoryContext old = NULL;
 
 	if (explanation)
 		old = MemoryContextSwitchTo(explanation->context);
-	judgement.administrator = explanation ? explanation->administrator : is_administrator();
-	judgement.principals = explanation ? explanation->principals : current_principals();
-	judgement.nodes = make_key_table();
-	known = make_key_table();
-	add_institutions(&judgement, known, judged->old);
-	add_institutions(&judgement, known, judged->new);
+	judgement = begin_judgement(judged);
 	judge_parts(&judgement);
 	if (explanation == NULL)
 	{

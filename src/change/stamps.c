@@ -144,10 +144,10 @@ settle_asset(Settlement *settlement, JsonbContainer *old, JsonbContainer *new,
 /*
  * A changed document in which stamps are as they were where they are all that
  * changed. It is not fine where one came that is no time: such are left where
- * they are, for check_item_document() to tell.
+ * they are, for check_item_document() to tell. May the item itself be updated?
  */
 Jsonb *
-settle_stamps(Jsonb *document, const Jsonb *old, bool *fine)
+settle_stamps(Jsonb *document, const Jsonb *old, bool may_update, bool *fine)
 {
 	Settlement	settlement = {document, NULL, true};
 	JsonKey		path[5] = {JSON_KEY("assets")};
@@ -160,7 +160,7 @@ settle_stamps(Jsonb *document, const Jsonb *old, bool *fine)
 		before = member_object(&old->root, properties_path[0]);
 		after = member_object(&document->root, properties_path[0]);
 		if (before && after)
-			settle_object(&settlement, before, after, false, 1, properties_path);
+			settle_object(&settlement, before, after, !may_update, 1, properties_path);
 		before = member_object(&old->root, path[0]);
 		after = member_object(&document->root, path[0]);
 		if (before && after)

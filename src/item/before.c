@@ -12,6 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "access/identity.h"
+#include "access/judge.h"
 #include "base/catalogue.h"
 #include "base/compat.h"
 #include "base/errors.h"
@@ -119,6 +120,18 @@ check_size(const ItemChange *change, const Jsonb *document, const Jsonb *old)
 		check_text_size(document, old, "item", max);
 }
 
+/* May the writer set the item's own stamps? Where the database does so, it matters not. */
+static bool
+may_stamp(const ItemChange *change, const Jsonb *document, const Jsonb *old)
+{
+	JudgedChange judged = {.institution_path = change->settings.institution_path,.old = old,.new = document};
+
+	if (change->settings.stamp_times)
+		return true;
+	judged.collection_id = TextDatumGetCString(change->collection_id);
+	return may_update(&judged);
+}
+
 /* Complete the document as far as it needs no table, and check it; an old one is that of an item which comes back. */
 static void
 complete_document(ItemChange *change, const Jsonb *old)
@@ -129,7 +142,7 @@ complete_document(ItemChange *change, const Jsonb *old)
 											VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection));
 
 	if (old && same_but_for_stamps_and_flags(old, document))
-		document = settle_stamps(document, old, &fine);
+		document = settle_stamps(document, old, may_stamp(change, document, old), &fine);
 	check_size(change, document, old);
 	check_item_document(document, old, change->collection_id, &change->id, change->settings.institution_path, &change->nodes);
 	change->new.document = document;
@@ -305,7 +318,8 @@ before_update_of_active(ItemChange *change)
 	decide_flags(change);
 	keep_retracted_assets(change);
 	if (row->document != old->document)
-		row->document = settle_stamps(row->document, row_document(old), &stamps_fine);
+		row->document = settle_stamps(row->document, row_document(old),
+									  may_stamp(change, row->document, row_document(old)), &stamps_fine);
 	row->document = set_document_flags(row->document, change->latest, change->retracted);
 	if (!stamps_fine)
 		check_item_document(row->document, row_document(old), change->collection_id, &change->id,

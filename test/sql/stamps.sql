@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- Stamps, `created` and `updated` of item, asset and location: they are times, and change only with what they belong to.
-SELECT plan(58);
+SELECT plan(66);
 
 -- As many files as make 5, 40 and 200 KB, each with stamps, at a.org and b.org.
 CREATE FUNCTION pg_temp.stamped(id text, files int) RETURNS jsonb LANGUAGE sql AS $$
@@ -62,9 +62,25 @@ SELECT is((SELECT (esgf_stac.jsonb_diff(b.document, a.document) - 0)::text FROM 
             SELECT r.version, pg_temp.stored('small.v1') AS document FROM esgf_stac.replace_item('CMIP6', 'small.v1', esgf_stac.jsonb_merge_patch(b.document, pg_temp.stamp_all(b.document, '"2020-02-02T02:02:02Z"') || '{"bbox": [0, 0, 1, 1]}')) r) a), '[]', 'nor by a replacement');
 UPDATE esgf_stac.item SET document = esgf_stac.jsonb_merge_patch(document, pg_temp.stamp_all(document, '"2020-02-02T02:02:02Z"') || '{"bbox": [0, 0, 1, 2]}') WHERE id = 'small.v1';
 SELECT is(pg_temp.stored('small.v1') -> 'assets', pg_temp.stamped('small.v1', 9) -> 'assets', 'nor by hand');
--- Where the item's own stamps are the client's they may come with each of its changes.
+-- Where the item's own stamps are the client's they may come with each change by who might update the item, and with no other.
 DO $$ BEGIN PERFORM esgf_stac.configure_collection('CMIP6', '{"stamp_times": false}'); END $$;
-SELECT is(pg_temp.makes('small.v1', :'citation'::jsonb || '{"properties": {"created": "2020-02-02T02:02:02Z"}, "assets": {"f1.nc": {"created": "2020-02-02T02:02:02Z"}}}') - 0, '[{"op": "replace", "path": "/properties/created", "value": "2020-02-02T02:02:02Z"}]', 'the item''s own stamp');
+\set stamp '{"properties": {"created": "2020-02-02T02:02:02Z", "updated": "2021-02-02T02:02:02Z"}, "assets": {"f1.nc": {"created": "2020-02-02T02:02:02Z"}}}'
+\set replica '{"f1.nc": {"alternate": {"b.org": {"protocol": "https"}}}}'
+SELECT is(pg_temp.makes('small.v1', :'citation'::jsonb || :'stamp'), :'cited', 'not with a citation');
+SELECT is(pg_temp.makes('small.v1', :'citation'::jsonb || :'stamp', 'group:UPDATEprojectCMIP6'), :'cited'::jsonb || '[{"op": "replace", "path": "/properties/created", "value": "2020-02-02T02:02:02Z"}]', 'by who might update');
+SELECT is(pg_temp.makes('small.v1', jsonb_set(:'stamp', '{assets}', :'replica'), :replicates), '[{"op": "add", "path": "/assets/f1.nc/alternate/b.org/protocol", "value": "https"}]', 'not with a location');
+SELECT is(pg_temp.makes('small.v1', jsonb_set(:'stamp', '{assets}', :'replica'), :replicates, 'group:UPDATEprojectCMIP6'),
+    '[{"op": "add", "path": "/assets/f1.nc/alternate/b.org/protocol", "value": "https"}, {"op": "replace", "path": "/properties/created", "value": "2020-02-02T02:02:02Z"}]', 'unless by such');
+SELECT is(pg_temp.makes('small.v1', '[{"op": "remove", "path": "/properties/created"}, {"op": "add", "path": "/links/-", "value": {"rel": "cite-as", "href": "https://doi.org/1"}}]'), :'cited', 'nor removed');
+SELECT is(pg_temp.makes('small.v1', :'citation'::jsonb || '{"properties": {"created": "x"}}'), '"PT400 stac-validation"', 'what is no time is refused');
+DO $$ BEGIN PERFORM esgf_stac.grant_access('role:esgf_stac_test_writer', 'DELETE', 'project', 'CMIP6'); END $$;
+SET LOCAL ROLE esgf_stac_test_writer;
+SELECT pg_temp.stored('small.v1') AS stored \gset
+UPDATE esgf_stac.item SET deleted = true, document = esgf_stac.jsonb_merge_patch(document, :'stamp') WHERE id = 'small.v1';
+SELECT is(pg_temp.stored('small.v1') #>> '{properties,created}', :'stored'::jsonb #>> '{properties,created}', 'nor with a deletion');
+SELECT is((SELECT action FROM esgf_stac.create_item('CMIP6', esgf_stac.jsonb_merge_patch(:'stored', :'stamp'))), 'restored', 'or when it comes back');
+SELECT is(esgf_stac.jsonb_diff(:'stored', pg_temp.stored('small.v1')), '[]', 'as it was');
+RESET ROLE;
 DO $$ BEGIN PERFORM esgf_stac.configure_collection('CMIP6', '{"stamp_times": true}'); END $$;
 
 -- Coming back as it was.
