@@ -149,6 +149,7 @@ demo_packages() { echo "postgresql-$major" "postgresql-server-dev-$major" libpq-
 test_packages() {
 	echo "postgresql-$major-pgtap" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl clang shellcheck
 	echo codespell # for scripts/checks
+	echo gcovr # for what scripts/test says of lines
 	echo libclang-rt-dev # for scripts/fuzz
 	apt-cache pkgnames "postgresql-$major-plpgsql-check" # as well, where there is one
 	echo strace # for what the relay's file sink syncs
