@@ -24,6 +24,7 @@
 #include "item/dataset.h"
 #include "item/document.h"
 #include "item/row.h"
+#include "item/settings.h"
 #include "json/text_size.h"
 
 /* The last microsecond of the year 9999. */

@@ -12,8 +12,8 @@
 
 #include "utils/jsonb.h"
 
-#include "item/collection.h"
 #include "item/id.h"
+#include "item/settings.h"
 
 /* What a version says of its institution, where, and since which change of where. */
 typedef struct Institution

@@ -18,7 +18,7 @@
 
 #include "base/occasion.h"
 #include "change/client_patch.h"
-#include "item/collection.h"
+#include "item/settings.h"
 
 /* What a request brings, beside names and preconditions. */
 typedef enum Body

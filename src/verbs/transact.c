@@ -20,7 +20,7 @@
 #include "base/errors.h"
 #include "base/limits.h"
 #include "base/problems.h"
-#include "item/collection.h"
+#include "item/settings.h"
 #include "json/build.h"
 #include "json/edit.h"
 #include "json/text_size.h"
