@@ -52,8 +52,7 @@ collection_missing(const char *id, int len)
 {
 	ereport(ERROR,
 			(errproblem(PROBLEM_COLLECTION_DOES_NOT_EXIST), errtable_of("collection"),
-			 errsentence("collection \"%.*s\" does not exist", pg_mbcliplen(id, len, 200), id),
-			 errhint("SELECT id FROM esgf_stac.collection lists those that do.")));
+			 errsentence("collection \"%.*s\" does not exist", pg_mbcliplen(id, len, 200), id)));
 }
 
 /* The collection that this subtransaction has locked last, and not changed since. */

@@ -25,11 +25,12 @@ my $kinds = slurp_file('src/base/problem_kinds.h');
 ($slugs{$1}, $hints{$1}) = ($2, $3) while $kinds =~ /PROBLEM\(([A-Z_]+), "([a-z-]+)", \d{3}, \\\n\s*"[^"]*", (?:\\\n\s*)?(NULL|".*")\)/g;
 is(keys %hints, () = $kinds =~ /PROBLEM\([A-Z_]+, "/g, 'every kind of problem was read');
 
-# See that words of ours name functions that there are.
+# See that words of ours name functions that there are, and list no collection that is not.
 sub check_words
 {
 	my ($place, $words) = @_;
 	is(join(' ', grep { !$functions{$_} } $words =~ /\b([a-z]\w+)\((?!s\))/g), '', "$place: names functions that there are") if $words =~ /\w\(/;
+	like($words, qr/ collection WHERE NOT deleted /, "$place: lists the collections that there are") if $words =~ s/ FROM esgf_stac\.collection / collection /;
 }
 
 check_words("hint of $_", $hints{$_}) for sort keys %hints;
