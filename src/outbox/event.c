@@ -95,14 +95,22 @@ write_event(const Event *event, pg_uuid_t *id)
 	run_statement_as_owner(&statement, values, nulls);
 }
 
-/* delete_events(before, below, max_events): a batch of prune_outbox(). */
+/*
+ * delete_events(before, below, max_events): a batch of prune_outbox(). Events go
+ * in the order of seq, up to the first that stays: who finds the event that he
+ * read last knows by that that no later one is gone. (One of the future, by a
+ * clock that was wrong, is as old as its neighbours.)
+ */
 Datum
 esgf_delete_events(PG_FUNCTION_ARGS)
 {
 	static Statement statement = {
-		"WITH gone AS (DELETE FROM esgf_stac.outbox WHERE seq OPERATOR(pg_catalog.=) ANY (ARRAY("
-		" SELECT o.seq FROM esgf_stac.outbox AS o WHERE o.occurred_at OPERATOR(pg_catalog.<) $1"
-		" AND o.xid OPERATOR(pg_catalog.<) $2 ORDER BY o.xid, o.seq LIMIT $3)) RETURNING xid),"
+		"WITH oldest AS MATERIALIZED (SELECT o.seq, o.xid OPERATOR(pg_catalog.<) $2"
+		" AND (o.occurred_at OPERATOR(pg_catalog.<) $1 OR o.occurred_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()) AS goes"
+		" FROM esgf_stac.outbox AS o ORDER BY o.seq LIMIT $3),"
+		" gone AS (DELETE FROM esgf_stac.outbox WHERE seq OPERATOR(pg_catalog.=) ANY (ARRAY("
+		" SELECT o.seq FROM oldest AS o WHERE NOT EXISTS (SELECT FROM oldest AS s WHERE NOT s.goes)"
+		" OR o.seq OPERATOR(pg_catalog.<) (SELECT pg_catalog.min(s.seq) FROM oldest AS s WHERE NOT s.goes))) RETURNING xid),"
 		" noted AS (UPDATE esgf_stac.catalogue AS c SET pruned = g.xid"
 		" FROM (SELECT xid FROM gone ORDER BY xid DESC LIMIT 1) AS g WHERE g.xid OPERATOR(pg_catalog.>) c.pruned)"
 		" SELECT pg_catalog.count(*) FROM gone",

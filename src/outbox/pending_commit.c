@@ -17,6 +17,7 @@
 #include "utils/xid8.h"
 
 #include "base/compat.h"
+#include "outbox/xid.h"
 
 PG_FUNCTION_INFO_V1(esgf_pending_commits);
 
@@ -51,19 +52,14 @@ wait_for_commit_log(void)
 static void
 note_if_committed(Pending *pending, TransactionId xid)
 {
-	uint32		epoch = EpochFromFullTransactionId(pending->next);
-
 	if (!TransactionIdDidCommit(xid))
 		return;
-	if (xid > XidFromFullTransactionId(pending->next))
-		epoch--;
 	if (pending->count == pending->room)
 	{
 		pending->room *= 2;
 		pending->xids = repalloc(pending->xids, pending->room * sizeof(Datum));
 	}
-	pending->xids[pending->count++] =
-		FullTransactionIdGetDatum(FullTransactionIdFromEpochAndXid(epoch, xid));
+	pending->xids[pending->count++] = FullTransactionIdGetDatum(full_xid(xid, pending->next));
 }
 
 /* pending_commits() */

@@ -1,6 +1,7 @@
 # Many clients write few items at random, by verbs, transact and hand, at mixed
 # isolation levels. Afterwards the books balance: what was acknowledged is there
-# once, what was not is nowhere, and the events tell each item's story.
+# once, what was not is nowhere, and the events tell each item's story. Two
+# readers follow by changes() meanwhile, and take every event for the truth.
 #
 # ESGF_STAC_SECONDS says for how long (30), ESGF_STAC_SEED repeats the choices
 # of an earlier run; how they interleave is the machine's.
@@ -264,29 +265,59 @@ sub client
 	return;
 }
 
+# ---------------------------------------------------------------- a reader
+
+# Follow page by page until the writers have ended and nothing is left: each
+# event is the next version of its item. What came last is kept by item.
+sub reader
+{
+	(my $n, my $writers_ended) = @_;
+	srand $seed + $n;
+	my ($cursor, %version, %document) = ('NULL');
+	while (!@{ $done{wrong} })
+	{
+		my $ended = -e $writers_ended;
+		my @page = rows("SELECT cursor, concat_ws(' ', event ->> 'collection_id', event ->> 'item_id'), event ->> 'version', md5(event ->> 'document') FROM esgf_stac.changes($cursor, " . any_of(1, 3, 10, 1000) . ')');
+		last if $ended && !@page;
+		for (@page)
+		{
+			my ($id, $version, $document) = @$_[ 1 .. 3 ];
+			push @{ $done{wrong} }, "version $version of $id came after " . ($version{$id} // 'none') if $version != ($version{$id} // 0) + 1;
+			($version{$id}, $document{$id}) = ($version, "$version $document");
+			$cursor = "'$_->[0]'";
+		}
+		sleep 1 if !@page && chance(20);
+	}
+	$done{read} = \%document;
+	return;
+}
+
 # ---------------------------------------------------------------- all of them
 
 my $dir = PostgreSQL::Test::Utils::tempdir;
+my $readers = 2;
 my %child;
-for my $n (0 .. $clients - 1)
+for my $n (0 .. $clients + $readers - 1)
 {
 	my $pid = fork // die "fork: $!";
 	if ($pid)
 	{
-		$child{$pid} = 1;
+		$child{$pid} = $n;
 		next;
 	}
-	eval { client($n); 1 } or push @{ $done{wrong} }, "client $n: $@";
+	eval { $n < $clients ? client($n) : reader($n, "$dir/ended"); 1 } or push @{ $done{wrong} }, "client $n: $@";
 	PostgreSQL::Test::Utils::append_to_file("$dir/$n", $json->encode(\%done));
 	POSIX::_exit(0);
 }
 local $SIG{ALRM} = sub { kill 'KILL', keys %child };
 alarm $seconds + $PostgreSQL::Test::Utils::timeout_default;
-waitpid $_, 0 for keys %child;
+waitpid $_, 0 for grep { $child{$_} < $clients } keys %child;
+PostgreSQL::Test::Utils::append_to_file("$dir/ended", '');
+waitpid $_, 0 for grep { $child{$_} >= $clients } keys %child;
 alarm 0;
 
-my (%acknowledged, %appended, %counted, %errors, @wrong);
-for my $n (grep { -s "$dir/$_" } 0 .. $clients - 1)
+my (%acknowledged, %appended, %counted, %errors, @wrong, @read);
+for my $n (grep { -s "$dir/$_" } 0 .. $clients + $readers - 1)
 {
 	my $of = $json->decode(PostgreSQL::Test::Utils::slurp_file("$dir/$n"));
 	$acknowledged{ $_->[3] } = join ' ', @$_[ 0 .. 2 ] for @{ $of->{receipts} };
@@ -294,10 +325,11 @@ for my $n (grep { -s "$dir/$_" } 0 .. $clients - 1)
 	$counted{$_}++ for @{ $of->{counts} };
 	$errors{$_} += $of->{errors}{$_} for keys %{ $of->{errors} };
 	push @wrong, @{ $of->{wrong} };
+	push @read, $of->{read} if $of->{read};
 }
 note "$_: $errors{$_}" for sort keys %errors;
-is(scalar(grep { -s "$dir/$_" } 0 .. $clients - 1), $clients, 'all clients came to their end');
-is_deeply(\@wrong, [], 'none met an error that is not documented');
+is(scalar(grep { -s "$dir/$_" } 0 .. $clients + $readers - 1), $clients + $readers, 'all clients came to their end');
+is_deeply(\@wrong, [], 'none met an error that is not documented, nor a version of an item out of order');
 
 # ---------------------------------------------------------------- the books
 
@@ -314,6 +346,11 @@ my %events = map { $_->[0] => "$_->[1] $_->[2] $_->[3]" }
 is_deeply([ grep { ($events{$_} // '') ne $acknowledged{$_} } keys %acknowledged ], [], 'every receipt has its event');
 is_deeply([ grep { !$acknowledged{$_} } keys %events ],                             [], 'every event has its receipt, or is a demotion');
 nothing_is(q{SELECT request_id FROM esgf_stac.outbox WHERE request_id IS NOT NULL AND type <> 'item.superseded' GROUP BY 1 HAVING count(*) > 1}, 'an idempotency key is used once');
+
+# Who took what changes() gave has what there is.
+my %newest = map { $_->[0] => $_->[1] } rows(q{SELECT DISTINCT ON (aggregatetype, aggregateid) CASE WHEN aggregatetype = 'collection' THEN aggregateid ELSE aggregatetype || ' ' || aggregateid END,
+			  version || ' ' || coalesce(md5(nullif(payload, 'null')::text), '') FROM esgf_stac.outbox ORDER BY aggregatetype, aggregateid, version DESC});
+is_deeply($_, \%newest, 'a reader of changes() has the truth') for @read;
 
 # Each item's events.
 nothing_is(q{SELECT aggregateid, version FROM (SELECT *, row_number() OVER w AS n, lag(occurred_at) OVER w AS before FROM esgf_stac.outbox WINDOW w AS (PARTITION BY aggregatetype, aggregateid ORDER BY seq)) o
