@@ -18,7 +18,7 @@ typedef struct Statement
 	int			generation;		/* of the plan that was made by its indexes */
 } Statement;
 
-/* Who owns the tables; get_catalogue() finds it out. */
+/* Who owns the tables; require_catalogue() finds it out. */
 extern Oid	tables_owner;
 
 extern int	run_statement(Statement *statement, Datum *values, const char *nulls);
