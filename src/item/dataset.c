@@ -26,6 +26,7 @@
 #include "base/problems.h"
 #include "base/statement.h"
 #include "item/dataset.h"
+#include "item/glance.h"
 #include "item/row.h"
 #include "json/edit.h"
 #include "json/slice.h"
@@ -209,10 +210,14 @@ enter_dataset(Datum collection_id, const ParsedId *id, bool latest, const Instit
 		3, {TEXTOID, TEXTOID, XIDOID}
 	};
 	Datum		values[3] = {collection_id, base_id_datum(id)};
+	DatasetRow	row;
+	bool		found = find_dataset_row(collection_id, values[1], &row);
 	bool		made;
 
+	if (found && row.ours)
+		return false;
 	SPI_connect();
-	made = make_dataset(collection_id, id, latest, institution);
+	made = !found && make_dataset(collection_id, id, latest, institution);
 	if (!made)
 	{
 		values[2] = TransactionIdGetDatum(GetCurrentTransactionIdIfAny());
@@ -262,9 +267,12 @@ may_be_latest(Datum collection_id, const ParsedId *id, bool keep_own)
 		5, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID}
 	};
 	Datum		values[5] = {collection_id, base_id_datum(id), PointerGetDatum(cstring_to_text_with_len(id->id, id->len))};
+	text	   *latest;
 	bool		isnull;
 	bool		result;
 
+	if (count_versions(collection_id, values[1], &latest) == VERSIONS_NONE)
+		return true;
 	if (id->version)
 		values[3] = PointerGetDatum(cstring_to_text_with_len(id->version, id->version_len));
 	values[4] = BoolGetDatum(keep_own);
@@ -489,6 +497,41 @@ same_id(const text *a, const text *b)
 	return compare_bytes(VARDATA_ANY(a), VARSIZE_ANY_EXHDR(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(b)) == 0;
 }
 
+/* Is that what a dataset's row says of the institution? */
+static bool
+is_recorded(const Institution *institution, const DatasetRow *row)
+{
+	return row->institution && row->institution_generation == institution->generation &&
+		documents_equal(row->institution, institution->value);
+}
+
+/*
+ * Settle a dataset that has one version, where nobody else can enter it: then
+ * there is nothing to compare, and nothing to supersede. Answers whether it is so.
+ */
+static bool
+settle_single(const TouchedDataset *dataset)
+{
+	const Institution *institution = asked_institution(dataset);
+	DatasetRow	row;
+	text	   *latest;
+	bool		unknown;
+
+	if (!find_dataset_row(dataset->collection_id, dataset->base_id, &row))
+		return false;
+	unknown = institution && !is_recorded(institution, &row);
+	if ((unknown && !row.ours) ||
+		count_versions(dataset->collection_id, dataset->base_id, &latest) != VERSIONS_ONE)
+		return false;
+	if (unknown || !same_id(row.latest_id, latest))
+	{
+		SPI_connect();
+		write_dataset(dataset, latest);
+		SPI_finish();
+	}
+	return true;
+}
+
 /*
  * Settle a dataset. What all its versions are known to say of their institution
  * stands in its row: they are read only where that is unknown, or another.
@@ -499,6 +542,8 @@ settle_dataset(const TouchedDataset *dataset)
 	DatasetState state;
 	bool		unknown;
 
+	if (settle_single(dataset))
+		return;
 	SPI_connect();
 	read_dataset(dataset, &state);
 	unknown = asked_institution(dataset) && !state.known;
@@ -552,17 +597,24 @@ settle_datasets(void)
 	{
 		List	   *list = list_copy_tail(touched, before);
 		MemoryContext context = before == 0 ? touched_context : NULL;
+		MemoryContext scratch;
+		MemoryContext old;
 
 		touched = list_truncate(touched, before);
 		if (context)
 			touched_context = NULL;
 		list_sort(list, compare_touched);
+		scratch = AllocSetContextCreate(CurrentMemoryContext, "esgf_stac settling", ALLOCSET_SMALL_SIZES);
+		old = MemoryContextSwitchTo(scratch);
 		for (int i = 0; i < list_length(list); i++)
 		{
 			CHECK_FOR_INTERRUPTS();
 			if (i == 0 || !is_settled(list_nth_cell(list, i - 1), list_nth_cell(list, i)))
 				settle_dataset(list_nth(list, i));
+			MemoryContextReset(scratch);
 		}
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(scratch);
 		if (context)
 			MemoryContextDelete(context);
 	}
