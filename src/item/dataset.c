@@ -211,14 +211,11 @@ enter_dataset(Datum collection_id, const ParsedId *id, bool latest, const Instit
 	};
 	Datum		values[3] = {collection_id, base_id_datum(id)};
 	DatasetRow	row;
-	bool		found = find_dataset_row(collection_id, values[1], &row);
 	bool		made;
 
-	if (found && row.ours)
-		return false;
 	SPI_connect();
-	made = !found && make_dataset(collection_id, id, latest, institution);
-	if (!made)
+	made = make_dataset(collection_id, id, latest, institution);
+	if (!made && !(find_dataset_row(collection_id, values[1], &row) && row.ours))
 	{
 		values[2] = TransactionIdGetDatum(GetCurrentTransactionIdIfAny());
 		run_statement_as_owner(&statement, values, NULL);

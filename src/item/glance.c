@@ -1,6 +1,6 @@
 /*
  * item/glance.c
- *		A look at a dataset by index alone: see item/glance.h.
+ *		A look at an item, or a dataset, by index alone: see item/glance.h.
  */
 #include "postgres.h"
 
@@ -138,4 +138,20 @@ count_versions(Datum collection_id, Datum base_id, text **latest_id)
 	}
 	end_glance(&glance);
 	return count;
+}
+
+/* See whether an item is there, deleted or not; false: that cannot be told quickly. */
+bool
+glance_at_item(Datum collection_id, Datum id, bool *exists)
+{
+	ScanKeyData keys[2];
+	Glance		glance;
+
+	equals(&keys[0], ITEM_COLLECTION_ID, DEFAULT_COLLATION_OID, collection_id);
+	equals(&keys[1], ITEM_ID, DEFAULT_COLLATION_OID, id);
+	if (!begin_glance(&glance, "item", "item_pkey", keys))
+		return false;
+	*exists = HeapTupleIsValid(systable_getnext(glance.scan));
+	end_glance(&glance);
+	return true;
 }

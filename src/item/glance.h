@@ -1,7 +1,7 @@
 /*
  * item/glance.h
- *		A look at a dataset by index alone, as it is now: what most changes need
- *		to know of it costs a tenth of a statement.
+ *		A look at an item, or a dataset, by index alone, as this transaction sees
+ *		it now: what most changes need to know of it costs a tenth of a statement.
  */
 #ifndef ESGF_STAC_ITEM_GLANCE_H
 #define ESGF_STAC_ITEM_GLANCE_H
@@ -24,6 +24,7 @@ typedef enum VersionCount
 } VersionCount;
 
 extern bool find_dataset_row(Datum collection_id, Datum base_id, DatasetRow *row);
+extern bool glance_at_item(Datum collection_id, Datum id, bool *exists);
 extern VersionCount count_versions(Datum collection_id, Datum base_id, text **latest_id);
 
 #endif							/* ESGF_STAC_ITEM_GLANCE_H */

@@ -15,6 +15,7 @@
 #include "base/errors.h"
 #include "base/limits.h"
 #include "item/document.h"
+#include "item/glance.h"
 #include "json/build.h"
 #include "verbs/lock.h"
 #include "verbs/perform.h"
@@ -40,7 +41,10 @@ item_exists(const ItemRequest *request)
 		2, {TEXTOID, TEXTOID}
 	};
 	Datum		values[2] = {PointerGetDatum(request->collection_id), PointerGetDatum(request->item_id)};
+	bool		exists;
 
+	if (glance_at_item(values[0], values[1], &exists))
+		return exists;
 	return run_statement(&statement, values, NULL) == 1;
 }
 
