@@ -8,10 +8,10 @@
 CREATE SCHEMA esgf_stac_internal;
 GRANT USAGE ON SCHEMA esgf_stac_internal TO esgf_stac_reader, esgf_stac_relay;
 
-ALTER FUNCTION esgf_stac.apply_patch(jsonb, jsonb) SET SCHEMA esgf_stac_internal;
+DROP FUNCTION esgf_stac.apply_patch(jsonb, jsonb);
 ALTER FUNCTION esgf_stac.attach_catalogue() SET SCHEMA esgf_stac_internal;
 ALTER FUNCTION esgf_stac.calling_role() SET SCHEMA esgf_stac_internal;
-ALTER FUNCTION esgf_stac.collection_receipt(text, bigint) SET SCHEMA esgf_stac_internal;
+DROP FUNCTION esgf_stac.collection_receipt(text, bigint);
 ALTER FUNCTION esgf_stac.delete_events(timestamptz, xid8, int) SET SCHEMA esgf_stac_internal;
 DROP FUNCTION esgf_stac.event_is_known(jsonb);
 ALTER FUNCTION esgf_stac.event_metadata(text, jsonb) SET SCHEMA esgf_stac_internal;

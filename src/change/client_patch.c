@@ -10,7 +10,6 @@
  */
 #include "postgres.h"
 
-#include "fmgr.h"
 #include "miscadmin.h"
 
 #include "base/errors.h"
@@ -27,8 +26,6 @@ static const char *const required_members[] = {
 	"type", "stac_version", "stac_extensions", "id", "collection",
 	"geometry", "bbox", "properties", "links", "assets"
 };
-
-PG_FUNCTION_INFO_V1(esgf_apply_patch);
 
 /* The operations of a JSON patch; NULL if it is a merge patch. */
 static Jsonb *
@@ -237,11 +234,4 @@ apply_patch(Jsonb *document, const Patch *patch, uint64 max_text)
 	if (patch->kind == PATCH_MERGE)
 		return merge_patch(document, patch->body);
 	return json_patch(document, patch->operations, make_alternate, max_text);
-}
-
-/* apply_patch(document, patch): what a patch makes of a collection's document. */
-Datum
-esgf_apply_patch(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_JSONB_P(apply_patch(PG_GETARG_JSONB_P(0), read_patch(PG_GETARG_JSONB_P(1), "collection"), COLLECTION_DOCUMENT_MAX));
 }

@@ -44,7 +44,6 @@ typedef enum CollectionColumn
 
 PG_FUNCTION_INFO_V1(esgf_collection_before_row);
 PG_FUNCTION_INFO_V1(esgf_collection_after_row);
-PG_FUNCTION_INFO_V1(esgf_change_collection);
 
 /* Refuse a collection that is not there. */
 void
@@ -314,21 +313,4 @@ esgf_collection_after_row(PG_FUNCTION_ARGS)
 	SPI_finish();
 	record_receipt(event.version, event.type + strlen("collection."), &event_id);
 	return PointerGetDatum(NULL);
-}
-
-/* change_collection(collection_id, document, deleted, request): writes a new state, and on its event what was asked. */
-Datum
-esgf_change_collection(PG_FUNCTION_ARGS)
-{
-	static Statement statement = {
-		"UPDATE esgf_stac.collection SET document = $2, deleted = $3 WHERE id OPERATOR(pg_catalog.=) $1",
-		3, {TEXTOID, JSONBOID, BOOLOID}
-	};
-	Datum		values[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
-	Occasion	occasion = {BY_VERB, PG_GETARG_JSONB_P(3)};
-
-	SPI_connect();
-	run_on_occasion(&occasion, &statement, values, NULL);
-	SPI_finish();
-	PG_RETURN_VOID();
 }

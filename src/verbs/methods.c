@@ -26,6 +26,24 @@ document_id(Jsonb *document)
 	return NULL;
 }
 
+/* A replacement, its id filled in where it has none. */
+Jsonb *
+with_id(Jsonb *document, const text *id)
+{
+	JsonbValue	value;
+	DocumentEdit *edit;
+
+	if (!JB_ROOT_IS_OBJECT(document) ||
+		(document_get(&document->root, &value, JSON_PATH(JSON_KEY("id"))) && value.type != jbvNull))
+		return document;
+	value.type = jbvString;
+	value.val.string.val = VARDATA_ANY(id);
+	value.val.string.len = VARSIZE_ANY_EXHDR(id);
+	edit = document_edit(document);
+	document_set(edit, &value, JSON_PATH(JSON_KEY("id")));
+	return document_finish(edit);
+}
+
 /* A document to be created says its id; one that does not is refused for all that is wrong with it. */
 static void
 take_own_id(ItemRequest *request)
@@ -59,24 +77,6 @@ static void
 judge_alternates(ItemRequest *request)
 {
 	check_alternates_form(request->body);
-}
-
-/* A replacement, its id filled in where it has none. */
-static Jsonb *
-with_id(Jsonb *document, const text *id)
-{
-	JsonbValue	value;
-	DocumentEdit *edit;
-
-	if (!JB_ROOT_IS_OBJECT(document) ||
-		(document_get(&document->root, &value, JSON_PATH(JSON_KEY("id"))) && value.type != jbvNull))
-		return document;
-	value.type = jbvString;
-	value.val.string.val = VARDATA_ANY(id);
-	value.val.string.len = VARSIZE_ANY_EXHDR(id);
-	edit = document_edit(document);
-	document_set(edit, &value, JSON_PATH(JSON_KEY("id")));
-	return document_finish(edit);
 }
 
 /* PUT, UPSERT: the replacement, with the replicas that it does not speak of. */

@@ -58,7 +58,7 @@ struct ItemRequest
 {
 	const Method *method;
 	text	   *collection_id;
-	text	   *item_id;		/* of a POST: taken from the document */
+	text	   *item_id;		/* of a POST: taken from the document; NULL: it is about the collection */
 	Jsonb	   *body;			/* the document, the patch or the alternates, as submitted */
 	Patch	   *patch;			/* of a PATCH: read from the body */
 	text	   *node;			/* of a replica */
@@ -73,5 +73,6 @@ struct ItemRequest
 
 extern const Method *find_method(const char *name, int len);
 extern text *document_id(Jsonb *document);
+extern Jsonb *with_id(Jsonb *document, const text *id);
 
 #endif							/* ESGF_STAC_VERBS_METHODS_H */

@@ -164,7 +164,7 @@ change_item(ItemRequest *request, const CollectionSettings *settings)
 }
 
 /* What a request was asked to do, for its event; NULL where the document says it all. */
-static Jsonb *
+Jsonb *
 describe_request(const ItemRequest *request)
 {
 	JsonbParseState *state = NULL;

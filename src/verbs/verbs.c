@@ -12,17 +12,25 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "verbs/perform.h"
+#include "verbs/verbs.h"
 
 /* An argument that must be given. */
-static Datum
-required(FunctionCallInfo fcinfo, int number, const char *name)
+Datum
+required_argument(FunctionCallInfo fcinfo, int number, const char *name, const char *table, const char *hint)
 {
 	if (PG_ARGISNULL(number))
 		ereport(ERROR,
-				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
+				(errproblem(PROBLEM_BAD_REQUEST), errtable_of(table),
 				 errmsg("argument \"%s\" must not be null", name),
-				 errhint("Only if_match and reason may be left out.")));
+				 errhint("%s", hint)));
 	return PG_GETARG_DATUM(number);
+}
+
+/* An argument of a verb of items that must be given. */
+static Datum
+required(FunctionCallInfo fcinfo, int number, const char *name)
+{
+	return required_argument(fcinfo, number, name, "item", "Only if_match and reason may be left out.");
 }
 
 /* An argument that names a node. */
@@ -40,13 +48,13 @@ node_argument(FunctionCallInfo fcinfo, int number)
 }
 
 /* Answer with what was done. */
-static Datum
+Datum
 receipt_datum(FunctionCallInfo fcinfo, const ItemRequest *request)
 {
 	const Receipt *receipt = &request->occasion.receipt;
 	TupleDesc	desc;
 	Datum		values[6];
-	bool		nulls[6] = {false, false, false, false, !receipt->changed, !receipt->changed};
+	bool		nulls[6] = {false, request->item_id == NULL, false, false, !receipt->changed, !receipt->changed};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");

@@ -72,7 +72,7 @@ foreach (@public)
 }
 
 # What roles may execute because functions that run as their callers need it.
-my $internal = join ' ', sort qw(apply_patch can_be_sent change_collection collection_receipt event_is_known event_metadata lock_collection past_version publication_problem
+my $internal = join ' ', sort qw(can_be_sent event_is_known event_metadata lock_collection past_version publication_problem
   pending_commits redrive_round redrive_states require_catalogue settle_letters stream_item_count stream_items one_line refuse);
 is($node->safe_psql('postgres', q{
 	SELECT string_agg(DISTINCT p.proname, ' ' ORDER BY p.proname)
