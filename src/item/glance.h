@@ -1,7 +1,7 @@
 /*
  * item/glance.h
  *		A look at an item, or a dataset, by index alone, as this transaction sees
- *		it now: what most changes need to know of it costs a tenth of a statement.
+ *		it now: what most changes need to know of it, at a fraction of what a statement costs.
  */
 #ifndef ESGF_STAC_ITEM_GLANCE_H
 #define ESGF_STAC_ITEM_GLANCE_H
