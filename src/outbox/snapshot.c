@@ -7,6 +7,8 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
@@ -30,6 +32,28 @@ compare_xids(const void *a, const void *b)
 }
 
 /*
+ * Make durable that those have ended which have: the id of one of which a crash
+ * leaves no trace, as of a refused change, is given again.
+ */
+static void
+flush_ended(void)
+{
+	XLogRecPtr	end;
+	uint32		offset;
+
+	if (RecoveryInProgress())
+		return;
+	/* At the beginning of a page the next record is after its header, and the last before. */
+	end = GetXLogInsertRecPtr();
+	offset = XLogSegmentOffset(end, wal_segment_size);
+	if (offset == SizeOfXLogLongPHD)
+		end -= SizeOfXLogLongPHD;
+	else if (offset % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+		end -= SizeOfXLogShortPHD;
+	XLogFlush(end);
+}
+
+/*
  * current_snapshot(): pg_current_snapshot(), but that the caller's own
  * transaction runs in it, which may still write, and that it is whole on a
  * standby, too, whose snapshots keep all ids where others have those of
@@ -47,6 +71,7 @@ esgf_current_snapshot(PG_FUNCTION_ARGS)
 	FullTransactionId *xids = palloc((count + 1) * sizeof(FullTransactionId));
 	StringInfoData text;
 
+	flush_ended();
 	for (uint32 i = 0; i < count; i++)
 		xids[i] = full_xid(running[i], next);
 	if (TransactionIdIsValid(own) && TransactionIdPrecedes(own, snapshot->xmax))

@@ -125,6 +125,19 @@ $node->command_ok([ 'pg_restore', '-d', $node->connstr('restored'), $dump ], 're
 my (undef, undef, $stderr) = $node->psql('restored', "SELECT esgf_stac.changes('$cursor')");
 like($stderr, qr/this cursor was not made here/, 'knows no cursor of the old one');
 
+# A crash forgets transactions that left nothing, and their ids are given again.
+$node->append_conf('postgresql.conf', "wal_writer_delay = '10s'");
+$node->restart;
+($cursor) = page($node);
+$sql->("SELECT publish('kept')");
+$sql->('BEGIN; SELECT pg_current_xact_id(); ROLLBACK') for 1 .. 5;
+($cursor, $events) = page($node, $cursor);
+is($events, 'kept 1', 'what is committed, before a crash');
+$node->stop('immediate');
+$node->start;
+$sql->("SELECT publish('reborn')");
+is((page($node, $cursor))[1], 'reborn 1', 'and what is after it');
+
 # Pruning: who has read what goes does not notice, who has not is told.
 my ($some) = page($node, undef, 3);
 my ($most) = page($node, undef, 1000);
