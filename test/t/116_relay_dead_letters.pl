@@ -93,4 +93,43 @@ $node->start;
 is(has_letter('bad-last'), 1, 'a crash with synchronous_commit off takes no letter back');
 is(stop_relay($relay), 0, 'stops');
 
+# Attempts are counted on where a session ends between them, for as many events
+# as a batch may have now: SIGHUP has raised that.
+$index->safe_psql('postgres', q{
+	CREATE TABLE tried (LIKE items INCLUDING ALL);
+	CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$;
+	CREATE TRIGGER fail BEFORE INSERT ON tried FOR EACH ROW EXECUTE FUNCTION fail()});
+new_stream($node, 'b');
+my ($few, $many) = (2, 300);
+sub configure
+{
+	my ($batch) = @_;
+	unlink "$dir/conf";
+	append_to_file("$dir/conf", "stream = b\nsink = postgres:" . $index->connstr('postgres') . "#tried\nmax-attempts = 1000\nbatch = $batch\n");
+	return;
+}
+sub failed_attempts
+{
+	my ($item) = @_;
+	return join ' ', slurp_file("$dir/tried.log") =~ /attempt (\d+) failed: \S+ of CMIP6 $item:/g;
+}
+configure($few);
+$relay = start_relay($node, "$dir/tried.log", '--config', "$dir/conf");
+add_events($node, 1, $many);
+wait_for('attempts', sub { failed_attempts("item-$few") =~ /\b2\b/ });
+configure($many);
+my $end_session = q{SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type IN ('client backend', 'walsender')};
+$relay->signal('HUP');
+$node->safe_psql('postgres', $end_session);
+wait_for('attempts with more', sub { (() = slurp_file("$dir/tried.log") =~ /attempt 2 failed/g) > 10 * $few });
+$node->safe_psql('postgres', $end_session);
+wait_for('more attempts', sub { failed_attempts('item-1') =~ /\b5\b/ });
+like(failed_attempts('item-1'), qr/^1 2 3 4 5/, 'attempts are counted on');
+$index->safe_psql('postgres', 'DROP TRIGGER fail ON tried');
+wait_for('the items', sub { $index->safe_psql('postgres', 'SELECT count(*) FROM tried') == $many });
+my %first;
+$first{$_}++ for slurp_file("$dir/tried.log") =~ /attempt 1 failed: \S+ of CMIP6 (\S+):/g;
+is(join(' ', grep { $first{$_} > 1 } sort keys %first), '', 'for each event');
+is(stop_relay($relay), 0, 'and all of them are delivered in the end');
+
 done_testing();
