@@ -78,26 +78,58 @@ metrics_settled(Relay *relay)
 		relay->metrics.oldest_at = 0;
 }
 
+/*
+ * Where to begin to look for the oldest event: what an earlier search has passed
+ * over need not be looked at again, unless the horizon has gone back, or the
+ * history.
+ */
+static uint64_t
+search_from(const Relay *relay)
+{
+	const Search *search = &relay->metrics.search;
+	uint64_t	horizon = relay->consumer.row.horizon;
+	bool		holds = search->timeline == relay->catalogue.timeline && search->horizon <= horizon;
+
+	return holds && search->passed > horizon ? search->passed : horizon;
+}
+
+/* Take the answer: the oldest event, if there is one, and up to where there is none */
+static void
+take_oldest(Relay *relay, PGresult *answer)
+{
+	Metrics    *metrics = &relay->metrics;
+
+	metrics->oldest_at = PQgetisnull(answer, 0, 0) ? 0 : strtoll(PQgetvalue(answer, 0, 0), NULL, 10);
+	metrics->search = (Search)
+	{
+		.timeline = relay->catalogue.timeline,
+		.horizon = relay->consumer.row.horizon,
+		.passed = strtoull(PQgetvalue(answer, 0, 1), NULL, 10)
+	};
+}
+
 /* Where the stream does not tell of the oldest event, the outbox does; no error if it cannot now */
 void
 metrics_ask(Relay *relay)
 {
+	const ConsumerRow *row = &relay->consumer.row;
 	Buffer		problem = {0};
 	Buffer		query = {0};
 	PGresult   *result = NULL;
 
 	relay->metrics.asked_at = monotonic_ms();
-	if (!relay->consumer.row.known || PQtransactionStatus(relay->catalogue.sql) != PQTRANS_IDLE)
+	if (!row->known || PQtransactionStatus(relay->catalogue.sql) != PQTRANS_IDLE)
 		return;
-	if (undelivered_query(&relay->catalogue, relay->consumer.row.horizon, &query, "(extract(epoch FROM occurred_at) * 1000000)::bigint", &problem))
+	buffer_text(&query, "SELECT e.at, least(e.xid::text::bigint, pg_snapshot_xmin(pg_current_snapshot())::text::bigint) FROM (SELECT) one LEFT JOIN (");
+	if (undelivered_query(&relay->catalogue, search_from(relay), &query, "(extract(epoch FROM occurred_at) * 1000000)::bigint AS at, xid", &problem))
 	{
-		if (relay->consumer.row.delivered_snapshot != NULL)
-			buffer_printf(&query, " AND NOT pg_visible_in_snapshot(xid, '%s')", relay->consumer.row.delivered_snapshot);
-		buffer_text(&query, " ORDER BY xid, seq LIMIT 1");
+		if (row->delivered_snapshot != NULL)
+			buffer_printf(&query, " AND NOT pg_visible_in_snapshot(xid, '%s')", row->delivered_snapshot);
+		buffer_text(&query, " ORDER BY xid, seq LIMIT 1) e ON true");
 		result = database_query(relay->catalogue.sql, &problem, query.data, 0, NULL);
 	}
 	if (result != NULL)
-		relay->metrics.oldest_at = PQntuples(result) > 0 ? strtoll(PQgetvalue(result, 0, 0), NULL, 10) : 0;
+		take_oldest(relay, result);
 	PQclear(result);
 	buffer_free(&query);
 	buffer_free(&problem);

@@ -8,6 +8,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What is known of a stream since the oldest event was last looked for. */
+typedef struct Search
+{
+	int			timeline;
+	uint64_t	horizon;		/* from where on */
+	uint64_t	passed;			/* no older transaction has an event that is not
+								 * delivered */
+} Search;
+
 typedef struct Metrics
 {
 	int64_t		sessions;
@@ -18,6 +27,7 @@ typedef struct Metrics
 
 	int64_t		written_at;
 	int64_t		asked_at;		/* the database, for oldest_at */
+	Search		search;
 	int64_t		complained_at;	/* that the file cannot be written */
 	int64_t		shown_at;
 	int64_t		shown_events;

@@ -121,4 +121,31 @@ SKIP:
 	$server->kill_kill;
 }
 
+# A sparse stream in an outage: where the oldest event was looked for once, and is not, nobody looks again.
+new_stream($node, 'sparse', q{, filter => '$.properties.n == 77'});
+sub raw
+{
+	my ($name, $stream, $count) = @_;
+	return qq{INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at, identity, streams, left_streams)
+		SELECT gen_random_uuid(), 'CMIP6', '$name' || i, 'item.published', 1, '{}', now(), '{}', '{$stream}', '{}' FROM generate_series(1, $count) i;};
+}
+sub rows_read { return $node->safe_psql('postgres', q{SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = 'outbox'}) }
+my $rows = 20_000;
+$node->safe_psql('postgres', raw('other', 'other', $rows) . 'ANALYZE esgf_stac.outbox');
+$open = open_session($node);
+in_session($open, 'BEGIN; ' . raw('late', 'sparse', 1));
+$node->safe_psql('postgres', raw('later', 'other', 1));
+my $read = rows_read();
+$file  = "$dir/sparse.prom";
+$relay = start_relay($node, "$dir/sparse.log", '--stream', 'sparse', '--sink', $away{postgres}, '--metrics-file', $file);
+wait_for('some sessions', sub { (() = slurp_file("$dir/sparse.log") =~ /sink is down/g) >= 5 });
+is(metric($file, 'lag_seconds'), 0, 'a sparse stream has no lag while no event is its own');
+$node->poll_query_until('postgres', "SELECT seq_tup_read + idx_tup_fetch >= $read + $rows FROM pg_stat_user_tables WHERE relname = 'outbox'");
+cmp_ok(rows_read() - $read, '<', 2 * $rows, 'and the others are looked at once, not in each session');
+in_session($open, 'COMMIT;');
+$open->{psql}->finish;
+$relay->signal('HUP');
+ok(wait_for('the lag', sub { metric($file, 'lag_seconds') > 0 }), 'one that commits behind later ones is not passed over');
+stop_relay($relay);
+
 done_testing();
