@@ -19,7 +19,7 @@
 
 #include "base/compat.h"
 #include "fmgr.h"
-#include "json/edit.h"
+#include "json/json_patch.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"

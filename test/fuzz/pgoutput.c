@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "lib/program.h"
-#include "pgoutput.h"
+#include "sources/pgoutput.h"
 
 const char *const program_name = "fuzz";
 
