@@ -241,7 +241,7 @@ SELECT matches(pg_temp.under_a_hostile_path('esgf_stac_test_writer', $$SELECT es
 
 -- What runs as its owner.
 SELECT is(
-    (SELECT string_agg(concat_ws(' ', p.proname, CASE WHEN o.rolsuper THEN 'superuser' ELSE o.rolname END, array_remove(p.proconfig, 'standard_conforming_strings=on'),
+    (SELECT string_agg(concat_ws(' ', p.proname, CASE WHEN o.rolsuper THEN 'superuser' ELSE o.rolname END, (SELECT array_agg(c) FROM unnest(p.proconfig) c WHERE c LIKE 'search_path=%'),
                                  (SELECT string_agg(a.grantee::regrole::text, ' ' ORDER BY 1) FROM aclexplode(p.proacl) a WHERE a.grantee <> p.proowner)), E'\n' ORDER BY p.proname COLLATE "C")
        FROM pg_proc p JOIN pg_roles o ON o.oid = p.proowner
       WHERE p.pronamespace IN ('esgf_stac'::regnamespace, 'esgf_stac_internal'::regnamespace) AND p.prosecdef),
