@@ -128,7 +128,7 @@ count_file(Holdings *holdings, const Asset *asset)
 {
 	LocationWalk locations;
 	Location	location;
-	JsonKey		primary = {NULL, 0};
+	JsonKey		primary = {"", 0};
 	bool		found;
 
 	holdings->data_files++;

@@ -240,7 +240,7 @@ esgf_collection_before_row(PG_FUNCTION_ARGS)
 	locked_id[0] = '\0';
 	desc = RelationGetDescr(trigdata->tg_relation);
 	old = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_trigtuple : NULL;
-	new = old ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
+	new = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
 	check_columns(new, old, desc);
 	id = TextDatumGetCString(column(new, COLLECTION_ID, desc));
 	if (old && strcmp(id, TextDatumGetCString(column(old, COLLECTION_ID, desc))) != 0)
@@ -287,7 +287,7 @@ esgf_collection_after_row(PG_FUNCTION_ARGS)
 	require_writable_catalogue();
 	desc = RelationGetDescr(trigdata->tg_relation);
 	old = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_trigtuple : NULL;
-	new = old ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
+	new = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
 	event.version = DatumGetInt64(column(new, COLLECTION_VERSION, desc));
 	if (old && event.version == DatumGetInt64(column(old, COLLECTION_VERSION, desc)))
 		return PointerGetDatum(NULL);

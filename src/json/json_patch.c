@@ -174,9 +174,11 @@ find_place(const Operation *operation, const JsonbSlice *path, const JsonNode *n
 
 	if (node_is_array(node))
 	{
-		if (!token_is_end(token) && !token_to_index(token, &place))
+		if (token_is_end(token))
+			place = node_count(node);
+		else if (!token_to_index(token, &place))
 			does_not_apply(operation, path, "an array has no such index");
-		if (token_is_end(token) || place >= node_count(node))
+		if (place >= node_count(node))
 			does_not_apply(operation, path, "the array index is out of bounds");
 	}
 	else if (!node_is_object(node) || !node_find(node, token->data, token->len, &place))

@@ -12,16 +12,15 @@
 #include "lib/log.h"
 #include "lib/wait.h"
 
-/* Log why a query failed; a signal to stop is no failure */
-ExitStatus
-database_lost(Buffer *problem)
+/* A signal to stop is no failure */
+void
+log_loss(Buffer *problem)
 {
 	if (stop_requested)
 		log_line(LOG_DETAIL, "interrupted: %s", problem->data);
 	else
 		log_line(LOG_ERROR, "database: %s", problem->data);
 	buffer_free(problem);
-	return stop_requested ? STATUS_STOPPED : STATUS_DATABASE;
 }
 
 /* The text of a result's field, NULL for null */

@@ -10,6 +10,7 @@
 
 #include "catalogue/status.h"
 #include "lib/database.h"
+#include "lib/wait.h"
 
 /* Which stream that is, and what is asked of it. */
 typedef struct CatalogueSettings
@@ -41,7 +42,16 @@ typedef struct Catalogue
 								 * when the session began */
 } Catalogue;
 
-extern ExitStatus database_lost(Buffer *problem);
+extern void log_loss(Buffer *problem);
+
+/* A query failed: log why, and end the session. */
+static inline ExitStatus
+database_lost(Buffer *problem)
+{
+	log_loss(problem);
+	return stop_requested ? STATUS_STOPPED : STATUS_DATABASE;
+}
+
 extern ExitStatus catalogue_connect(const Catalogue *catalogue, PGconn **connection);
 extern ExitStatus catalogue_check(const Catalogue *catalogue);
 extern ExitStatus catalogue_wal_end(const Catalogue *catalogue, uint64_t *position);

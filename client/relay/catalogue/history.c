@@ -61,7 +61,7 @@ find_switch(const Catalogue *catalogue, int timeline, uint64_t *position)
 		return database_lost(&problem);
 
 	*position = 0;
-	for (char *line = strtok(PQgetvalue(result, 0, 1), "\n"); line != NULL; line = strtok(NULL, "\n"))
+	for (char *rest, *line = strtok_r(PQgetvalue(result, 0, 1), "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
 	{
 		int			parent;
 		char		lsn[32];

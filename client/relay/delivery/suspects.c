@@ -33,7 +33,7 @@ suspects_remember(Suspects *suspects, const Event *event, int most)
 	if (event->attempts == 0 && event->suspicion == 0)
 		return;
 	while (suspects->count >= most)
-		forget(suspects, 0);
+		forget(suspects, suspects->count - 1);
 	if (suspects->room < most)	/* which may have grown */
 	{
 		suspects->room = most;
