@@ -13,8 +13,5 @@
 extern void check_alternates_form(const Jsonb *alternates);
 extern Jsonb *add_replica(Jsonb *document, const text *node, Jsonb *alternates);
 extern Jsonb *remove_replica(Jsonb *document, const text *node, Change *change, const Location **last);
-extern void refuse_last_replica(const Location *location);
-extern void check_replicas(const Jsonb *old, const Jsonb *new, const Change *change, bool complete);
-extern void check_replica_content(const Jsonb *document, const Change *change);
 
 #endif							/* ESGF_STAC_CHANGE_REPLICA_H */

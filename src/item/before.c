@@ -19,6 +19,7 @@
 #include "base/limits.h"
 #include "base/occasion.h"
 #include "change/compare.h"
+#include "change/same.h"
 #include "change/stamps.h"
 #include "item/collection.h"
 #include "item/dataset.h"

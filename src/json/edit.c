@@ -30,24 +30,50 @@ values_equal(const JsonbValue *a, const JsonbValue *b)
 }
 
 bool
-document_get(const JsonbContainer *container, JsonbValue *value, int depth, const JsonKey *path)
+document_slice(const JsonbContainer *container, JsonbSlice *slice, int depth, const JsonKey *path)
 {
-	JsonbSlice	slice = {JENTRY_ISCONTAINER, 0, (const char *) container};
 	uint32		place;
 
+	*slice = (JsonbSlice) {JENTRY_ISCONTAINER, 0, (const char *) container};
 	for (int i = 0; i < depth; i++)
 	{
 		const JsonbContainer *object;
 
-		if (!slice_is_object(&slice))
+		if (!slice_is_object(slice))
 			return false;
-		object = slice_container(&slice);
+		object = slice_container(slice);
 		if (!find_key(object, 0, JsonContainerSize(object), path[i].data, path[i].len, &place))
 			return false;
-		container_child(object, JsonContainerSize(object) + place, &slice);
+		container_child(object, JsonContainerSize(object) + place, slice);
 	}
+	return true;
+}
+
+bool
+document_get(const JsonbContainer *container, JsonbValue *value, int depth, const JsonKey *path)
+{
+	JsonbSlice	slice;
+
+	if (!document_slice(container, &slice, depth, path))
+		return false;
 	slice_to_value(&slice, value);
 	return true;
+}
+
+const JsonbContainer *
+document_object(const JsonbContainer *container, int depth, const JsonKey *path)
+{
+	JsonbSlice	slice;
+
+	return document_slice(container, &slice, depth, path) && slice_is_object(&slice) ? slice_container(&slice) : NULL;
+}
+
+const JsonbContainer *
+document_array(const JsonbContainer *container, int depth, const JsonKey *path)
+{
+	JsonbSlice	slice;
+
+	return document_slice(container, &slice, depth, path) && slice_is_array(&slice) ? slice_container(&slice) : NULL;
 }
 
 /* Begin to change a document. */
@@ -113,9 +139,7 @@ document_set(DocumentEdit *edit, const JsonbValue *value, int depth, const JsonK
 	slice_of_value(value, &new.slice);
 	if (known == depth)
 	{
-		if (there.opened == NULL && there.slice.type == new.slice.type &&
-			there.slice.len == new.slice.len &&
-			(new.slice.len == 0 || memcmp(there.slice.data, new.slice.data, new.slice.len) == 0))
+		if (there.opened == NULL && same_bytes(&there.slice, &new.slice))
 			return true;
 		*open_path(edit, depth, path) = new;
 	}

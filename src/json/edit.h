@@ -9,20 +9,7 @@
 #include "utils/jsonb.h"
 
 #include "base/compat.h"
-
-/* One step of a path: a member's key, not necessarily null-terminated. */
-typedef struct JsonKey
-{
-	const char *data;
-	int			len;
-} JsonKey;
-
-/* Are two keys the same? */
-static inline bool
-keys_equal(JsonKey a, JsonKey b)
-{
-	return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
-}
+#include "json/slice.h"
 
 /* A path of literal keys, for the last two arguments of document_...(). */
 #define JSON_KEY(literal)	{(literal), sizeof(literal) - 1}
@@ -42,11 +29,17 @@ extern bool documents_equal(const Jsonb *a, const Jsonb *b);
 extern bool values_equal(const JsonbValue *a, const JsonbValue *b);
 
 /*
- * The value at a path of object members, at least one; false if it is absent.
- * The value points into the container.
+ * The value at a path of object members; false if it is absent. It points into
+ * the container.
  */
+extern bool document_slice(const JsonbContainer *container, JsonbSlice *slice,
+						   int depth, const JsonKey *path);
 extern bool document_get(const JsonbContainer *container, JsonbValue *value,
 						 int depth, const JsonKey *path);
+
+/* The object, or the array, at a path; NULL where there is none. */
+extern const JsonbContainer *document_object(const JsonbContainer *container, int depth, const JsonKey *path);
+extern const JsonbContainer *document_array(const JsonbContainer *container, int depth, const JsonKey *path);
 
 /*
  * Several changes of one document, written at once, with all else copied as

@@ -16,6 +16,13 @@
 
 #include "base/compat.h"
 
+/* A member's key, not necessarily null-terminated. */
+typedef struct JsonKey
+{
+	const char *data;
+	int			len;
+} JsonKey;
+
 typedef struct JsonbSlice
 {
 	JEntry		type;			/* one of JENTRY_IS..., no other bits */
@@ -40,6 +47,20 @@ typedef struct MemberCursor
 	JsonbSlice	value;
 } MemberCursor;
 
+/* Are two keys the same? */
+static inline bool
+keys_equal(JsonKey a, JsonKey b)
+{
+	return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+}
+
+/* A string as a key. */
+static inline JsonKey
+slice_key(const JsonbSlice *string)
+{
+	return (JsonKey) {string->data, string->len};
+}
+
 /* The container that a slice is. */
 static inline const JsonbContainer *
 slice_container(const JsonbSlice *slice)
@@ -58,6 +79,13 @@ static inline bool
 slice_is_array(const JsonbSlice *slice)
 {
 	return slice->type == JENTRY_ISCONTAINER && JsonContainerIsArray(slice_container(slice));
+}
+
+/* Are two values of the same bytes? Equal ones, as numbers are, need not be. */
+static inline bool
+same_bytes(const JsonbSlice *a, const JsonbSlice *b)
+{
+	return a->type == b->type && a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
 }
 
 static inline bool
@@ -133,6 +161,16 @@ members_next(MemberCursor *members)
 	cursor_next(&members->keys, &members->key);
 	cursor_next(&members->values, &members->value);
 	return true;
+}
+
+/* Take the next member in hand that is an object; false after the last. */
+static inline bool
+objects_next(MemberCursor *members)
+{
+	while (members_next(members))
+		if (slice_is_object(&members->value))
+			return true;
+	return false;
 }
 
 /*

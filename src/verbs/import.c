@@ -22,7 +22,7 @@
 #include "base/limits.h"
 #include "base/occasion.h"
 #include "base/statement.h"
-#include "change/compare.h"
+#include "change/same.h"
 #include "item/document.h"
 #include "json/edit.h"
 #include "json/slice.h"

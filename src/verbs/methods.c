@@ -9,6 +9,7 @@
 
 #include "access/judge.h"
 #include "base/problems.h"
+#include "change/holdings.h"
 #include "change/replica.h"
 #include "item/document.h"
 #include "json/edit.h"
