@@ -50,19 +50,26 @@ is_usable(Oid index)
 	return usable;
 }
 
-/* Begin to read what this transaction sees now; false where the index is not there. */
+/*
+ * Begin to read what this transaction sees now; false where the index is not
+ * there. Only once the table is locked does an index stay that was found, and
+ * does a snapshot see what those did who were waited for.
+ */
 static bool
 begin_glance(Glance *glance, const char *table, const char *index, ScanKey keys)
 {
 	Oid			schema = get_namespace_oid("esgf_stac", false);
-	Oid			table_oid = get_relname_relid(table, schema);
-	Oid			index_oid = get_relname_relid(index, schema);
+	Oid			index_oid;
 
-	if (!OidIsValid(table_oid) || !is_usable(index_oid))
+	glance->table = table_open(get_relname_relid(table, schema), AccessShareLock);
+	index_oid = get_relname_relid(index, schema);
+	if (!is_usable(index_oid))
+	{
+		table_close(glance->table, NoLock);
 		return false;
+	}
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	glance->table = table_open(table_oid, AccessShareLock);
 	glance->scan = systable_beginscan(glance->table, index_oid, true, GetActiveSnapshot(), 2, keys);
 	return true;
 }

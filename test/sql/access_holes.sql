@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- Ways around "Who may", each as somebody would try it who holds something, but not this.
-SELECT plan(260);
+SELECT plan(269);
 
 CREATE FUNCTION pg_temp.holds(VARIADIC rules text[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -136,7 +136,7 @@ SELECT lives_ok($$INSERT INTO esgf_stac.site VALUES ('empty.org', '{}'), ('fine.
 SELECT pg_temp.refused($$UPDATE esgf_stac.site SET href_prefixes = '{y.org}' WHERE node = 'fine.org'$$, 'PT400', 'bad-request', 'nor by UPDATE');
 -- Those that an earlier version has let in match nothing, and doctor() tells of them.
 ALTER TABLE esgf_stac.site DISABLE TRIGGER check_site;
-INSERT INTO esgf_stac.site VALUES ('s.org', ARRAY['https://s.org/data/', 'https://t.org', 'https://u.org/x?y=', 'https://app.globus.org/file-manager?origin_id=1a2b-3c', 'gsiftp://s.org:2811/', 'https://[2001:db8::1]/', 'https://w.org:443',
+INSERT INTO esgf_stac.site VALUES ('s.org', ARRAY['https://s.org/data/', 'https://t.org', 'https://u.org/x?y=', 'https://v.org/x?y=/data/', 'https://app.globus.org/file-manager?origin_id=1a2b-3c', 'gsiftp://s.org:2811/', 'https://[2001:db8::1]/', 'https://w.org:443',
                                             'https://me@s.org/', 'https://', 'nothing', '', NULL]);
 ALTER TABLE esgf_stac.site ENABLE TRIGGER check_site;
 SELECT is((SELECT count(*) FROM esgf_stac.doctor() WHERE hazard = 'useless prefix' AND subject = 's.org'), 5::bigint, 'doctor shows what matches nothing');
@@ -170,7 +170,10 @@ SELECT is(pg_temp.verdict(href), verdict, format('href %s', to_json(href)))
     (83, 'https://t.org?@evil.org/', 'fine'), (84, 'https://t.org#@evil.org/', 'fine'), (85, 'https://t.org/%252e%252e/x', 'foreign-href'), (86, 'https://t.org/%25252e./x', 'foreign-href'), (87, 'https://t.org/%255cx', 'foreign-href'), (88, 'https://t.org/100%25/%25zz%2', 'fine'),
     (89, 'https://app.globus.org/file-manager?origin_id=1a2b-3c&origin_id=ffff', 'foreign-href'), (90, 'https://app.globus.org/file-manager?origin_id=1a2b-3c&origin_path=/&origin_id=ffff', 'foreign-href'), (91, 'https://app.globus.org/file-manager?origin_id=1a2b-3c&origin%5fid=ffff', 'foreign-href'),
     (92, 'https://app.globus.org/file-manager?origin_id=1a2b-3c&x;origin_id=ffff', 'foreign-href'), (93, 'https://app.globus.org/file-manager?origin_id=1a2b-3c&origin_id', 'foreign-href'), (94, 'https://app.globus.org/file-manager?origin_id=1a2b-3c?origin_id=ffff', 'foreign-href'),
-    (95, 'https://app.globus.org/file-manager?origin_id=1a2b-3c&origin_ids=ffff&x=origin_id', 'fine'), (96, 'https://app.globus.org/file-manager?origin_id=1a2b-3c#&origin_id=ffff', 'fine'), (97, 'https://u.org/x?y=1&y=2', 'foreign-href'), (98, 'https://u.org/x?y=1&z=2', 'fine')) AS t(n, href, verdict)
+    (95, 'https://app.globus.org/file-manager?origin_id=1a2b-3c&origin_ids=ffff&x=origin_id', 'fine'), (96, 'https://app.globus.org/file-manager?origin_id=1a2b-3c#&origin_id=ffff', 'fine'), (97, 'https://u.org/x?y=1&y=2', 'foreign-href'), (98, 'https://u.org/x?y=1&z=2', 'fine'),
+    (99, 'https://v.org/x?y=/data/a..b/.x&z=..', 'fine'), (100, 'https://v.org/x?y=/data/../x', 'foreign-href'), (101, 'https://v.org/x?y=/data/%2e%2e%2fx', 'foreign-href'), (102, 'https://v.org/x?y=/data/..', 'foreign-href'),
+    (103, 'https://v.org/x?y=/data/..&z=1', 'foreign-href'), (104, 'https://v.org/x?y=/data/x%2F..%2F..#z', 'foreign-href'), (105, 'https://v.org/x?y=/data/..#z', 'foreign-href'), (106, 'https://u.org/x?y=..', 'fine'),
+    (107, 'https://app.globus.org/file-manager?origin_id=1a2b-3c&origin_path=..%2Fx', 'fine')) AS t(n, href, verdict)
  ORDER BY n;
 RESET ROLE;
 
