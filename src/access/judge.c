@@ -192,8 +192,9 @@ static void
 judge_project_at(Judgement *judgement, const PartPlace *place, const Role *roles, int role_count)
 {
 	const char *id = judgement->judged->collection_id;
+	Need		need = {roles, role_count, SCOPE_PROJECT, {id, strlen(id)}};
 
-	judge_institutions(judgement, place, &(Need) {roles, role_count, SCOPE_PROJECT, {id, strlen(id)}});
+	judge_institutions(judgement, place, &need);
 }
 
 #define judge_project(judgement, pointer, roles) \

@@ -169,7 +169,7 @@ read_fraction(Reader *reader, int *microseconds)
 		if (digits < 6)
 			*microseconds = *microseconds * 10 + (*reader->next - '0');
 		else if (digits == 6 && *reader->next >= '5' && *microseconds < 999999)
-			++*microseconds;
+			*microseconds += 1;
 	}
 	for (int i = digits; i < 6; i++)
 		*microseconds *= 10;
