@@ -6,8 +6,9 @@
  *
  * Three witnesses are asked: what this relay delivered before it lost its
  * connection, what the table consumer says (which may have lost the same WAL),
- * and the newest event that the sink holds. After a dump was restored none of
- * them need know: see check_restore().
+ * and the newest event that the sink holds. After a recovery to a chosen point
+ * the second says nothing: where it is the only one, that is enough to stop.
+ * After a dump was restored none of them need know: see check_restore().
  */
 #include "catalogue/history.h"
 
@@ -46,9 +47,15 @@ history_connect(Catalogue *catalogue)
 	return STATUS_RUNNING;
 }
 
-/* Find where the server's history left a timeline; 0 if it was never on it */
+/* Why a server left a timeline, as it writes it where nobody had chosen at which point. */
+#define ALL_WAL "\tno recovery target specified"
+
+/*
+ * Find where the server's history left a timeline, 0 if it was never on it, and
+ * whether it did so, or left a later one, at a point that somebody chose
+ */
 static ExitStatus
-find_switch(const Catalogue *catalogue, int timeline, uint64_t *position)
+find_switch(const Catalogue *catalogue, int timeline, uint64_t *position, bool *chosen)
 {
 	Buffer		problem = {0};
 	Buffer		command = {0};
@@ -61,13 +68,18 @@ find_switch(const Catalogue *catalogue, int timeline, uint64_t *position)
 		return database_lost(&problem);
 
 	*position = 0;
+	*chosen = false;
 	for (char *rest, *line = strtok_r(PQgetvalue(result, 0, 1), "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
 	{
 		int			parent;
 		char		lsn[32];
 
-		if (sscanf(line, "%d %31s", &parent, lsn) == 2 && parent == timeline)
+		if (sscanf(line, "%d %31s", &parent, lsn) != 2 || parent < timeline)
+			continue;
+		if (parent == timeline)
 			lsn_parse(lsn, position);
+		if (strstr(line, ALL_WAL) == NULL)
+			*chosen = true;
 	}
 	PQclear(result);
 	return STATUS_RUNNING;
@@ -78,12 +90,13 @@ static ExitStatus
 check_position(const Catalogue *catalogue, int timeline, uint64_t position, const char *witness)
 {
 	uint64_t	end = catalogue->server_position;
+	bool		chosen;
 	ExitStatus	status = STATUS_RUNNING;
 
 	if (timeline > catalogue->timeline)
 		end = 0;
 	else if (timeline < catalogue->timeline)
-		status = find_switch(catalogue, timeline, &end);
+		status = find_switch(catalogue, timeline, &end, &chosen);
 	if (status != STATUS_RUNNING || position <= end)
 		return status;
 	log_problem("history-diverged", "%s: delivered up to " LSN_FORMAT " of timeline %d, but the server, on timeline %d, has it up to "
@@ -106,18 +119,44 @@ event_is_known(const Catalogue *catalogue, const char *event, bool *known)
 }
 
 /*
+ * Neither this relay nor the sink knows what was delivered; the row does not,
+ * if the server was recovered to a point before the last change of it
+ */
+static ExitStatus
+check_recovery(const Consumer *consumer)
+{
+	const Catalogue *catalogue = consumer->catalogue;
+	uint64_t	end;
+	bool		chosen = false;
+	ExitStatus	status = STATUS_RUNNING;
+
+	if (consumer->row.known && consumer->delivered_timeline == 0 && consumer->row.timeline < catalogue->timeline)
+		status = find_switch(catalogue, consumer->row.timeline, &end, &chosen);
+	if (status != STATUS_RUNNING || !chosen)
+		return status;
+	log_problem("history-diverged", "the server was recovered to an earlier point, " LSN_FORMAT " of timeline %d,"
+				" and the sink cannot tell whether it got more; the index must be made anew."
+				" If it surely got no more, drop and create the stream, and start once with --create --from-beginning",
+				LSN_PARTS(end), consumer->row.timeline);
+	return STATUS_SLOT;
+}
+
+/*
  * Does the database know the newest event that the sink holds? Queries may not
  * see its commit yet, although it was delivered.
  */
 static ExitStatus
-check_sink(const Catalogue *catalogue, Sink *sink)
+check_sink(const Consumer *consumer, Sink *sink)
 {
+	const Catalogue *catalogue = consumer->catalogue;
 	Buffer		event = {0};
-	bool		known = true;
-	ExitStatus	status = STATUS_RUNNING;
+	bool		known;
+	ExitStatus	status;
 
-	if (sink == NULL || sink->kind->newest == NULL || !sink->kind->newest(sink, &event))
+	if (sink == NULL)
 		return STATUS_RUNNING;
+	if (sink->kind->newest == NULL || !sink->kind->newest(sink, &event))
+		return check_recovery(consumer);
 	status = event_is_known(catalogue, event.data, &known);
 	if (status == STATUS_RUNNING && !known)
 		status = wait_for_commits(catalogue);
@@ -168,7 +207,7 @@ history_check(Consumer *consumer, Sink *sink)
 	if (status == STATUS_RUNNING && consumer->row.known)
 		status = check_position(catalogue, consumer->row.timeline, consumer->row.delivered, "table consumer");
 	if (status == STATUS_RUNNING)
-		status = check_sink(catalogue, sink);
+		status = check_sink(consumer, sink);
 	if (status != STATUS_RUNNING)
 		return status;
 
@@ -176,5 +215,9 @@ history_check(Consumer *consumer, Sink *sink)
 	if (consumer->delivered_timeline != catalogue->timeline)
 		consumer->durable = 0;
 	consumer->delivered_timeline = catalogue->timeline;
+
+	/* What an earlier relay delivered is remembered too, should the row forget it. */
+	if (consumer->row.delivered > consumer->delivered)
+		consumer->delivered = consumer->received_end = consumer->row.delivered;
 	return STATUS_RUNNING;
 }
