@@ -26,7 +26,8 @@ connect_for_stream(Relay *relay)
 {
 	ExitStatus	status = history_connect(&relay->catalogue);
 
-	relay->stream.server_end = relay->catalogue.server_position;
+	if (status == STATUS_RUNNING)
+		relay->stream.server_end = relay->catalogue.server_position;
 	return status;
 }
 
