@@ -19,6 +19,7 @@
 #include "item/document.h"
 #include "json/edit.h"
 #include "json/key_table.h"
+#include "json/slice.h"
 #include "json/writer.h"
 #include "stac/format.h"
 #include "stac/item.h"
@@ -413,11 +414,8 @@ compare_texts(const void *a, const void *b)
 {
 	text	   *ta = *(text *const *) a;
 	text	   *tb = *(text *const *) b;
-	int			alen = VARSIZE_ANY_EXHDR(ta);
-	int			blen = VARSIZE_ANY_EXHDR(tb);
-	int			result = memcmp(VARDATA_ANY(ta), VARDATA_ANY(tb), Min(alen, blen));
 
-	return result ? result : alen - blen;
+	return compare_bytes(VARDATA_ANY(ta), VARSIZE_ANY_EXHDR(ta), VARDATA_ANY(tb), VARSIZE_ANY_EXHDR(tb));
 }
 
 /* Nodes of a document, as they are collected. */

@@ -27,8 +27,7 @@ item_missing(const ItemRequest *request)
 	ereport(ERROR,
 			(errproblem(PROBLEM_ITEM_DOES_NOT_EXIST), errtable_of("item"),
 			 errsentence("item \"%s\" does not exist in collection \"%s\"",
-						 text_to_cstring(request->item_id), text_to_cstring(request->collection_id)),
-			 errhint("Create it, or look for it in esgf_stac.published_item.")));
+						 text_to_cstring(request->item_id), text_to_cstring(request->collection_id))));
 }
 
 /* Is the item there, seen without a lock? */
@@ -59,8 +58,7 @@ check_preconditions(const ItemRequest *request, const CurrentItem *current)
 				 errmsg("item \"%s\" has changed", text_to_cstring(request->item_id)),
 				 errdetail_version(current->version,
 								   psprintf("The current version is " INT64_FORMAT ", of %s.",
-											current->version, format_time(current->updated))),
-				 errhint("Read it again, and decide whether your change still makes sense.")));
+											current->version, format_time(current->updated)))));
 }
 
 /* Refuse a request without a precondition where the collection wants one. */
@@ -71,8 +69,7 @@ require_precondition(const ItemRequest *request, const CollectionSettings *setti
 		!request->has_if_match && !request->has_if_unmodified_since)
 		ereport(ERROR,
 				(errproblem(PROBLEM_VERSION_REQUIRED), errtable_of("item"),
-				 errmsg("collection \"%s\" wants a version with each change", text_to_cstring(request->collection_id)),
-				 errhint("Give the version that you have read as if_match.")));
+				 errmsg("collection \"%s\" wants a version with each change", text_to_cstring(request->collection_id))));
 }
 
 /* Insert the item; false if somebody else has done so meanwhile. */
@@ -200,8 +197,7 @@ dispatch(ItemRequest *request, const CollectionSettings *settings)
 		ereport(ERROR,
 				(errproblem(PROBLEM_ITEM_ALREADY_EXISTS), errtable_of("item"),
 				 errmsg("item \"%s\" exists already in collection \"%s\"",
-						text_to_cstring(request->item_id), text_to_cstring(request->collection_id)),
-				 errhint("Patch or replace it, or publish another version of the dataset.")));
+						text_to_cstring(request->item_id), text_to_cstring(request->collection_id))));
 	change_item(request, settings);
 }
 
