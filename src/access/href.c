@@ -52,7 +52,7 @@ decode(const char *url, int len, int *i)
 	return url[(*i)++];
 }
 
-/* Does a path climb, as some server or browser might read it? "..;x" is ".." to servlets. */
+/* Does a path climb, as some server or browser might read it? "..;x" is ".." to servlets, as "..&x" is in a query. */
 static bool
 has_dot_segment(const char *path, int len)
 {
@@ -67,7 +67,7 @@ has_dot_segment(const char *path, int len)
 
 		while (i < len && (c = decode(path, len, &i)) != '/')
 		{
-			if (c == ';')
+			if (strchr(";&#", c))
 				parameter = true;
 			else if (!parameter && c == '.')
 				dots++;
@@ -157,6 +157,16 @@ repeats_parameter(const char *href, int len, const char *prefix, int prefix_len)
 	return false;
 }
 
+/* Does an href climb out of a path that a prefix gives in its query? */
+static bool
+climbs_in_query(const char *href, int len, const char *prefix, int prefix_len)
+{
+	const char *query = memchr(prefix, '?', prefix_len);
+	int			start = query ? query - prefix : len;
+
+	return has_dot_segment(href + start, len - start);
+}
+
 /* Is an href under a prefix: does it begin with it, at a border, and mean what it says? */
 bool
 is_href_under(const char *href, int len, const char *prefix)
@@ -169,7 +179,8 @@ is_href_under(const char *href, int len, const char *prefix)
 		return false;
 	if (!strchr("/=", prefix[prefix_len - 1]) && len > prefix_len && !strchr("/?&#", href[prefix_len]))
 		return false;
-	return !repeats_parameter(href, len, prefix, prefix_len) && !is_deceptive(href, len);
+	return !repeats_parameter(href, len, prefix, prefix_len) &&
+		!climbs_in_query(href, len, prefix, prefix_len) && !is_deceptive(href, len);
 }
 
 /* Is what stands between "scheme://" and the path a host, as hosts are written, perhaps with a port? */
