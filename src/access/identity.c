@@ -102,18 +102,18 @@ bad_identity(const char *pointer, const char *problem)
 
 /* Refuse a name that is too long, or could not be told on one line. */
 static void
-check_name(const char *member, const JsonbValue *name)
+check_name(const char *member, const JsonbSlice *name)
 {
-	if (name->val.string.len > NAME_MAX_LENGTH)
+	if (name->len > NAME_MAX_LENGTH)
 		bad_identity(psprintf("/%s", member), TOO_LONG_A_NAME);
-	for (int i = 0; i < name->val.string.len; i++)
-		if ((unsigned char) name->val.string.val[i] < ' ')
+	for (uint32 i = 0; i < name->len; i++)
+		if ((unsigned char) name->data[i] < ' ')
 			bad_identity(psprintf("/%s", member), "must not contain control characters");
 }
 
 /* Check the type of a member of an identity that need not be there. */
 static void
-check_member(const char *name, const JsonbValue *value)
+check_member(const char *name, const JsonbSlice *value)
 {
 	static const char *const strings[] = {"sub", "iss", "client_id", "request_id", "batch", "auth_policy_id"};
 
@@ -121,17 +121,17 @@ check_member(const char *name, const JsonbValue *value)
 	{
 		if (strcmp(name, strings[i]) != 0)
 			continue;
-		if (value->type == jbvString)
+		if (value->type == JENTRY_ISSTRING)
 			check_name(name, value);
-		else if (value->type != jbvNull)
+		else if (value->type != JENTRY_ISNULL)
 			bad_identity(psprintf("/%s", name), "must be a string");
 		return;
 	}
 	if (strcmp(name, "publisher") == 0)
 	{
-		if (value->type != jbvNull && (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data)))
+		if (value->type != JENTRY_ISNULL && !slice_is_object(value))
 			bad_identity("/publisher", "must be an object");
-		if (value->type != jbvNull && value_exceeds(value, PUBLISHER_MAX))
+		if (value->type != JENTRY_ISNULL && slice_text_size(value, PUBLISHER_MAX) > PUBLISHER_MAX)
 			bad_identity("/publisher", psprintf("must not have more than %d bytes", PUBLISHER_MAX));
 	}
 	else if (strcmp(name, "principals") != 0)
@@ -140,22 +140,24 @@ check_member(const char *name, const JsonbValue *value)
 
 /* Check the principals that a gateway names. */
 static void
-check_principals(const JsonbValue *principals, bool by_gateway)
+check_principals(const JsonbSlice *principals, bool by_gateway)
 {
-	if (principals->type == jbvNull)
-		return;
-	if (principals->type != jbvBinary || !JsonContainerIsArray(principals->val.binary.data))
-		bad_identity("/principals", "must be an array of strings");
-	if (JsonContainerSize(principals->val.binary.data) > NAMES_MAX)
-		bad_identity("/principals", psprintf("must not be more than %d", NAMES_MAX));
-	for (uint32 i = 0; i < JsonContainerSize(principals->val.binary.data); i++)
-	{
-		JsonbValue *principal = getIthJsonbValueFromContainer(principals->val.binary.data, i);
+	JsonbCursor names;
+	JsonbSlice	name;
 
-		if (principal->type != jbvString)
+	if (principals->type == JENTRY_ISNULL)
+		return;
+	if (!slice_is_array(principals))
+		bad_identity("/principals", "must be an array of strings");
+	if (JsonContainerSize(slice_container(principals)) > NAMES_MAX)
+		bad_identity("/principals", psprintf("must not be more than %d", NAMES_MAX));
+	cursor_init(&names, slice_container(principals), 0);
+	for (uint32 i = 0; elements_next(&names, &name); i++)
+	{
+		if (name.type != JENTRY_ISSTRING)
 			bad_identity(psprintf("/principals/%u", i), "must be a string");
-		check_name(psprintf("principals/%u", i), principal);
-		if (by_gateway && principal->val.string.len >= 5 && memcmp(principal->val.string.val, "role:", 5) == 0)
+		check_name(psprintf("principals/%u", i), &name);
+		if (by_gateway && name.len >= 5 && memcmp(name.data, "role:", 5) == 0)
 			bad_identity(psprintf("/principals/%u", i), "must not begin with role:, which only the database says");
 	}
 }
@@ -164,25 +166,19 @@ check_principals(const JsonbValue *principals, bool by_gateway)
 void
 check_identity(const Jsonb *identity, bool by_gateway)
 {
-	JsonbIterator *iterator;
-	JsonbValue	key;
-	JsonbValue	value;
+	MemberCursor members;
+	JsonbSlice	sub;
 
 	if (!JB_ROOT_IS_OBJECT(identity))
 		bad_identity("", "must be an object");
-	iterator = JsonbIteratorInit((JsonbContainer *) &identity->root);
-	JsonbIteratorNext(&iterator, &key, true);
-	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
+	members_init(&members, &identity->root);
+	while (members_next(&members))
 	{
-		char	   *name = pnstrdup(key.val.string.val, key.val.string.len);
-
-		JsonbIteratorNext(&iterator, &value, true);
-		check_member(name, &value);
-		if (strcmp(name, "principals") == 0)
-			check_principals(&value, by_gateway);
+		check_member(pnstrdup(members.key.data, members.key.len), &members.value);
+		if (slice_is_string(&members.key, "principals"))
+			check_principals(&members.value, by_gateway);
 	}
-	if (!document_get(&identity->root, &value, JSON_PATH(JSON_KEY("sub"))) ||
-		value.type != jbvString || value.val.string.len == 0)
+	if (!document_slice(&identity->root, &sub, JSON_PATH(JSON_KEY("sub"))) || sub.type != JENTRY_ISSTRING || sub.len == 0)
 		bad_identity("/sub", "must be given");
 }
 
@@ -246,16 +242,15 @@ List *
 principals_of(const Jsonb *identity)
 {
 	List	   *principals = NIL;
-	JsonbValue	list;
+	const JsonbContainer *list = document_array(&identity->root, JSON_PATH(JSON_KEY("principals")));
+	JsonbCursor names;
+	JsonbSlice	name;
 
-	if (!document_get(&identity->root, &list, JSON_PATH(JSON_KEY("principals"))) || list.type != jbvBinary)
+	if (list == NULL)
 		return principals;
-	for (uint32 i = 0; i < JsonContainerSize(list.val.binary.data); i++)
-	{
-		JsonbValue *name = getIthJsonbValueFromContainer(list.val.binary.data, i);
-
-		principals = lappend(principals, pnstrdup(name->val.string.val, name->val.string.len));
-	}
+	cursor_init(&names, list, 0);
+	while (elements_next(&names, &name))
+		principals = lappend(principals, pnstrdup(name.data, name.len));
 	return principals;
 }
 

@@ -16,6 +16,7 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/limits.h"
+#include "change/location.h"
 #include "item/document.h"
 #include "json/edit.h"
 #include "json/key_table.h"
@@ -186,11 +187,9 @@ stamp_document(Jsonb *document, TimestampTz created, TimestampTz updated, bool k
 bool
 has_no_assets(const Jsonb *document)
 {
-	JsonbValue	assets;
+	const JsonbContainer *assets = assets_of(document);
 
-	return document_get(&document->root, &assets, JSON_PATH(JSON_KEY("assets"))) &&
-		assets.type == jbvBinary && JsonContainerIsObject(assets.val.binary.data) &&
-		JsonContainerSize(assets.val.binary.data) == 0;
+	return assets && JsonContainerSize(assets) == 0;
 }
 
 /* A document with the assets of another. */
@@ -267,11 +266,10 @@ appends_links(const JsonbContainer *links, const JsonbContainer *old)
 		return false;
 	cursor_init(&cursor, links, 0);
 	cursor_init(&old_cursor, old, 0);
-	while (old_cursor.index < JsonContainerSize(old))
+	while (elements_next(&old_cursor, &old_link))
 	{
 		CHECK_FOR_INTERRUPTS();
 		cursor_next(&cursor, &link);
-		cursor_next(&old_cursor, &old_link);
 		if (!slices_equal(&link, &old_link))
 			return false;
 	}
@@ -282,62 +280,25 @@ appends_links(const JsonbContainer *links, const JsonbContainer *old)
 Jsonb *
 without_repeated_links(Jsonb *document, const Jsonb *old)
 {
-	JsonbValue	links;
-	JsonbValue	old_links;
+	const JsonbContainer *links = document_array(&document->root, JSON_PATH(JSON_KEY("links")));
+	const JsonbContainer *old_links = document_array(&old->root, JSON_PATH(JSON_KEY("links")));
 	Bitmapset  *repeated;
 	Jsonb	   *kept;
+	JsonbValue	value;
 	DocumentEdit *edit;
 
-	if (!document_get(&document->root, &links, JSON_PATH(JSON_KEY("links"))) ||
-		!document_get(&old->root, &old_links, JSON_PATH(JSON_KEY("links"))) ||
-		links.type != jbvBinary || !JsonContainerIsArray(links.val.binary.data) ||
-		old_links.type != jbvBinary || !JsonContainerIsArray(old_links.val.binary.data) ||
-		!appends_links(links.val.binary.data, old_links.val.binary.data))
+	if (links == NULL || old_links == NULL || !appends_links(links, old_links))
 		return document;
-	repeated = find_repeated_links(links.val.binary.data, JsonContainerSize(old_links.val.binary.data));
+	repeated = find_repeated_links(links, JsonContainerSize(old_links));
 	if (repeated == NULL)
 		return document;
-	kept = array_without(links.val.binary.data, repeated);
-	links.val.binary.data = &kept->root;
-	links.val.binary.len = VARSIZE(kept) - VARHDRSZ;
+	kept = array_without(links, repeated);
+	value.type = jbvBinary;
+	value.val.binary.data = &kept->root;
+	value.val.binary.len = VARSIZE(kept) - VARHDRSZ;
 	edit = document_edit(document);
-	document_set(edit, &links, JSON_PATH(JSON_KEY("links")));
+	document_set(edit, &value, JSON_PATH(JSON_KEY("links")));
 	return document_finish(edit);
-}
-
-/* Begin to walk over the members of `assets`; false if it is no object. */
-static bool
-walk_assets(const Jsonb *document, JsonbIterator **iterator)
-{
-	JsonbValue	value;
-
-	if (!document_get(&document->root, &value, JSON_PATH(JSON_KEY("assets"))) ||
-		value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
-		return false;
-	*iterator = JsonbIteratorInit(value.val.binary.data);
-	JsonbIteratorNext(iterator, &value, true);
-	return true;
-}
-
-/* Get the next asset that is an object, and its key. */
-static bool
-next_asset(JsonbIterator **iterator, JsonKey *key, JsonbContainer **asset)
-{
-	JsonbValue	value;
-
-	while (JsonbIteratorNext(iterator, &value, true) == WJB_KEY)
-	{
-		CHECK_FOR_INTERRUPTS();
-		key->data = value.val.string.val;
-		key->len = value.val.string.len;
-		JsonbIteratorNext(iterator, &value, true);
-		if (value.type == jbvBinary && JsonContainerIsObject(value.val.binary.data))
-		{
-			*asset = value.val.binary.data;
-			return true;
-		}
-	}
-	return false;
 }
 
 /*
@@ -348,23 +309,21 @@ Jsonb *
 without_empty_alternates(Jsonb *document, const Jsonb *old)
 {
 	DocumentEdit *edit = NULL;
-	JsonbIterator *iterator;
-	JsonKey		path[3] = {JSON_KEY("assets"), {NULL, 0}, JSON_KEY("alternate")};
-	JsonbContainer *asset;
-	JsonbValue	alternate;
-	JsonbValue	before;
+	MemberCursor assets = begin_assets(assets_of(document));
+	Asset		asset;
+	JsonbSlice	alternate;
+	JsonbSlice	before;
 
-	if (!walk_assets(document, &iterator))
-		return document;
-	while (next_asset(&iterator, &path[1], &asset))
+	while (next_asset(&assets, &asset))
 	{
-		if (!document_get(asset, &alternate, JSON_PATH(JSON_KEY("alternate"))))
+		JsonKey		path[3] = {JSON_KEY("assets"), asset.key, JSON_KEY("alternate")};
+
+		if (!document_slice(asset.object, &alternate, 1, &path[2]))
 			continue;
-		if (alternate.type != jbvNull &&
-			(alternate.type != jbvBinary || !JsonContainerIsObject(alternate.val.binary.data) ||
-			 JsonContainerSize(alternate.val.binary.data) > 0))
+		if (alternate.type != JENTRY_ISNULL &&
+			(!slice_is_object(&alternate) || JsonContainerSize(slice_container(&alternate)) > 0))
 			continue;
-		if (alternate.type == jbvNull && document_get(&old->root, &before, 3, path) && before.type == jbvNull)
+		if (alternate.type == JENTRY_ISNULL && document_slice(&old->root, &before, 3, path) && before.type == JENTRY_ISNULL)
 			continue;
 		if (edit == NULL)
 			edit = document_edit(document);
@@ -378,17 +337,15 @@ Jsonb *
 keep_alternates(Jsonb *document, const Jsonb *old)
 {
 	DocumentEdit *edit = NULL;
-	JsonbIterator *iterator;
-	JsonKey		path[3] = {JSON_KEY("assets"), {NULL, 0}, JSON_KEY("alternate")};
-	JsonbContainer *asset;
+	MemberCursor assets = begin_assets(assets_of(document));
+	Asset		asset;
 	JsonbValue	alternate;
 
-	if (!walk_assets(document, &iterator))
-		return document;
-	while (next_asset(&iterator, &path[1], &asset))
+	while (next_asset(&assets, &asset))
 	{
-		if (document_get(asset, &alternate, JSON_PATH(JSON_KEY("alternate"))) ||
-			!document_get(&old->root, &alternate, 3, path))
+		JsonKey		path[3] = {JSON_KEY("assets"), asset.key, JSON_KEY("alternate")};
+
+		if (document_get(asset.object, &alternate, 1, &path[2]) || !document_get(&old->root, &alternate, 3, path))
 			continue;
 		if (edit == NULL)
 			edit = document_edit(document);
@@ -447,40 +404,37 @@ was_there(NodeCollector *collector, JsonKey node)
 
 /* Add a node; note a name that is too long, unless it was there before. */
 static void
-add_node(NodeCollector *collector, const JsonbValue *name, const Place *place)
+add_node(NodeCollector *collector, JsonKey name, const Place *place)
 {
-	JsonKey		key = {name->val.string.val, name->val.string.len};
 	bool		found;
 
-	CHECK_FOR_INTERRUPTS();
-	enter_entry(collector->nodes, key, &found);
-	if (!found && collector->problems && key.len > NAME_MAX_LENGTH && !was_there(collector, key))
+	enter_entry(collector->nodes, name, &found);
+	if (!found && collector->problems && name.len > NAME_MAX_LENGTH && !was_there(collector, name))
 		add_problem(collector->problems, place, TOO_LONG_A_NAME);
 }
 
 /* Add the nodes of one asset: that of its primary location, and its alternates. */
 static void
-add_asset_nodes(NodeCollector *collector, const JsonbContainer *asset, const Place *place)
+add_asset_nodes(NodeCollector *collector, const Asset *asset, const Place *place)
 {
 	Place		name_place = MEMBER_PLACE(place, "alternate:name");
 	Place		alternate_place = MEMBER_PLACE(place, "alternate");
-	JsonbValue	value;
-	JsonbValue	key;
-	JsonbIterator *iterator;
+	const JsonbContainer *alternates;
+	MemberCursor entries;
+	JsonbSlice	name;
 
-	if (document_get(asset, &value, JSON_PATH(JSON_KEY("alternate:name"))) && value.type == jbvString)
-		add_node(collector, &value, &name_place);
-	if (!document_get(asset, &value, JSON_PATH(JSON_KEY("alternate"))) ||
-		value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
+	if (document_slice(asset->object, &name, JSON_PATH(JSON_KEY("alternate:name"))) && name.type == JENTRY_ISSTRING)
+		add_node(collector, slice_key(&name), &name_place);
+	alternates = document_object(asset->object, JSON_PATH(JSON_KEY("alternate")));
+	if (alternates == NULL)
 		return;
-	iterator = JsonbIteratorInit(value.val.binary.data);
-	JsonbIteratorNext(&iterator, &key, true);
-	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
+	members_init(&entries, alternates);
+	while (members_next(&entries))
 	{
-		Place		key_place = {&alternate_place, key.val.string.val, key.val.string.len, 0};
+		Place		place_of_key = {&alternate_place, entries.key.data, entries.key.len, 0};
 
-		add_node(collector, &key, &key_place);
-		JsonbIteratorNext(&iterator, &value, true);
+		CHECK_FOR_INTERRUPTS();
+		add_node(collector, slice_key(&entries.key), &place_of_key);
 	}
 }
 
@@ -489,18 +443,15 @@ static void
 collect_nodes(const Jsonb *document, NodeCollector *collector)
 {
 	Place		assets_place = MEMBER_PLACE(NULL, "assets");
-	JsonbIterator *iterator;
-	JsonKey		key;
-	JsonbContainer *asset;
+	MemberCursor assets = begin_assets(assets_of(document));
+	Asset		asset;
 
 	collector->nodes = make_key_table();
-	if (!walk_assets(document, &iterator))
-		return;
-	while (next_asset(&iterator, &key, &asset))
+	while (next_asset(&assets, &asset))
 	{
-		Place		place = {&assets_place, key.data, key.len, 0};
+		Place		place = {&assets_place, asset.key.data, asset.key.len, 0};
 
-		add_asset_nodes(collector, asset, &place);
+		add_asset_nodes(collector, &asset, &place);
 	}
 }
 
@@ -562,12 +513,11 @@ enter_strings(KeyTable *table, const JsonbContainer *array)
 	bool		found;
 
 	cursor_init(&cursor, array, 0);
-	while (cursor.index < JsonContainerSize(array))
+	while (elements_next(&cursor, &string))
 	{
 		CHECK_FOR_INTERRUPTS();
-		cursor_next(&cursor, &string);
 		if (string.type == JENTRY_ISSTRING)
-			enter_entry(table, (JsonKey) {string.data, string.len}, &found);
+			enter_entry(table, slice_key(&string), &found);
 	}
 }
 

@@ -196,8 +196,7 @@ check_request(ItemRequest *request, const Bodies *bodies)
 static void
 read_request(const JsonbValue *source, ItemRequest *request)
 {
-	JsonbIterator *iterator;
-	JsonbValue	key;
+	MemberCursor members;
 	JsonbValue	value;
 	Bodies		bodies = {0};
 
@@ -207,13 +206,12 @@ read_request(const JsonbValue *source, ItemRequest *request)
 				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
 				 errmsg("a request must be an object"),
 				 errhint("Give a request as {\"method\": ..., \"collection_id\": ..., \"item_id\": ...}.")));
-	iterator = JsonbIteratorInit(source->val.binary.data);
-	JsonbIteratorNext(&iterator, &key, true);
-	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
+	members_init(&members, source->val.binary.data);
+	while (members_next(&members))
 	{
-		char	   *name = pnstrdup(key.val.string.val, key.val.string.len);
+		char	   *name = pnstrdup(members.key.data, members.key.len);
 
-		JsonbIteratorNext(&iterator, &value, true);
+		slice_to_value(&members.value, &value);
 		check_member_name(name);
 		read_member(name, &value, request, &bodies);
 	}
@@ -429,6 +427,8 @@ static Outcome **
 read_turns(const Jsonb *requests, int *count)
 {
 	Outcome   **outcomes;
+	JsonbCursor elements;
+	JsonbSlice	request;
 
 	if (requests == NULL || !JB_ROOT_IS_ARRAY(requests) || JB_ROOT_IS_SCALAR(requests) ||
 		JB_ROOT_COUNT(requests) > MAX_REQUESTS)
@@ -437,13 +437,15 @@ read_turns(const Jsonb *requests, int *count)
 				 errmsg("requests must be an array of at most %d", MAX_REQUESTS),
 				 errhint("Send a longer list in several calls.")));
 	*count = JB_ROOT_COUNT(requests);
+	cursor_init(&elements, &requests->root, 0);
 	outcomes = palloc(sizeof(Outcome *) * Max(1, *count));
 	for (int i = 0; i < *count; i++)
 	{
 		Turn	   *turn = palloc0(sizeof(Turn));
 
 		turn->outcome.ordinal = i + 1;
-		turn->source = *getIthJsonbValueFromContainer((JsonbContainer *) &requests->root, i);
+		cursor_next(&elements, &request);
+		slice_to_value(&request, &turn->source);
 		outcomes[i] = &turn->outcome;
 	}
 	return outcomes;
