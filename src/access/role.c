@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 
 #include "access/role.h"
+#include "base/bytes.h"
 #include "base/compat.h"
 
 const char *const role_names[ROLE_COUNT] = {
@@ -24,7 +25,7 @@ find_role(const char *name, int len, Role *role)
 {
 	for (int i = 0; i < ROLE_COUNT; i++)
 	{
-		if ((int) strlen(role_names[i]) == len && memcmp(role_names[i], name, len) == 0)
+		if (bytes_are(name, len, role_names[i]))
 		{
 			*role = i;
 			return true;

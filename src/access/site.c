@@ -13,6 +13,7 @@
 
 #include "access/href.h"
 #include "access/site.h"
+#include "base/bytes.h"
 #include "base/compat.h"
 #include "base/table_cache.h"
 
@@ -70,7 +71,7 @@ find_site(const char *node, int node_len)
 	{
 		Site	   *site = lfirst(cell);
 
-		if ((int) strlen(site->node) == node_len && memcmp(site->node, node, node_len) == 0)
+		if (bytes_are(node, node_len, site->node))
 			return site;
 	}
 	return NULL;

@@ -186,8 +186,8 @@ make_alternate(DocumentEdit *edit, const char *path, int len)
 
 	for (count = 0; count < 4 && !pointer_at_end(&pointer); count++)
 		pointer_next(&pointer, &tokens[count]);
-	if (count < 4 || !pointer_at_end(&pointer) || tokens[0].len != 6 || memcmp(tokens[0].data, "assets", 6) != 0 ||
-		tokens[2].len != 9 || memcmp(tokens[2].data, "alternate", 9) != 0)
+	if (count < 4 || !pointer_at_end(&pointer) || !bytes_are(tokens[0].data, tokens[0].len, "assets") ||
+		!bytes_are(tokens[2].data, tokens[2].len, "alternate"))
 		return;
 	for (int i = 0; i < 3; i++)
 		keys[i] = (JsonKey) {tokens[i].data, tokens[i].len};

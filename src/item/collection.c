@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "access/identity.h"
+#include "base/bytes.h"
 #include "base/catalogue.h"
 #include "base/compat.h"
 #include "base/errors.h"
@@ -73,7 +74,7 @@ lock_collection(const char *id, int len)
 	Datum		value;
 
 	if (locked_lxid == backend_local_xid() && locked_subxid == GetCurrentSubTransactionId() &&
-		strlen(locked_id) == (size_t) len && memcmp(locked_id, id, len) == 0)
+		bytes_are(id, len, locked_id))
 		return;
 	value = PointerGetDatum(cstring_to_text_with_len(id, len));
 	SPI_connect();
@@ -115,7 +116,7 @@ check_document(const char *id, Jsonb *document)
 
 	check_stac_collection(&document->root, &problems);
 	if (document_get(&document->root, &value, JSON_PATH(JSON_KEY("id"))) && value.type == jbvString &&
-		((size_t) value.val.string.len != strlen(id) || memcmp(value.val.string.val, id, strlen(id)) != 0))
+		!bytes_are(value.val.string.val, value.val.string.len, id))
 		add_problem(&problems, &place, "must be the collection's id");
 	if (strcmp(id, "collection") == 0)
 		add_problem(&problems, &place, "must not be \"collection\": events of collections have that name");

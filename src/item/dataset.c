@@ -19,6 +19,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
+#include "base/bytes.h"
 #include "base/catalogue.h"
 #include "base/compat.h"
 #include "base/errors.h"
@@ -477,12 +478,10 @@ compare_datasets(const ListCell *a, const ListCell *b)
 {
 	const TouchedDataset *da = lfirst(a);
 	const TouchedDataset *db = lfirst(b);
-	int			result = compare_bytes(VARDATA_ANY(DatumGetPointer(da->collection_id)), VARSIZE_ANY_EXHDR(DatumGetPointer(da->collection_id)),
-									   VARDATA_ANY(DatumGetPointer(db->collection_id)), VARSIZE_ANY_EXHDR(DatumGetPointer(db->collection_id)));
+	int			result = compare_texts((text *) DatumGetPointer(da->collection_id), (text *) DatumGetPointer(db->collection_id));
 
 	return result ? result :
-		compare_bytes(VARDATA_ANY(DatumGetPointer(da->base_id)), VARSIZE_ANY_EXHDR(DatumGetPointer(da->base_id)),
-					  VARDATA_ANY(DatumGetPointer(db->base_id)), VARSIZE_ANY_EXHDR(DatumGetPointer(db->base_id)));
+		compare_texts((text *) DatumGetPointer(da->base_id), (text *) DatumGetPointer(db->base_id));
 }
 
 /* Are two ids the same, or both none? */
@@ -491,7 +490,7 @@ same_id(const text *a, const text *b)
 {
 	if (a == NULL || b == NULL)
 		return a == b;
-	return compare_bytes(VARDATA_ANY(a), VARSIZE_ANY_EXHDR(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(b)) == 0;
+	return compare_texts(a, b) == 0;
 }
 
 /* Is that what a dataset's row says of the institution? */

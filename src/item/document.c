@@ -13,6 +13,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
+#include "base/bytes.h"
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/limits.h"
@@ -20,7 +21,6 @@
 #include "item/document.h"
 #include "json/edit.h"
 #include "json/key_table.h"
-#include "json/slice.h"
 #include "json/writer.h"
 #include "stac/format.h"
 #include "stac/item.h"
@@ -92,8 +92,7 @@ check_says(const Jsonb *document, const char *parent, const char *name,
 	if (!document_get(&document->root, &value, parent ? 2 : 1, parent ? path : path + 1) ||
 		value.type == jbvNull)
 		return;
-	if (value.type != jbvString || value.val.string.len != len ||
-		memcmp(value.val.string.val, expected, len) != 0)
+	if (value.type != jbvString || compare_bytes(value.val.string.val, value.val.string.len, expected, len) != 0)
 		add_problem(problems, &place, psprintf("must be \"%.*s\"", len, expected));
 }
 
@@ -367,12 +366,9 @@ published_document(Jsonb *document)
 
 /* Order text Datums by their bytes. */
 static int
-compare_texts(const void *a, const void *b)
+compare_text_datums(const void *a, const void *b)
 {
-	text	   *ta = *(text *const *) a;
-	text	   *tb = *(text *const *) b;
-
-	return compare_bytes(VARDATA_ANY(ta), VARSIZE_ANY_EXHDR(ta), VARDATA_ANY(tb), VARSIZE_ANY_EXHDR(tb));
+	return compare_texts(*(text *const *) a, *(text *const *) b);
 }
 
 /* Nodes of a document, as they are collected. */
@@ -484,7 +480,7 @@ sorted_keys(KeyTable *table)
 	key_table_start_iterate(table, &iterator);
 	while ((entry = key_table_iterate(table, &iterator)) != NULL)
 		sorted[count++] = PointerGetDatum(cstring_to_text_with_len(entry->key.data, entry->key.len));
-	qsort(sorted, count, sizeof(Datum), compare_texts);
+	qsort(sorted, count, sizeof(Datum), compare_text_datums);
 	return PointerGetDatum(construct_array(sorted, count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 

@@ -246,12 +246,3 @@ hash_slice(const JsonbSlice *value, uint64 seed)
 	}
 	return hash;
 }
-
-/* Compare strings by their bytes. */
-int
-compare_bytes(const char *a, int alen, const char *b, int blen)
-{
-	int			result = memcmp(a, b, Min(alen, blen));
-
-	return result ? result : alen - blen;
-}

@@ -14,6 +14,7 @@
 
 #include "utils/jsonb.h"
 
+#include "base/bytes.h"
 #include "base/compat.h"
 
 /* A member's key, not necessarily null-terminated. */
@@ -91,7 +92,7 @@ same_bytes(const JsonbSlice *a, const JsonbSlice *b)
 static inline bool
 slice_is_string(const JsonbSlice *slice, const char *text)
 {
-	return slice->type == JENTRY_ISSTRING && slice->len == strlen(text) && memcmp(slice->data, text, slice->len) == 0;
+	return slice->type == JENTRY_ISSTRING && bytes_are(slice->data, slice->len, text);
 }
 
 /* Length of a container's JEntry array; an object has two entries a member. */
@@ -209,7 +210,6 @@ extern bool find_key(const JsonbContainer *object, uint32 first, uint32 count,
 					 const char *key, uint32 keylen, uint32 *place);
 extern uint32 first_difference(const char *a, const char *b, uint32 from, uint32 len);
 extern bool slices_equal(const JsonbSlice *a, const JsonbSlice *b);
-extern int	compare_bytes(const char *a, int alen, const char *b, int blen);
 extern uint64 hash_slice(const JsonbSlice *value, uint64 seed);
 
 #endif							/* ESGF_STAC_JSON_SLICE_H */

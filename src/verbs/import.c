@@ -16,6 +16,7 @@
 
 #include "access/identity.h"
 #include "access/judge.h"
+#include "base/bytes.h"
 #include "base/catalogue.h"
 #include "base/compat.h"
 #include "base/errors.h"
@@ -74,11 +75,11 @@ read_document(int ordinal, Datum document, bool isnull)
 
 /* Order texts by their bytes; what is missing comes first. */
 static int
-compare_texts(const text *a, const text *b)
+compare_ids(const text *a, const text *b)
 {
 	if (a == NULL || b == NULL)
 		return (a != NULL) - (b != NULL);
-	return compare_bytes(VARDATA_ANY(a), VARSIZE_ANY_EXHDR(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(b));
+	return compare_texts(a, b);
 }
 
 /* Order documents by their datasets, the newest version first; else as they were given. */
@@ -87,7 +88,7 @@ compare_imports(const void *a, const void *b)
 {
 	const Import *ia = *(Import *const *) a;
 	const Import *ib = *(Import *const *) b;
-	int			result = compare_texts(ia->outcome.collection_id, ib->outcome.collection_id);
+	int			result = compare_ids(ia->outcome.collection_id, ib->outcome.collection_id);
 
 	if (result == 0)
 		result = compare_bytes(ia->id.id, ia->id.base_len, ib->id.id, ib->id.base_len);

@@ -6,6 +6,7 @@
 
 #include "catalog/pg_type.h"
 
+#include "base/bytes.h"
 #include "base/statement.h"
 #include "item/dataset.h"
 #include "json/slice.h"
@@ -63,8 +64,7 @@ lock_requested_item(const ItemRequest *request, const CollectionSettings *settin
 static int
 compare_collections(const ItemRequest *a, const ItemRequest *b)
 {
-	return compare_bytes(VARDATA_ANY(a->collection_id), VARSIZE_ANY_EXHDR(a->collection_id),
-						 VARDATA_ANY(b->collection_id), VARSIZE_ANY_EXHDR(b->collection_id));
+	return compare_texts(a->collection_id, b->collection_id);
 }
 
 /* Order requests by their items. */
@@ -75,8 +75,7 @@ compare_items(const ListCell *a, const ListCell *b)
 	const ItemRequest *rb = lfirst(b);
 	int			result = compare_collections(ra, rb);
 
-	return result ? result : compare_bytes(VARDATA_ANY(ra->item_id), VARSIZE_ANY_EXHDR(ra->item_id),
-										   VARDATA_ANY(rb->item_id), VARSIZE_ANY_EXHDR(rb->item_id));
+	return result ? result : compare_texts(ra->item_id, rb->item_id);
 }
 
 /* Order requests by the datasets of their items. */

@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 
 #include "access/judge.h"
+#include "base/bytes.h"
 #include "base/problems.h"
 #include "change/holdings.h"
 #include "change/replica.h"
@@ -172,7 +173,7 @@ const Method *
 find_method(const char *name, int len)
 {
 	for (int i = 0; i < (int) lengthof(methods); i++)
-		if ((int) strlen(methods[i].name) == len && memcmp(methods[i].name, name, len) == 0)
+		if (bytes_are(name, len, methods[i].name))
 			return &methods[i];
 	return NULL;
 }

@@ -10,6 +10,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "access/identity.h"
+#include "base/bytes.h"
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/limits.h"
@@ -73,7 +74,7 @@ compare_request_keys(const ListCell *a, const ListCell *b)
 	const text *ida = ((RequestKey *) lfirst(a))->request_id;
 	const text *idb = ((RequestKey *) lfirst(b))->request_id;
 
-	return compare_bytes(VARDATA_ANY(ida), VARSIZE_ANY_EXHDR(ida), VARDATA_ANY(idb), VARSIZE_ANY_EXHDR(idb));
+	return compare_texts(ida, idb);
 }
 
 /* Enter all keys of a call, in one order. */

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "access/identity.h"
+#include "base/bytes.h"
 #include "base/catalogue.h"
 #include "base/compat.h"
 #include "base/errors.h"
@@ -187,8 +188,7 @@ check_request(ItemRequest *request, const Bodies *bodies)
 		request->item_id = own_id;
 	else if (request->item_id == NULL)
 		bad_request("item_id", "is missing");
-	else if (own_id && (VARSIZE_ANY_EXHDR(own_id) != VARSIZE_ANY_EXHDR(request->item_id) ||
-						memcmp(VARDATA_ANY(own_id), VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(own_id)) != 0))
+	else if (own_id && compare_texts(own_id, request->item_id) != 0)
 		bad_request("item_id", "differs from the item's id");
 }
 
