@@ -52,7 +52,7 @@ bool
 next_difference(Pairs *pairs)
 {
 	while (next_pair(pairs))
-		if (pairs->old == NULL || pairs->new == NULL || !same_bytes(pairs->old, pairs->new))
+		if (pairs->old == NULL || pairs->new == NULL || !slices_identical(pairs->old, pairs->new))
 			return true;
 	return false;
 }

@@ -85,7 +85,7 @@ settle_members(Settlement *settlement, const JsonbContainer *old, const JsonbCon
 	while (next_pair(&pairs))
 		if (are_objects(&pairs))
 			settle(settlement, slice_container(pairs.old), slice_container(pairs.new),
-				   same_bytes(pairs.old, pairs.new), pairs.key, path);
+				   slices_identical(pairs.old, pairs.new), pairs.key, path);
 }
 
 /* Settle the stamps of an entry of `alternate`. */

@@ -139,7 +139,7 @@ document_set(DocumentEdit *edit, const JsonbValue *value, int depth, const JsonK
 	slice_of_value(value, &new.slice);
 	if (known == depth)
 	{
-		if (there.opened == NULL && same_bytes(&there.slice, &new.slice))
+		if (there.opened == NULL && slices_identical(&there.slice, &new.slice))
 			return true;
 		*open_path(edit, depth, path) = new;
 	}

@@ -84,7 +84,7 @@ slice_is_array(const JsonbSlice *slice)
 
 /* Are two values of the same bytes? Equal ones, as numbers are, need not be. */
 static inline bool
-same_bytes(const JsonbSlice *a, const JsonbSlice *b)
+slices_identical(const JsonbSlice *a, const JsonbSlice *b)
 {
 	return a->type == b->type && a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
 }
