@@ -106,13 +106,18 @@ settle_asset(Settlement *settlement, const JsonbContainer *old, const JsonbConta
 			 bool same, JsonKey key, JsonKey *path)
 {
 	static const JsonKey alternate = JSON_KEY("alternate");
-	Location	was = {key, {NULL, 0}, true, old};
-	Location	is = {key, {NULL, 0}, true, new};
+	Asset		before = {key, old};
+	Asset		after = {key, new};
+	Location	is = primary_location(&after);
+	Location	was;
 	const JsonbContainer *old_alternates = document_object(old, 1, &alternate);
 	const JsonbContainer *new_alternates = document_object(new, 1, &alternate);
 
+	/* An entry that has become the primary location has brought its stamps. */
+	if (!find_location(&before, is.node, &was))
+		was = primary_location(&before);
 	path[1] = key;
-	settle_object(settlement, old, new,
+	settle_object(settlement, was.object, new,
 				  same || (same_content(old, new) && same_location(&was, &is)), 2, path);
 	path[2] = alternate;
 	if (old_alternates && new_alternates)

@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- Stamps, `created` and `updated` of item, asset and location: they are times, and change only with what they belong to.
-SELECT plan(66);
+SELECT plan(69);
 
 -- As many files as make 5, 40 and 200 KB, each with stamps, at a.org and b.org.
 CREATE FUNCTION pg_temp.stamped(id text, files int) RETURNS jsonb LANGUAGE sql AS $$
@@ -15,7 +15,7 @@ CREATE FUNCTION pg_temp.stamped(id text, files int) RETURNS jsonb LANGUAGE sql A
 DO $$ BEGIN
     PERFORM esgf_stac.create_item('CMIP6', pg_temp.stamped('small.v1', 9)), esgf_stac.create_item('CMIP6', pg_temp.stamped('middle.v1', 75)), esgf_stac.create_item('CMIP6', pg_temp.stamped('large.v1', 400));
     PERFORM esgf_stac.grant_access('role:esgf_stac_test_writer', 'CITATION', 'project', 'CMIP6');
-    PERFORM esgf_stac.grant_access('group:' || role || scope || target, role, scope, target) FROM (VALUES ('REPLICATE', 'project', 'CMIP6'), ('REPLICATE', 'node', 'b.org'), ('UPDATE', 'project', 'CMIP6')) r(role, scope, target);
+    PERFORM esgf_stac.grant_access('group:' || role || scope || target, role, scope, target) FROM (VALUES ('REPLICATE', 'project', 'CMIP6'), ('REPLICATE', 'node', 'b.org'), ('REPLICATE', 'node', 'a.org'), ('UPDATE', 'project', 'CMIP6')) r(role, scope, target);
 END $$;
 CREATE ROLE esgf_stac_test_gateway IN ROLE esgf_stac_gateway;
 CREATE FUNCTION pg_temp.stored(item_id text) RETURNS jsonb LANGUAGE sql SECURITY DEFINER AS $$ SELECT document #- '{properties,updated}' FROM esgf_stac.item WHERE id = item_id $$;
@@ -82,6 +82,12 @@ SELECT is((SELECT action FROM esgf_stac.create_item('CMIP6', esgf_stac.jsonb_mer
 SELECT is(esgf_stac.jsonb_diff(:'stored', pg_temp.stored('small.v1')), '[]', 'as it was');
 RESET ROLE;
 DO $$ BEGIN PERFORM esgf_stac.configure_collection('CMIP6', '{"stamp_times": true}'); END $$;
+
+-- An entry of `alternate` that takes the place of a primary location which leaves its node brings its own stamps, whoever removes that one.
+CREATE FUNCTION pg_temp.promoting(item_id text, stamps jsonb) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_build_object('assets', jsonb_object_agg(key, jsonb_build_object('href', value #> '{alternate,b.org,href}', 'alternate:name', 'b.org', 'alternate', null) || stamps)) FROM jsonb_each(pg_temp.stored(item_id) -> 'assets') $$;
+SELECT is(pg_temp.makes(id, pg_temp.promoting(id, '{"created": "2020-02-02T02:02:02Z", "updated": "2020-02-02T02:02:02Z"}'), 'group:REPLICATEprojectCMIP6', 'group:REPLICATEnodea.org'),
+          esgf_stac.jsonb_diff(pg_temp.stored(id), esgf_stac.jsonb_merge_patch(pg_temp.stored(id), pg_temp.promoting(id, '{"created": "2003-01-01T00:00:00Z", "updated": null}'))), 'promoted: ' || id) FROM unnest('{small.v1,middle.v1,large.v1}'::text[]) id;
 
 -- Coming back as it was.
 DO $$ BEGIN PERFORM esgf_stac.delete_item('CMIP6', 'middle.v1'); END $$;
