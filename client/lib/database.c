@@ -451,7 +451,10 @@ database_await(PGconn *connection, const char *query, Buffer *problem)
 	int64_t		stop_seen = 0;
 	const char *why = NULL;
 
-	/* Of many rows, libpq is to have only what it needs: it moves the rest each time. */
+	/*
+	 * Of many rows, libpq is to have only what it needs: it moves the rest
+	 * each time.
+	 */
 	while (why == NULL && PQflush(connection) >= 0 && PQisBusy(connection) && database_receive(connection) && PQisBusy(connection))
 	{
 		short		events = PQflush(connection) > 0 ? POLLIN | POLLOUT : POLLIN;

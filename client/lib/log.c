@@ -72,7 +72,8 @@ log_text(Buffer *line, const char *text, const char *escaped)
 		if (secret > 0)
 			buffer_text(line, "***");
 		else if (*text == '\n')
-			buffer_text(line, text[1] != '\0' ? "\\n" : "");	/* libpq's messages end with one */
+			buffer_text(line, text[1] != '\0' ? "\\n" : "");	/* libpq's messages end
+																 * with one */
 		else if (*text == '\t')
 			buffer_text(line, " ");
 		else if (length == 0)

@@ -162,7 +162,8 @@ read_environment(const OptionTable *table, void *options)
 			buffer_append(&name, &upper, 1);
 		}
 		value = getenv(name.data);
-		if (value != NULL && *value != '\0')	/* how an environment leaves out */
+		if (value != NULL && *value != '\0')	/* how an environment leaves
+												 * out */
 			good = set_option(options, &table->rules[i], value);
 		buffer_free(&name);
 	}
@@ -207,7 +208,8 @@ line_error(const char *message, int number, const char *path)
 static bool
 read_line(const OptionTable *table, void *options, char *line, int number, const char *path)
 {
-	static const char mark[] = "\xef\xbb\xbf";	/* some editors begin a file so */
+	static const char mark[] = "\xef\xbb\xbf";	/* some editors begin a file
+												 * so */
 	bool		marked = number == 1 && strncmp(line, mark, strlen(mark)) == 0;
 	char	   *name = trim(marked ? line + strlen(mark) : line);
 	char	   *equals = strchr(name, '=');

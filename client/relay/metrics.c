@@ -103,8 +103,8 @@ take_oldest(Relay *relay, PGresult *answer)
 	metrics->search = (Search)
 	{
 		.timeline = relay->catalogue.timeline,
-		.horizon = relay->consumer.row.horizon,
-		.passed = strtoull(PQgetvalue(answer, 0, 1), NULL, 10)
+			.horizon = relay->consumer.row.horizon,
+			.passed = strtoull(PQgetvalue(answer, 0, 1), NULL, 10)
 	};
 }
 
@@ -141,7 +141,7 @@ add_metrics(const MetricsFile *file, const Relay *relay)
 	const Delivery *delivery = &relay->delivery;
 
 	metrics_file_add(file, "up", "gauge", "1 while the relay streams, 0 while it tries again, waits for a sink that is down, or is stopped.",
-			   relay->stream.streaming && !relay->delivery.sink_is_down);
+					 relay->stream.streaming && !relay->delivery.sink_is_down);
 	metrics_file_add(file, "sessions_total", "counter", "Sessions begun.", (double) relay->metrics.sessions);
 	metrics_file_add(file, "events_total", "counter", "Events that the sink took.", (double) delivery->events);
 	metrics_file_add(file, "bytes_total", "counter", "Bytes of their documents.", (double) delivery->document_bytes);
@@ -151,7 +151,7 @@ add_metrics(const MetricsFile *file, const Relay *relay)
 	metrics_file_add(file, "lag_seconds", "gauge", "Age of the oldest event that is not delivered.", lag_seconds(relay));
 	metrics_file_add(file, "wal_held_bytes", "gauge", "WAL that the server keeps for the slot.", (double) relay->catalogue.slot_held);
 	metrics_file_add(file, "last_commit_timestamp_seconds", "gauge", "When the newest transaction received was committed.",
-			   (double) relay->stream.committed_at / 1e6);
+					 (double) relay->stream.committed_at / 1e6);
 }
 
 /* Write the file */

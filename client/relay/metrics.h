@@ -13,8 +13,8 @@ typedef struct Search
 {
 	int			timeline;
 	uint64_t	horizon;		/* from where on */
-	uint64_t	passed;			/* no older transaction has an event that is not
-								 * delivered */
+	uint64_t	passed;			/* no older transaction has an event that is
+								 * not delivered */
 } Search;
 
 typedef struct Metrics

@@ -43,12 +43,13 @@ typedef struct Judgement
 {
 	const JudgedChange *judged;
 	bool		administrator;
-	List *principals;
+	List	   *principals;
 	JsonKey    *institutions;	/* each once; they point into the documents */
 	uint32		institution_count;
 	KeyTable   *nodes;			/* judged already */
 	bool		begun;			/* has a part been judged? */
-	List	   *parts;			/* of Part: the first that were refused; to be explained, all */
+	List	   *parts;			/* of Part: the first that were refused; to be
+								 * explained, all */
 	uint64		left_out;		/* parts that would have been told as well */
 } Judgement;
 
@@ -220,7 +221,7 @@ judge_claim(Judgement *judgement, const PartPlace *place, const Role *roles)
 	const Location *location = place->location;
 	JsonbValue	value;
 	bool		has_name = document_get(location->object, &value, JSON_PATH(JSON_KEY("alternate:name"))) &&
-		value.type == jbvString;
+	value.type == jbvString;
 	bool		has_href;
 	Part	   *part;
 
@@ -326,10 +327,10 @@ char *
 grant_call(const Part *part, List *principals)
 {
 	char	   *call = psprintf("SELECT esgf_stac.grant_access(%s, '%s', '%s', %s%s%s)",
-							principals ? quote_literal_cstr(linitial(principals)) : "principal",
-							role_names[part->role],
-							scope_names[part->scope], quote_literal_cstr(part->target),
-							part->institution ? ", " : "", part->institution ? quote_literal_cstr(part->institution) : "");
+								principals ? quote_literal_cstr(linitial(principals)) : "principal",
+								role_names[part->role],
+								scope_names[part->scope], quote_literal_cstr(part->target),
+								part->institution ? ", " : "", part->institution ? quote_literal_cstr(part->institution) : "");
 
 	return without_controls(call);
 }

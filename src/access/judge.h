@@ -21,13 +21,15 @@ typedef struct JudgedChange
 	const char *institution_path;
 	const Jsonb *old;			/* NULL if there was no such item */
 	const Jsonb *new;
-	bool		appears;		/* published: new, or another document after a deletion */
+	bool		appears;		/* published: new, or another document after a
+								 * deletion */
 	bool		deleted;
 	bool		restored;
 	bool		retraction_flips;
 	bool		latest_changes; /* by a client's word */
 	const Change *change;
-	struct Explanation *explanation;	/* not NULL: it is judged only, for this */
+	struct Explanation *explanation;	/* not NULL: it is judged only, for
+										 * this */
 } JudgedChange;
 
 /* One part of a change, and whether it is permitted. */
@@ -51,7 +53,7 @@ typedef struct Part
 typedef struct Explanation
 {
 	bool		administrator;
-	List *principals;
+	List	   *principals;
 	MemoryContext context;
 	List	   *parts;
 	uint64		left_out;

@@ -32,7 +32,8 @@
 /* The one row that says who laid the tables and where, as far as code asks. */
 typedef struct CatalogueRow
 {
-	bool		adopted;		/* do its transaction ids belong to this cluster? */
+	bool		adopted;		/* do its transaction ids belong to this
+								 * cluster? */
 } CatalogueRow;
 
 PG_FUNCTION_INFO_V1(esgf_system_identifier);

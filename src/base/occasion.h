@@ -19,8 +19,10 @@ typedef enum OccasionKind
 {
 	BY_HAND,					/* by somebody else */
 	BY_VERB,					/* to do what a request asks */
-	BY_IMPORT,					/* an item comes in as it is elsewhere, and nobody hears of it */
-	BY_SUPERSESSION,			/* versions are demoted, which is all that happens */
+	BY_IMPORT,					/* an item comes in as it is elsewhere, and
+								 * nobody hears of it */
+	BY_SUPERSESSION,			/* versions are demoted, which is all that
+								 * happens */
 	BY_CLEANING					/* rows go that nobody else may remove */
 } OccasionKind;
 
@@ -37,9 +39,11 @@ typedef struct Receipt
 typedef struct Occasion
 {
 	OccasionKind kind;
-	const Jsonb *request;		/* as submitted, for the event; NULL: the document says it all, or nobody asked */
+	const Jsonb *request;		/* as submitted, for the event; NULL: the
+								 * document says it all, or nobody asked */
 	text	   *request_id;		/* the idempotency key, or NULL */
-	struct Explanation *explanation;	/* not NULL: the change is only judged, for this (access/judge.h) */
+	struct Explanation *explanation;	/* not NULL: the change is only
+										 * judged, for this (access/judge.h) */
 	Receipt		receipt;
 	int			trigger_depth;	/* of the triggers that its statement fires */
 	struct Occasion *outer;

@@ -29,7 +29,8 @@ typedef struct Problem
 {
 	char	   *pointer;		/* "" is the whole */
 	char	   *detail;
-	const char *right;			/* of a part of a change that is not permitted; else NULL, as the next three */
+	const char *right;			/* of a part of a change that is not
+								 * permitted; else NULL, as the next three */
 	const char *scope;
 	const char *target;
 	const char *reason;

@@ -50,7 +50,10 @@ esgf_refuse(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(3))
 		add_problems(&problems, PG_GETARG_ARRAYTYPE_P(3));
 
-	/* The context is where PL/pgSQL refuses, without the statement by which it calls. */
+	/*
+	 * The context is where PL/pgSQL refuses, without the statement by which
+	 * it calls.
+	 */
 	if (error_context_stack)
 		error_context_stack = error_context_stack->previous;
 	ereport(ERROR,

@@ -66,7 +66,10 @@ refill(TableCache *cache)
 	if (cache->table)
 		cache->relid = get_relname_relid(cache->table, get_namespace_oid("esgf_stac", true));
 
-	/* Until it is complete, it goes with the subtransaction in which an error ends. */
+	/*
+	 * Until it is complete, it goes with the subtransaction in which an error
+	 * ends.
+	 */
 	context = AllocSetContextCreate(CurTransactionContext, "esgf_stac cache", ALLOCSET_SMALL_SIZES);
 	MemoryContextSetIdentifier(context, cache->table);
 	old = MemoryContextSwitchTo(context);

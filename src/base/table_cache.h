@@ -16,8 +16,10 @@
 
 typedef struct TableCache
 {
-	const char *table;			/* in schema esgf_stac; NULL: forget_rows() alone tells of changes */
-	void	   *(*fill) (void); /* makes what is to be kept, in the current memory context */
+	const char *table;			/* in schema esgf_stac; NULL: forget_rows()
+								 * alone tells of changes */
+	void	   *(*fill) (void); /* makes what is to be kept, in the current
+								 * memory context */
 
 	/* The rest is table_cache.c's own. */
 	bool		listening;

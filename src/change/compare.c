@@ -325,6 +325,6 @@ only_removes_replicas(const Change *change)
 
 	foreach(cell, change->locations)
 		if (((LocationChange *) lfirst(cell))->fate != LOCATION_REMOVED)
-			return false;
+		return false;
 	return change->locations != NIL && change->other == NULL && !change->citation && !change->errata;
 }

@@ -27,11 +27,14 @@ typedef struct LocationChange
 typedef struct Change
 {
 	List	   *locations;		/* of LocationChange */
-	Location   *doubled;		/* a second location of an asset at one node, or NULL */
+	Location   *doubled;		/* a second location of an asset at one node,
+								 * or NULL */
 	bool		citation;		/* links appended, of these kinds */
 	bool		errata;
-	List	   *gone;			/* of Location: assets that may have gone with their one node */
-	char	   *other;			/* JSON pointer of the first that changed besides, or NULL */
+	List	   *gone;			/* of Location: assets that may have gone with
+								 * their one node */
+	char	   *other;			/* JSON pointer of the first that changed
+								 * besides, or NULL */
 } Change;
 
 extern void compare_documents(const Jsonb *old, const Jsonb *new, Change *change);

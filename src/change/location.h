@@ -31,7 +31,8 @@ typedef struct Location
 	JsonKey		asset;
 	JsonKey		node;
 	bool		primary;
-	const JsonbContainer *object;	/* the asset, or the entry of its alternate */
+	const JsonbContainer *object;	/* the asset, or the entry of its
+									 * alternate */
 } Location;
 
 /* A way over the locations of an asset. */

@@ -39,7 +39,8 @@ typedef struct ItemChange
 	ParsedId	id;
 	CollectionSettings settings;
 	Datum		collection_id;
-	bool		superseded;		/* by another version, which is all that happens */
+	bool		superseded;		/* by another version, which is all that
+								 * happens */
 	Datum		nodes;			/* of a document that was checked, or 0 */
 	bool		latest;
 	bool		retracted;
@@ -264,7 +265,11 @@ before_insert(ItemChange *change)
 
 		updated = document_time(row->document, "updated", now);
 		created = document_time(row->document, "created", Min(now, updated));
-		/* No change was made in time to come; and after the year 9999 none could follow. */
+
+		/*
+		 * No change was made in time to come; and after the year 9999 none
+		 * could follow.
+		 */
 		change->keeps_times = updated <= now && created <= now;
 		updated = Min(now, updated);
 		created = Min(now, created);

@@ -59,7 +59,8 @@ typedef struct TouchedDataset
 	SubTransactionId subxid;
 	Datum		collection_id;
 	Datum		base_id;
-	Institution institution;	/* what the version says, if all are to say so; or without a value */
+	Institution institution;	/* what the version says, if all are to say
+								 * so; or without a value */
 } TouchedDataset;
 
 /* In the order in which they were touched, in a memory context of their own. */

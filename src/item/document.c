@@ -376,7 +376,8 @@ typedef struct NodeCollector
 {
 	KeyTable   *nodes;
 	const Jsonb *old;			/* the document before; NULL: none */
-	KeyTable   *old_nodes;		/* of which nothing is asked; collected where it matters */
+	KeyTable   *old_nodes;		/* of which nothing is asked; collected where
+								 * it matters */
 	ProblemList *problems;		/* NULL: nothing is checked */
 } NodeCollector;
 
@@ -590,4 +591,3 @@ check_item_document(Jsonb *document, const Jsonb *old, Datum collection_id, cons
 	}
 	report_problems(&problems, "item", "document is not the STAC item that it must be");
 }
-

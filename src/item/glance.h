@@ -14,7 +14,8 @@ typedef struct DatasetRow
 	text	   *latest_id;		/* or NULL */
 	Jsonb	   *institution;	/* or NULL */
 	int			institution_generation;
-	bool		ours;			/* was it written by this transaction? Then nobody else enters it. */
+	bool		ours;			/* was it written by this transaction? Then
+								 * nobody else enters it. */
 } DatasetRow;
 
 /* How many versions a dataset has; VERSIONS_MANY also where it cannot be told quickly. */

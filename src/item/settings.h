@@ -13,7 +13,7 @@ typedef struct CollectionSettings
 	bool		ignore_null_members;
 	int			max_document_bytes;
 	char	   *institution_path;
-	int			institution_generation;	/* how often that has changed */
+	int			institution_generation; /* how often that has changed */
 } CollectionSettings;
 
 extern bool find_collection_settings(const char *id, int len, CollectionSettings *settings);

@@ -35,7 +35,8 @@ typedef struct JsonPatch
 {
 	const char *table;			/* that the document is of, or NULL */
 	uint32		count;
-	Operation  *operations;		/* all of proper form; they point into the patch */
+	Operation  *operations;		/* all of proper form; they point into the
+								 * patch */
 } JsonPatch;
 
 /*

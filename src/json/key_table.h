@@ -12,7 +12,8 @@
 typedef struct KeyEntry
 {
 	JsonKey		key;
-	uint32		count;			/* whoever made the table counts here; 0 at first */
+	uint32		count;			/* whoever made the table counts here; 0 at
+								 * first */
 	uint32		hash;
 	char		status;
 } KeyEntry;

@@ -43,7 +43,11 @@ flush_ended(void)
 
 	if (RecoveryInProgress())
 		return;
-	/* At the beginning of a page the next record is after its header, and the last before. */
+
+	/*
+	 * At the beginning of a page the next record is after its header, and the
+	 * last before.
+	 */
 	end = GetXLogInsertRecPtr();
 	offset = XLogSegmentOffset(end, wal_segment_size);
 	if (offset == SizeOfXLogLongPHD)

@@ -90,7 +90,7 @@ list_has(List *collections, const char *id)
 		return true;
 	foreach(cell, collections)
 		if (strcmp(lfirst(cell), id) == 0)
-			return true;
+		return true;
 	return false;
 }
 

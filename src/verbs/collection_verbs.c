@@ -155,7 +155,11 @@ esgf_create_collection(PG_FUNCTION_ARGS)
 
 	request.body = document_argument(fcinfo, 0);
 	request.collection_id = document_id(request.body);
-	/* A document without an id is refused by the trigger, with all else that it lacks. */
+
+	/*
+	 * A document without an id is refused by the trigger, with all else that
+	 * it lacks.
+	 */
 	if (request.collection_id == NULL)
 		request.collection_id = cstring_to_text("");
 	return perform_collection_request(fcinfo, &request);

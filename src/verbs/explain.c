@@ -50,7 +50,10 @@ make_to_be_judged(const JsonbValue *request, Explanation *explanation)
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 
-	/* Thrown on only now: whoever catches it ends one subtransaction, his own. */
+	/*
+	 * Thrown on only now: whoever catches it ends one subtransaction, his
+	 * own.
+	 */
 	if (error && error->sqlerrcode != ERRCODE_JUDGED)
 		ReThrowError(error);
 }

@@ -55,7 +55,11 @@ lock_requested_item(const ItemRequest *request, const CollectionSettings *settin
 
 	current->exists = current->deleted = false;
 	parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
-	/* An item that appears after this look is not locked, nor seen, out of order. */
+
+	/*
+	 * An item that appears after this look is not locked, nor seen, out of
+	 * order.
+	 */
 	if (!concerns_dataset(request, settings) || lock_dataset(PointerGetDatum(request->collection_id), &id))
 		lock_item(request, current);
 }

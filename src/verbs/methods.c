@@ -155,16 +155,16 @@ without_replica(const ItemRequest *request, const CollectionSettings *settings, 
 }
 
 static const Method methods[] = {
-	{"POST", BODY_ITEM, take_own_id, .dataset = DATASET_LOCKED, .creates = true},
-	{"PUT", BODY_ITEM, .needs_version = true, .dataset = DATASET_LOCKED, .apply = replace},
-	{"UPSERT", BODY_ITEM, take_id, .needs_version = true, .dataset = DATASET_LOCKED, .creates = true, .apply = replace},
-	{"PATCH", BODY_PATCH, take_patch, .needs_version = true, .dataset = DATASET_LOCKED_BY_PATCH, .apply = patch},
-	{"DELETE", .needs_version = true, .dataset = DATASET_LOCKED, .deletes = true, .apply = keep},
-	{"RESTORE", .needs_version = true, .dataset = DATASET_LOCKED, .restores = true, .apply = keep},
-	{"RETRACT", .needs_version = true, .dataset = DATASET_LOCKED, .apply = retract},
-	{"REINSTATE", .needs_version = true, .dataset = DATASET_LOCKED, .apply = reinstate},
-	{"ADD_REPLICA", BODY_ALTERNATES, judge_alternates, .takes_node = true, .apply = with_replica},
-	{"REMOVE_REPLICA", .takes_node = true, .apply = without_replica},
+	{"POST", BODY_ITEM, take_own_id,.dataset = DATASET_LOCKED,.creates = true},
+	{"PUT", BODY_ITEM,.needs_version = true,.dataset = DATASET_LOCKED,.apply = replace},
+	{"UPSERT", BODY_ITEM, take_id,.needs_version = true,.dataset = DATASET_LOCKED,.creates = true,.apply = replace},
+	{"PATCH", BODY_PATCH, take_patch,.needs_version = true,.dataset = DATASET_LOCKED_BY_PATCH,.apply = patch},
+	{"DELETE",.needs_version = true,.dataset = DATASET_LOCKED,.deletes = true,.apply = keep},
+	{"RESTORE",.needs_version = true,.dataset = DATASET_LOCKED,.restores = true,.apply = keep},
+	{"RETRACT",.needs_version = true,.dataset = DATASET_LOCKED,.apply = retract},
+	{"REINSTATE",.needs_version = true,.dataset = DATASET_LOCKED,.apply = reinstate},
+	{"ADD_REPLICA", BODY_ALTERNATES, judge_alternates,.takes_node = true,.apply = with_replica},
+	{"REMOVE_REPLICA",.takes_node = true,.apply = without_replica},
 	{"CHECK"}
 };
 

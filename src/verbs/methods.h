@@ -34,7 +34,8 @@ typedef enum DatasetLock
 {
 	DATASET_UNLOCKED,
 	DATASET_LOCKED,
-	DATASET_LOCKED_BY_PATCH		/* if the patch touches what hangs on the dataset */
+	DATASET_LOCKED_BY_PATCH		/* if the patch touches what hangs on the
+								 * dataset */
 } DatasetLock;
 
 typedef struct ItemRequest ItemRequest;
@@ -43,14 +44,22 @@ typedef struct Method
 {
 	const char *name;			/* as transact() is told it, and events say it */
 	Body		body;
-	void		(*form) (ItemRequest *request); /* judges the body before anything is looked up; NULL: any will do */
+	void		(*form) (ItemRequest *request); /* judges the body before
+												 * anything is looked up;
+												 * NULL: any will do */
 	bool		takes_node;
-	bool		needs_version;	/* where the collection wants one with each change */
+	bool		needs_version;	/* where the collection wants one with each
+								 * change */
 	DatasetLock dataset;
-	bool		creates;		/* an item where none is active; its document may be what names it */
+	bool		creates;		/* an item where none is active; its document
+								 * may be what names it */
 	bool		restores;		/* the item must be deleted */
 	bool		deletes;
-	/* The document that an item becomes which is there, detoasted or not; NULL: nothing is written. */
+
+	/*
+	 * The document that an item becomes which is there, detoasted or not;
+	 * NULL: nothing is written.
+	 */
 	Datum		(*apply) (const ItemRequest *request, const CollectionSettings *settings, Datum document);
 } Method;
 
@@ -58,8 +67,10 @@ struct ItemRequest
 {
 	const Method *method;
 	text	   *collection_id;
-	text	   *item_id;		/* of a POST: taken from the document; NULL: it is about the collection */
-	Jsonb	   *body;			/* the document, the patch or the alternates, as submitted */
+	text	   *item_id;		/* of a POST: taken from the document; NULL:
+								 * it is about the collection */
+	Jsonb	   *body;			/* the document, the patch or the alternates,
+								 * as submitted */
 	Patch	   *patch;			/* of a PATCH: read from the body */
 	text	   *node;			/* of a replica */
 	text	   *reason;

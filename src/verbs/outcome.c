@@ -76,7 +76,10 @@ perform_together(Outcome **outcomes, int first, int end, Performer perform)
 	if (error == NULL)
 		return current;
 
-	/* Thrown on only now: whoever catches it ends one subtransaction, his own. */
+	/*
+	 * Thrown on only now: whoever catches it ends one subtransaction, his
+	 * own.
+	 */
 	if (problem_status(error) == 0)
 		ReThrowError(error);
 	outcomes[current]->status = problem_status(error);

@@ -72,7 +72,7 @@ static Datum
 call_method(FunctionCallInfo fcinfo, const char *name)
 {
 	static const char *const body_names[] = {
-		[BODY_ITEM] = "document", [BODY_PATCH] = "patch", [BODY_ALTERNATES] = "alternates"
+		[BODY_ITEM] = "document",[BODY_PATCH] = "patch",[BODY_ALTERNATES] = "alternates"
 	};
 	const Method *method = find_method(name, strlen(name));
 	ItemRequest request = {method};

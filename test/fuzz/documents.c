@@ -26,7 +26,8 @@
 #include "utils/memutils.h"
 
 #define DEPTH_MAX	12
-#define MANY		40			/* more than jsonb has lengths between two offsets */
+#define MANY		40			/* more than jsonb has lengths between two
+								 * offsets */
 
 extern int	LLVMFuzzerRunDriver(int *argc, char ***argv, int (*run) (const uint8 *data, size_t size));
 
@@ -44,7 +45,7 @@ static MemoryContext run_memory;
 /* ---- memory of the functions under test: see arena.h ---- */
 
 #define PAGE		4096
-#define SLOT		(16 * PAGE)	/* its last page is closed */
+#define SLOT		(16 * PAGE) /* its last page is closed */
 #define SLOT_COUNT	4096
 
 extern void *arena_alloc(Size size);

@@ -29,8 +29,8 @@ while (<$configuration>)
 my (%header, $body, $url, $format);
 while (defined(my $argument = shift @ARGV))
 {
-	if    ($argument eq '-H') { my ($name, $value) = split /: */, shift @ARGV, 2; $header{ lc $name } = $value; }
-	elsif ($argument eq '-d') { $body   = shift @ARGV; }
+	if ($argument eq '-H') { my ($name, $value) = split /: */, shift @ARGV, 2; $header{ lc $name } = $value; }
+	elsif ($argument eq '-d') { $body = shift @ARGV; }
 	elsif ($argument eq '-w') { $format = shift @ARGV; }
 	elsif ($argument ne '-sS') { $url = $argument; }
 }
@@ -42,7 +42,7 @@ my $role = $claims->{role} //= $setting{'db-anon-role'};
 # ---------------------------------------------------------------- the database
 
 sub literal { return defined $_[0] ? "'" . $_[0] =~ s/'/''/gr . "'" : 'NULL' }
-sub name    { return '"' . $_[0] =~ s/"/""/gr . '"' }
+sub name { return '"' . $_[0] =~ s/"/""/gr . '"' }
 
 # What psql prints, and its errors.
 sub run_psql
@@ -78,7 +78,7 @@ sub run_transaction
 	if (my ($state, $message) = $stderr =~ /^ERROR:  (\w{5}): (.*)$/m)
 	{
 		my ($details) = $stderr =~ /^DETAIL:  (.*?)\n[A-Z ]+:  /ms;
-		my ($hint)    = $stderr =~ /^HINT:  (.*)$/m;
+		my ($hint) = $stderr =~ /^HINT:  (.*)$/m;
 		my $status = $state =~ /^PT(\d+)$/ ? $1 : $state eq '25006' ? 405 : $state eq '42501' ? ($role eq $setting{'db-anon-role'} ? 401 : 403) : 400;
 		answer($status, JSON::PP->new->canonical->encode({ code => $state, message => $message, details => $details, hint => $hint }));
 	}
@@ -119,11 +119,11 @@ my ($columns, @conditions) = ('*');
 foreach my $parameter (@parameters)
 {
 	my ($column, $value) = @$parameter;
-	if    ($column eq 'select')        { $columns = join ', ', map { name($_) } split /,/, $value; }
-	elsif ($value =~ /^eq\.(.*)$/)     { push @conditions, name($column) . ' = ' . literal($1); }
-	elsif ($value =~ /^is\.(\w+)$/)    { push @conditions, name($column) . " IS $1"; }
+	if ($column eq 'select') { $columns = join ', ', map { name($_) } split /,/, $value; }
+	elsif ($value =~ /^eq\.(.*)$/) { push @conditions, name($column) . ' = ' . literal($1); }
+	elsif ($value =~ /^is\.(\w+)$/) { push @conditions, name($column) . " IS $1"; }
 	elsif ($value =~ /^cs\.(\{.*\})$/) { push @conditions, name($column) . ' @> ' . literal($1); }
-	else                               { die "not imitated: $column=$value"; }
+	else { die "not imitated: $column=$value"; }
 }
 run_transaction('READ ONLY', sprintf 'SELECT coalesce(json_agg(_postgrest_t), %s) FROM (SELECT %s FROM %s.%s WHERE %s) _postgrest_t',
 	q{'[]'}, $columns, name($setting{'db-schemas'}), name($path), join(' AND ', 'true', @conditions));

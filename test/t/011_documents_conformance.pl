@@ -35,7 +35,7 @@ foreach my $file (sort glob "$suite/*tests.json")
 	my $records = slurp_file($file);
 	my $name = $file =~ s/.*\///r;
 
-	is( $node->safe_psql(
+	is($node->safe_psql(
 			'postgres', qq{
 			SELECT coalesce(r ->> 'comment', r ->> 'patch'), o
 			  FROM jsonb_array_elements(\$suite\$$records\$suite\$) r,

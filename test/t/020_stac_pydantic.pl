@@ -72,13 +72,13 @@ $node->safe_psql(
 	SELECT n, pointer, detail FROM damaged, esgf_stac.validate_item(document);
 });
 
-is( $node->safe_psql(
+is($node->safe_psql(
 		'postgres', q{
 		SELECT count(*), string_agg(reason, '; ') FILTER (WHERE refused)
 		FROM damaged JOIN verdict USING (n) WHERE damage IS NULL}),
 	$count / 10 . '|',
 	'stac-pydantic takes every whole item');
-is( $node->safe_psql(
+is($node->safe_psql(
 		'postgres', q{
 		SELECT n, pointer, detail FROM damaged JOIN ours USING (n)
 		WHERE damage IS NULL ORDER BY n LIMIT 5}),
@@ -88,7 +88,7 @@ is( $node->safe_psql(
 my $refused = $node->safe_psql('postgres',
 	'SELECT count(*) FROM verdict WHERE refused');
 cmp_ok($refused, '>', $count / 2, "stac-pydantic refuses $refused of $count");
-is( $node->safe_psql(
+is($node->safe_psql(
 		'postgres', q{
 		SELECT n, damage, reason FROM damaged JOIN verdict USING (n)
 		WHERE refused AND n NOT IN (SELECT n FROM ours) ORDER BY n LIMIT 5}),
@@ -101,7 +101,7 @@ my %beyond = map { split /\|/, $_, 2 } split /\n/, $node->safe_psql(
 	FROM ours JOIN damaged USING (n) JOIN verdict USING (n)
 	WHERE NOT refused GROUP BY detail});
 my %explained = map { $_ => 1 } explained();
-is( join("\n", map { "$_: $beyond{$_}" } grep { !$explained{$_} } sort keys %beyond),
+is(join("\n", map { "$_: $beyond{$_}" } grep { !$explained{$_} } sort keys %beyond),
 	'',
 	'what we refuse beyond it is explained in doc/validation.md');
 note "stricter: $_" for sort keys %beyond;

@@ -11,9 +11,9 @@ use PostgreSQL::Test::Utils;
 use RelayTest;
 use Test::More;
 
-my $dir       = PostgreSQL::Test::Utils::tempdir;
+my $dir = PostgreSQL::Test::Utils::tempdir;
 my $generator = "$FindBin::RealBin/../../scripts/generate_items.sql";
-my $old       = catalogue_node('old');
+my $old = catalogue_node('old');
 
 # A server older in transactions than the one that will read its dump.
 $old->safe_psql('postgres', 'SELECT pg_current_xact_id();' x 3000);

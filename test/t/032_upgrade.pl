@@ -13,7 +13,7 @@ use RelayTest;
 use Test::More;
 
 my $checkout = "$FindBin::RealBin/../..";
-my $old      = "$checkout/../0.1.0";
+my $old = "$checkout/../0.1.0";
 plan skip_all => 'the sources of 0.1.0 are not beside the checkout: scripts/test takes them from the history of git' unless -d $old;
 my ($tree, $home) = `pg_config --bindir` =~ m{^(/.+?)(/usr/lib/postgresql/\d+)/bin$};
 plan skip_all => 'the server is not a private one, as scripts/test lays it' unless $tree;
@@ -84,8 +84,8 @@ $node->safe_psql('postgres', sprintf $pending, 'before');
 $node->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/dump", $node->connstr('postgres') ], 'a dump of 0.1.0');
 
 my $content = content('postgres');
-my $files   = q{SELECT string_agg(relname || pg_relation_filenode(oid), ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'esgf_stac'::regnamespace AND relkind = 'r'};
-my $places  = $node->safe_psql('postgres', $files);
+my $files = q{SELECT string_agg(relname || pg_relation_filenode(oid), ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'esgf_stac'::regnamespace AND relkind = 'r'};
+my $places = $node->safe_psql('postgres', $files);
 
 # The index that doc/administration.md has a DBA make before; here it was not finished.
 my ($index) = slurp_file("$checkout/doc/administration.md") =~ /^ +(CREATE INDEX CONCURRENTLY.*?;)$/ms;

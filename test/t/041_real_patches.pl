@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use RelayTest;
 use Test::More;
 
-my $data  = "$FindBin::RealBin/../../../shared/data";
+my $data = "$FindBin::RealBin/../../../shared/data";
 my @files = glob "$data/patches/*.json";
 plan skip_all => 'no ../shared/data/patches beside the checkout' if !@files;
 

@@ -17,7 +17,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $top  = "$FindBin::RealBin/../..";
+my $top = "$FindBin::RealBin/../..";
 my $node = PostgreSQL::Test::Cluster->new('doc');
 $node->init(allows_streaming => 'logical');
 $node->start;
@@ -76,7 +76,7 @@ $node->safe_psql('with_item', $first_item);
 
 foreach my $page (sort @pages)
 {
-	my $text     = slurp_file("$top/$page");
+	my $text = slurp_file("$top/$page");
 	my @examples = examples($text);
 	is(scalar(() = $text =~ /^```sql$/mg), scalar @examples, "$page: every example has its output");
 	next if !@examples;

@@ -72,7 +72,7 @@ sub stop_servers
 {
 	my ($folder) = @_;
 	File::Find::find({ no_chdir => 1, wanted => sub {
-		system_log('pg_ctl', '-D', $1, '-m', 'immediate', 'stop') if m{^(.*)/postmaster\.pid$};
+				system_log('pg_ctl', '-D', $1, '-m', 'immediate', 'stop') if m{^(.*)/postmaster\.pid$};
 	} }, $folder);
 	return;
 }
@@ -94,10 +94,10 @@ foreach my $page (sort @pages)
 	my @examples = examples(slurp_file("$top/$page"));
 	next if !@examples;
 
-	my $node    = new_server(basename($page, '.md'));
-	my $folder  = PostgreSQL::Test::Utils::tempdir;
+	my $node = new_server(basename($page, '.md'));
+	my $folder = PostgreSQL::Test::Utils::tempdir;
 	my @outputs = run_examples($node, $folder, @examples);
-	my $last    = pop @outputs;
+	my $last = pop @outputs;
 	foreach my $example (@examples)
 	{
 		my ($line, undef, $expected) = @$example;

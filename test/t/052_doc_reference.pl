@@ -13,7 +13,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $top  = "$FindBin::RealBin/../..";
+my $top = "$FindBin::RealBin/../..";
 my $node = PostgreSQL::Test::Cluster->new('reference');
 $node->init(allows_streaming => 'logical');
 $node->start;

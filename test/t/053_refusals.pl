@@ -52,7 +52,7 @@ for my $path (glob "src/*/*.c")
 		my @of = $call =~ /\berrproblem\(PROBLEM_([A-Z_]+)\)/g;
 		$used{$_} = 1 for @of;
 		like($call, qr/\b(errhint\w*|errdetail\w*)\(/, "$name, line $line: DETAIL or HINT")
-			unless @of && !grep { ($hints{$_} // 'NULL') eq 'NULL' } @of;
+		  unless @of && !grep { ($hints{$_} // 'NULL') eq 'NULL' } @of;
 		check_words("$name, line $line", join ' ', map { $_->[1] =~ /"(?:[^"\\]|\\.)*"/g } map { calls($_, $call) } qw(errmsg errhint));
 	}
 }

@@ -27,8 +27,8 @@ use Time::HiRes 'time';
 
 my $clients = 8;
 my $seconds = $ENV{ESGF_STAC_SECONDS} // 30;
-my $seed    = $ENV{ESGF_STAC_SEED}    // int rand 1e9;
-my $json    = JSON::PP->new->canonical;
+my $seed = $ENV{ESGF_STAC_SEED} // int rand 1e9;
+my $json = JSON::PP->new->canonical;
 note "seed $seed, $clients clients, $seconds s";
 
 my %versions = (life => 4, log => 2, hand => 3);
@@ -42,13 +42,13 @@ sub document
 {
 	my ($id, %properties) = @_;
 	return {
-		type       => 'Feature', stac_version => '1.1.0', id => $id, collection => 'C', geometry => undef, links => [], assets => {},
+		type => 'Feature', stac_version => '1.1.0', id => $id, collection => 'C', geometry => undef, links => [], assets => {},
 		properties => { datetime => '2000-01-01T00:00:00Z', %properties } };
 }
 
 $node->safe_psql('postgres', 'SELECT esgf_stac.create_collection(' . quoted({
-	type   => 'Collection', stac_version => '1.1.0', id => 'C', description => 'd', license => 'MIT', links => [],
-	extent => { spatial => { bbox => [ [ -180, -90, 180, 90 ] ] }, temporal => { interval => [ [ '1850-01-01T00:00:00Z', undef ] ] } } }) . ')');
+			type => 'Collection', stac_version => '1.1.0', id => 'C', description => 'd', license => 'MIT', links => [],
+			extent => { spatial => { bbox => [ [ -180, -90, 180, 90 ] ] }, temporal => { interval => [ [ '1850-01-01T00:00:00Z', undef ] ] } } }) . ')');
 for my $dataset (1 .. $datasets)
 {
 	$node->safe_psql('postgres', "SELECT esgf_stac.create_item('C', " . quoted(document("log$dataset.v$_", log => [], count => 0)) . ')')
@@ -115,12 +115,12 @@ sub receipt_of { my ($call) = @_; return "SELECT 'receipt', r.* FROM esgf_stac.$
 sub request
 {
 	my $method = any_of(qw(POST POST UPSERT UPSERT PATCH PATCH DELETE RESTORE RETRACT REINSTATE CHECK APPEND APPEND));
-	my $id     = item_of($method eq 'APPEND' ? 'log' : 'life');
+	my $id = item_of($method eq 'APPEND' ? 'log' : 'life');
 	my %more =
-	    $method eq 'APPEND'         ? (patch => append(++$choices * $clients + $number))
-	  : $method eq 'PATCH'          ? (patch => { properties => { title => any_of('a' .. 'e') } })
-	  : $method =~ /^(POST|UPSERT)/ ? (item  => new_document($id))
-	  :                               ();
+	  $method eq 'APPEND' ? (patch => append(++$choices * $clients + $number))
+	  : $method eq 'PATCH' ? (patch => { properties => { title => any_of('a' .. 'e') } })
+	  : $method =~ /^(POST|UPSERT)/ ? (item => new_document($id))
+	  : ();
 	$more{if_match} = int rand 30 if chance(10) && $method ne 'POST';
 	return { method => $method eq 'APPEND' ? 'PATCH' : $method, collection_id => 'C', item_id => $id, %more };
 }
@@ -129,10 +129,10 @@ sub request
 sub hand_statement
 {
 	my $dataset = 'hand' . (1 + int rand $datasets);
-	my @ids     = shuffle map { "$dataset.v$_" } 1 .. $versions{hand};
-	my $values  = join ', ', map { "('C', '$_', " . quoted(new_document($_)) . ')' } @ids[ 0 .. rand @ids ];
-	my $insert  = "INSERT INTO esgf_stac.item (collection_id, id, document) VALUES $values";
-	my $some    = "base_id = '$dataset' AND hashtext(id || '" . int(rand 1000) . q{') % 2 = 0};
+	my @ids = shuffle map { "$dataset.v$_" } 1 .. $versions{hand};
+	my $values = join ', ', map { "('C', '$_', " . quoted(new_document($_)) . ')' } @ids[ 0 .. rand @ids ];
+	my $insert = "INSERT INTO esgf_stac.item (collection_id, id, document) VALUES $values";
+	my $some = "base_id = '$dataset' AND hashtext(id || '" . int(rand 1000) . q{') % 2 = 0};
 	return any_of(
 		"$insert ON CONFLICT DO NOTHING;",
 		"$insert ON CONFLICT (collection_id, id) DO UPDATE SET document = EXCLUDED.document;",
@@ -186,28 +186,28 @@ my %answered;    # by idempotency key
 sub do_transact
 {
 	my @requests = map { request() } 0 .. rand 6;
-	my $atomic   = chance(50) ? 'true' : 'false';
+	my $atomic = chance(50) ? 'true' : 'false';
 	if (chance(50)) { $_->{request_id} = "$number-" . ++$choices for @requests; }
 	my $sql = "SELECT 'outcome', o.ordinal, o.status, o.item_id, o.version, o.changed, o.action, o.event_id FROM esgf_stac.transact(" . quoted(\@requests) . ", $atomic) o;";
 	for (0 .. chance(30))
 	{
 		transaction('life', $sql, sub {
-			for my $row (@_)
-			{
-				my (undef, $ordinal, $status, @outcome) = @$row;
-				my $request = $requests[ $ordinal - 1 ];
-				my $key     = $request->{request_id};
-				push @{ $done{wrong} }, "outcome @$row" if $status !~ /^(200|201|404|409|412)$/;
-				next if $status >= 300;
-				if (defined $key && $answered{$key})
+				for my $row (@_)
 				{
-					push @{ $done{wrong} }, "$key: @outcome instead of $answered{$key}" if $answered{$key} ne "$status @outcome";
-					next;
+					my (undef, $ordinal, $status, @outcome) = @$row;
+					my $request = $requests[ $ordinal - 1 ];
+					my $key = $request->{request_id};
+					push @{ $done{wrong} }, "outcome @$row" if $status !~ /^(200|201|404|409|412)$/;
+					next if $status >= 300;
+					if (defined $key && $answered{$key})
+					{
+						push @{ $done{wrong} }, "$key: @outcome instead of $answered{$key}" if $answered{$key} ne "$status @outcome";
+						next;
+					}
+					$answered{$key} = "$status @outcome" if defined $key;
+					my $patch = $request->{patch};
+					acknowledge(@outcome, ref $patch eq 'ARRAY' ? $patch->[0]{value} : undef);
 				}
-				$answered{$key} = "$status @outcome" if defined $key;
-				my $patch = $request->{patch};
-				acknowledge(@outcome, ref $patch eq 'ARRAY' ? $patch->[0]{value} : undef);
-			}
 		});
 	}
 	return;
@@ -344,7 +344,7 @@ is_deeply({ map { $_->[0] => $_->[2] } @logs }, { map { $_->[0] => $counted{ $_-
 my %events = map { $_->[0] => "$_->[1] $_->[2] $_->[3]" }
   rows("SELECT id, aggregateid, version, substr(type, 6) FROM esgf_stac.outbox WHERE seq > $first AND aggregateid !~ '^hand' AND type <> 'item.superseded'");
 is_deeply([ grep { ($events{$_} // '') ne $acknowledged{$_} } keys %acknowledged ], [], 'every receipt has its event');
-is_deeply([ grep { !$acknowledged{$_} } keys %events ],                             [], 'every event has its receipt, or is a demotion');
+is_deeply([ grep { !$acknowledged{$_} } keys %events ], [], 'every event has its receipt, or is a demotion');
 nothing_is(q{SELECT request_id FROM esgf_stac.outbox WHERE request_id IS NOT NULL AND type <> 'item.superseded' GROUP BY 1 HAVING count(*) > 1}, 'an idempotency key is used once');
 
 # Who took what changes() gave has what there is.

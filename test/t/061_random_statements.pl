@@ -33,12 +33,12 @@ srand $seed;
 
 # Versions of "tie" are equal as numbers: an UPDATE of several would have no order.
 my %versions = (a => [ 1, 2, 10, 11 ], b => [ 1, 2, 10 ], c => [ 1, 2 ], tie => [qw(1 01 2 02)]);
-my @ids      = map { my $base = $_; map { "$base.v$_" } @{ $versions{$base} } } sort keys %versions;
-my $path     = '/properties/c:institution_id';
+my @ids = map { my $base = $_; map { "$base.v$_" } @{ $versions{$base} } } sort keys %versions;
+my $path = '/properties/c:institution_id';
 
 sub any_of { return $_[ rand @_ ]; }
 sub chance { my ($percent) = @_; return rand 100 < $percent; }
-sub base   { my ($id) = @_; return $id =~ s/\.v\d+$//r; }
+sub base { my ($id) = @_; return $id =~ s/\.v\d+$//r; }
 sub number { my ($id) = @_; return 0 + ($id =~ /\.v(\d+)$/)[0]; }
 sub some_of { my (@of) = shuffle @_; return @of[ 0 .. rand @of ]; }
 
@@ -60,8 +60,8 @@ sub change_item
 {
 	my ($items, $change, $by_verb, $asked) = @_;
 	my ($kind, $id, $institution, $says) = @$change;
-	my $item    = $items->{$id};
-	my $passes  = $by_verb ? 'refused' : 'nothing';
+	my $item = $items->{$id};
+	my $passes = $by_verb ? 'refused' : 'nothing';
 	my $appears = sub {
 		$items->{$id} = { deleted => 0, retracted => 0, institution => $institution, latest => 0 };
 		$items->{$id}{latest} = 1 if ($says // 'true') ne 'false' && may_be_latest($items, $id);
@@ -183,9 +183,9 @@ sub after_nested
 	my ($after, $asked, $inner, $base) = (copy($items), {}, {}, base($verb->[1]));
 	my $changed = make($after, $rows, 0, $asked) // return undef;
 	my $between = $after->{ $verb->[1] } // {};
-	my $stood   = join ' ', is_candidate($between), $between->{latest} // '';
+	my $stood = join ' ', is_candidate($between), $between->{latest} // '';
 	my $by_verb = make($after, [$verb], 1, $inner) // return undef;
-	my $stands  = $after->{ $verb->[1] };
+	my $stands = $after->{ $verb->[1] };
 	my $superseded = @$by_verb && ($inner->{$base} || $stood ne join ' ', is_candidate($stands), $stands->{latest}) ? settle($after, $inner, $base) // return undef : [];
 	for my $id (@$by_verb, @$superseded) { return undef if any { $_ eq $id } @$changed; }
 	return undef if !settle($after, $asked);
@@ -198,10 +198,10 @@ sub after_called
 {
 	my ($items, $row, $verb) = @_;
 	my ($after, $asked) = (copy($items), {});
-	my $selected   = copy($items);
-	my $changed    = make($selected, [$row], 0, {}) // return undef;
+	my $selected = copy($items);
+	my $changed = make($selected, [$row], 0, {}) // return undef;
 	return $after if !@$changed && $row->[0] eq 'title';    # no row, no call
-	my $by_verb    = make($after, [$verb], 1, $asked) // return undef;
+	my $by_verb = make($after, [$verb], 1, $asked) // return undef;
 	my $superseded = settle($after, $asked) // return undef;
 	return undef if any { $_ eq $row->[1] } @$by_verb, @$superseded;
 	return make($after, [$row], 0, $asked) && settle($after, $asked) ? $after : undef;
@@ -231,11 +231,11 @@ sub verb
 	my $change = change(any_of(qw(create create delete restore retract reinstate say title institution)), any_of(@ids));
 	my ($kind, $id, $institution, $says) = @$change;
 	my $call =
-	    $kind eq 'create'      ? "create_item('C', " . quoted(document($id, $institution, $says)) . ')'
-	  : $kind eq 'say'         ? "patch_item('C', '$id', '{\"properties\": {\"latest\": $says}}')"
-	  : $kind eq 'title'       ? "patch_item('C', '$id', '{\"properties\": {\"title\": \"t" . ++$serial . "\"}}')"
+	  $kind eq 'create' ? "create_item('C', " . quoted(document($id, $institution, $says)) . ')'
+	  : $kind eq 'say' ? "patch_item('C', '$id', '{\"properties\": {\"latest\": $says}}')"
+	  : $kind eq 'title' ? "patch_item('C', '$id', '{\"properties\": {\"title\": \"t" . ++$serial . "\"}}')"
 	  : $kind eq 'institution' ? "patch_item('C', '$id', '[{\"op\": \"add\", \"path\": \"$path\", \"value\": \"$institution\"}]')"
-	  :                          "${kind}_item('C', '$id')";
+	  : "${kind}_item('C', '$id')";
 	return ($change, "esgf_stac.$call");
 }
 
@@ -276,13 +276,13 @@ sub update
 	my $in = "id IN (" . join(', ', map { "'$_'" } @some) . ')';
 	my $set = sub { my ($at, $value) = @_; return "document = jsonb_set(document, '{properties,$at}', $value)"; };
 	my ($what, $where) = @{ {
-		delete      => [ 'deleted = true',                            'NOT deleted' ],
-		restore     => [ 'deleted = false',                           'deleted' ],
-		retract     => [ $set->('retracted', "'true'"),               'NOT deleted AND NOT retracted' ],
-		reinstate   => [ $set->('retracted', "'false'"),              'NOT deleted AND retracted' ],
-		say         => [ $set->('latest', "'$says'"),                 'NOT deleted AND NOT retracted' ],
-		title       => [ $set->('title', "'\"t" . ++$serial . "\"'"), 'NOT deleted AND NOT retracted' ],
-		institution => [ $set->('c:institution_id', "'\"$institution\"'"), 'NOT deleted AND NOT retracted' ] }->{$kind} };
+			delete => [ 'deleted = true', 'NOT deleted' ],
+			restore => [ 'deleted = false', 'deleted' ],
+			retract => [ $set->('retracted', "'true'"), 'NOT deleted AND NOT retracted' ],
+			reinstate => [ $set->('retracted', "'false'"), 'NOT deleted AND retracted' ],
+			say => [ $set->('latest', "'$says'"), 'NOT deleted AND NOT retracted' ],
+			title => [ $set->('title', "'\"t" . ++$serial . "\"'"), 'NOT deleted AND NOT retracted' ],
+			institution => [ $set->('c:institution_id', "'\"$institution\"'"), 'NOT deleted AND NOT retracted' ] }->{$kind} };
 	return ([ map { [ $kind, $_, $institution, $says ] } @some ], "UPDATE esgf_stac.item SET $what WHERE $in AND $where");
 }
 
@@ -295,28 +295,28 @@ sub statement
 		(sub { my ($change, $call) = verb(); return ("SELECT $call", sub { after_statement($_[0], [$change], 1) }); }) x 4,
 		(sub { my ($changes, $sql) = any_of(\&insertion, \&upsertion, \&update)->(); return ($sql, sub { after_statement($_[0], $changes, 0) }); }) x 5,
 		sub {    # requests, of which each is a statement
-			my @verbs = map { [verb()] } 0 .. rand 4;
+			my @verbs = map { [ verb() ] } 0 .. rand 4;
 			my $calls = join '; PERFORM ', map { $_->[1] } @verbs;
 			return ("DO \$\$ BEGIN PERFORM $calls; END \$\$", sub { my ($items) = @_; $items = $items && after_statement($items, [ $_->[0] ], 1) for @verbs; return $items; });
 		},
 		sub {    # parts, of different items
-			my @mine  = shuffle grep { base($_) ne 'tie' } @ids;
+			my @mine = shuffle grep { base($_) ne 'tie' } @ids;
 			my @parts = map { [ part(@mine[ 3 * $_ .. 3 * $_ + 2 ]) ] } 0 .. rand 3;
-			my $last  = pop @parts;
-			my $with  = join ', ', map { "p$_ AS ($parts[$_][1])" } 0 .. $#parts;
+			my $last = pop @parts;
+			my $with = join ', ', map { "p$_ AS ($parts[$_][1])" } 0 .. $#parts;
 			# One part may supersede what another has changed before that is told: then it is refused.
 			return (($with && "WITH $with ") . $last->[1], sub { return (after_parts($_[0], map { $_->[0] } @parts, $last), undef); });
 		},
 		(sub {    # rows that go to a verb
-			my ($rows,   $sql)  = part();
-			my ($change, $call) = verb();
-			return ("WITH a AS ($sql RETURNING id), n AS MATERIALIZED (SELECT count(*) FROM a) SELECT $call FROM n", sub { after_nested($_[0], $rows, $change) });
+				my ($rows, $sql) = part();
+				my ($change, $call) = verb();
+				return ("WITH a AS ($sql RETURNING id), n AS MATERIALIZED (SELECT count(*) FROM a) SELECT $call FROM n", sub { after_nested($_[0], $rows, $change) });
 		}) x 2,
 		(sub {    # a function that a statement calls
-			my $id = any_of(@ids);
-			my ($change, $call) = verb();
-			return ("UPDATE esgf_stac.item SET document = jsonb_set(called(" . quoted($call =~ s/'/''/gr) . ", document), '{properties,title}', '\"t" . ++$serial . "\"') WHERE id = '$id' AND NOT deleted AND NOT retracted",
-				sub { after_called($_[0], [ 'title', $id ], $change) });
+				my $id = any_of(@ids);
+				my ($change, $call) = verb();
+				return ("UPDATE esgf_stac.item SET document = jsonb_set(called(" . quoted($call =~ s/'/''/gr) . ", document), '{properties,title}', '\"t" . ++$serial . "\"') WHERE id = '$id' AND NOT deleted AND NOT retracted",
+					sub { after_called($_[0], [ 'title', $id ], $change) });
 		}) x 2,
 		sub {    # what is undone is nothing
 			my ($changes, $sql) = any_of(\&insertion, \&upsertion, \&update)->();
@@ -329,8 +329,8 @@ sub statement
 
 my $node = catalogue_node('statements', "max_connections = 30\ndeadlock_timeout = 100ms\nsynchronous_commit = off");
 $node->safe_psql('postgres', 'SELECT esgf_stac.create_collection(' . quoted({
-	type   => 'Collection', stac_version => '1.1.0', id => 'C', description => 'd', license => 'MIT', links => [],
-	extent => { spatial => { bbox => [ [ -180, -90, 180, 90 ] ] }, temporal => { interval => [ [ '1850-01-01T00:00:00Z', undef ] ] } } }) . ')');
+			type => 'Collection', stac_version => '1.1.0', id => 'C', description => 'd', license => 'MIT', links => [],
+			extent => { spatial => { bbox => [ [ -180, -90, 180, 90 ] ] }, temporal => { interval => [ [ '1850-01-01T00:00:00Z', undef ] ] } } }) . ')');
 $node->safe_psql('postgres', q{CREATE FUNCTION called(call text, document jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SELECT ' || call; RETURN document; END $$});
 
 my ($to, $from);
@@ -373,7 +373,7 @@ for my $n (1 .. $ENV{ESGF_STAC_STATEMENTS} // 700)
 	my ($sql, $oracle) = statement();
 	my @possible = $oracle->($items);
 	my (undef, $before) = ask($told);
-	my ($error)  = ask("$sql;");
+	my ($error) = ask("$sql;");
 	my (undef, $found, $after) = ask("$look $told");
 	$errors{ $error || 'done' }++;
 	push @wrong, "$n: $error: $sql" if $error && $error !~ $refusals;

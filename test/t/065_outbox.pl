@@ -13,7 +13,7 @@ use RelayTest;
 use Test::More;
 
 my $node = catalogue_node('outbox', "max_wal_size = '32MB'\nmin_wal_size = '32MB'");
-my $sql  = sub { $node->safe_psql('postgres', @_) };
+my $sql = sub { $node->safe_psql('postgres', @_) };
 
 $sql->(q{SELECT esgf_stac.create_collection('{"type": "Collection", "stac_version": "1.1.0", "id": "C", "description": "d", "license": "MIT",
 	"links": [], "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [["1850-01-01T00:00:00Z", null]]}}}')});
@@ -76,10 +76,10 @@ $sql->(q{SELECT esgf_stac.create_stream('d', '{D}'), esgf_stac.create_stream('ti
 run_relay($node, '--stream', $_, '--create') for qw(d titled c_titled);
 my $before = $sql->('SELECT max(cursor) FROM (SELECT cursor FROM esgf_stac.changes(NULL, 10000) WITH ORDINALITY ORDER BY ordinality DESC LIMIT 1) c');
 $sql->(qq{SELECT esgf_stac.$_}) for map { my $c = $_; map { s/\bC\b/'$c'/r } (
-	q{create_item(C, document || '{"id": "s.v1", "collection": null}') FROM esgf_stac.item WHERE id = 'early'},
-	q{patch_item(C, 's.v1', '{"properties": {"title": "T"}}')}, q{patch_item(C, 's.v1', '{"bbox": [0, 0, 1, 1]}')}, q{retract_item(C, 's.v1')},
-	q{reinstate_item(C, 's.v1')}, q{patch_item(C, 's.v1', '{"properties": {"title": "U"}}')}, q{patch_item(C, 's.v1', '{"properties": {"title": "V"}}')},
-	q{patch_item(C, 's.v1', '{"properties": {"title": "T"}}')}, q{delete_item(C, 's.v1')}, q{restore_item(C, 's.v1')}, q{patch_collection(C, '{"title": "t"}')}) } qw(C D);
+		q{create_item(C, document || '{"id": "s.v1", "collection": null}') FROM esgf_stac.item WHERE id = 'early'},
+		q{patch_item(C, 's.v1', '{"properties": {"title": "T"}}')}, q{patch_item(C, 's.v1', '{"bbox": [0, 0, 1, 1]}')}, q{retract_item(C, 's.v1')},
+		q{reinstate_item(C, 's.v1')}, q{patch_item(C, 's.v1', '{"properties": {"title": "U"}}')}, q{patch_item(C, 's.v1', '{"properties": {"title": "V"}}')},
+		q{patch_item(C, 's.v1', '{"properties": {"title": "T"}}')}, q{delete_item(C, 's.v1')}, q{restore_item(C, 's.v1')}, q{patch_collection(C, '{"title": "t"}')}) } qw(C D);
 for my $stream (qw(d titled c_titled))
 {
 	my $file = PostgreSQL::Test::Utils::tempdir . "/$stream";

@@ -14,7 +14,7 @@ use Test::More;
 use Time::HiRes 'time';
 
 my $node = catalogue_node('changes');
-my $sql  = sub { $node->safe_psql('postgres', @_) };
+my $sql = sub { $node->safe_psql('postgres', @_) };
 
 $sql->(q{SELECT esgf_stac.create_collection('{"type": "Collection", "stac_version": "1.1.0", "id": "C", "description": "d", "license": "MIT",
 	"links": [], "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [["1850-01-01T00:00:00Z", null]]}}}')});

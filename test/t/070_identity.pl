@@ -29,7 +29,7 @@ $node->safe_psql('postgres', <<'SQL');
 SQL
 
 my $say = q{SELECT esgf_stac.set_identity('{"sub": "x", "principals": ["group:x"]}');};
-my $n   = 0;
+my $n = 0;
 
 # A patch that always changes something.
 sub patch { $n++; return qq{SELECT esgf_stac.patch_item('C', 'i', '{"properties": {"n": $n}}');} }

@@ -15,7 +15,7 @@ use RelayTest;
 use Test::More;
 
 my $node = catalogue_node('scenarios', 'max_prepared_transactions = 2');
-my $dir  = PostgreSQL::Test::Utils::tempdir;
+my $dir = PostgreSQL::Test::Utils::tempdir;
 
 $node->safe_psql('postgres', <<'SQL');
 	SELECT esgf_stac.create_collection('{"type": "Collection", "stac_version": "1.1.0", "id": "CMIP6", "description": "d",
@@ -49,7 +49,7 @@ sub at_once
 			'<', \undef, '>', \$output[$i], '2>&1');
 	}
 	wait_for('all to wait', sub {
-		$node->safe_psql('postgres', q{SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted}) == @scripts });
+			$node->safe_psql('postgres', q{SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted}) == @scripts });
 	$node->safe_psql('postgres', "COMMIT PREPARED 'starter'");
 	$_->finish foreach @sessions;
 	chomp @output;
@@ -101,7 +101,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM esgf_stac.outbox WHERE ag
 
 # 12. A crash between commit and delivery: one logical event after restart.
 new_stream($node, 'crash');
-my $file  = "$dir/events";
+my $file = "$dir/events";
 my @relay = ('--stream', 'crash', '--sink', "ndjson:$file");
 my $relay = start_relay($node, "$dir/log", @relay);
 $node->safe_psql('postgres', q{SELECT esgf_stac.create_item('CMIP6', public.document('s12.v1'))});
@@ -114,6 +114,7 @@ my $end = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
 my ($status, undef, $stderr) = run_relay($node, @relay, '--endpos', $end);
 is($status, 0, '12. the relay goes on after a crash') or diag $stderr;
 my (%seen, @order);
+
 foreach my $event (read_events($file))
 {
 	push @order, $event->{version} unless $seen{ $event->{id} }++;

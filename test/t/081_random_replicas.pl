@@ -14,10 +14,10 @@ use PostgreSQL::Test::Utils;
 use RelayTest;
 use Test::More;
 
-my $sites    = 12;
+my $sites = 12;
 my $sessions = 4;
-my $items    = 60;
-my $changes  = 10_000;
+my $items = 60;
+my $changes = 10_000;
 
 my $node = catalogue_node('replicas', 'fsync = off');
 $node->safe_psql('postgres', qq{
@@ -56,7 +56,7 @@ foreach my $session (0 .. $sessions - 1)
 	{
 		my $site = $free[ rand @free ];
 		my $mine = $held{$site} //= {};
-		my $id   = 'i' . (1 + int rand $items) . '.v1';
+		my $id = 'i' . (1 + int rand $items) . '.v1';
 		($id) = (sort keys %$mine)[ rand keys %$mine ] if $left{$site} == 0;
 		my $adds = !delete $mine->{$id};
 		if ($adds)
@@ -67,7 +67,7 @@ foreach my $session (0 .. $sessions - 1)
 		my $call = rand() < 0.5
 		  ? "patch_item('CMIP6', '$id', operations('$id', 'n$site.org', " . ($adds ? 'true' : 'false') . '))'
 		  : $adds ? "add_replica('CMIP6', '$id', 'n$site.org', replica('$id', 'n$site.org'))"
-		  :         "remove_replica('CMIP6', '$id', 'n$site.org')";
+		  : "remove_replica('CMIP6', '$id', 'n$site.org')";
 		$scripts[$session] .= "SET ROLE site_$site; SELECT action FROM esgf_stac.$call;\n";
 		$count++;
 	}

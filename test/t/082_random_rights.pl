@@ -18,7 +18,7 @@ my $oracle = "$FindBin::RealBin/../oracle/access.py";
 my ($python) = run_program('', 'python3', '-c', 'import json, urllib.parse');
 plan skip_all => 'no python3' unless $python;
 
-my $dir  = PostgreSQL::Test::Utils::tempdir;
+my $dir = PostgreSQL::Test::Utils::tempdir;
 my $seed = $ENV{ESGF_STAC_SEED} // 20261130;
 my $node = catalogue_node('rights', 'fsync = off');
 note "ESGF_STAC_SEED=$seed";

@@ -18,19 +18,19 @@ use Test::More;
 
 my ($form, @chosen) = split ' ', $ENV{ESGF_STAC_HOSTILE} // 'short';
 my @sizes = $form eq 'long' ? (1, 2, 4, 8) : (0.25, 0.5);
-my $mb    = 1_000_000;
+my $mb = 1_000_000;
 
 my @shapes = qw(members deep links bare_links repeated_links alternates assets small_assets replicas scattered institutions one_institution roles extensions positions numbers large_numbers string keys);
 my @operations = qw(add_members add_elements add_assets add_alternates test move copy doubled_remove);
 
 # Times shorter than that say nothing about growth, nor does memory: the server's buffers and caches.
-my $least_time   = 0.02;
+my $least_time = 0.02;
 my $fixed_memory = 8 * $mb;
 
 # A cancel is heard within a tenth of a second; statements are cancelled after so many milliseconds.
-my $late        = 0.1;
+my $late = 0.1;
 my $cancel_size = $form eq 'long' ? 8 : 1;
-my @timeouts    = $form eq 'long' ? (1, 3, 10, 20, 40, 80, 160, 320, 640) : (5, 20);
+my @timeouts = $form eq 'long' ? (1, 3, 10, 20, 40, 80, 160, 320, 640) : (5, 20);
 
 plan skip_all => 'no /proc here' unless -w "/proc/$$/clear_refs";
 
@@ -113,31 +113,31 @@ SQL
 
 # What is done with a document, in this order: name => statement, or role: statement.
 my @verbs = (
-	validate        => 'SELECT count(*) FROM hostile.source, esgf_stac.validate_item(document)',
-	refused_create  => q{nobody_much: SELECT esgf_stac.create_item('C', document) FROM hostile.source},
-	explain         => q{SELECT count(*) FROM hostile.source, esgf_stac.explain_access(request, '{"sub": "x"}')},
-	create          => q{SELECT esgf_stac.create_item('C', document) FROM hostile.source},
-	small_patch     => q{SELECT esgf_stac.patch_item('C', 'big.v1', '{"properties": {"title": "t"}}')},
-	append_link     => q{SELECT esgf_stac.patch_item('C', 'big.v1', '[{"op": "add", "path": "/links/-", "value": {"rel": "cite-as", "href": "h"}}]')},
-	refused_patch   => q{nobody_much: SELECT esgf_stac.patch_item('C', 'small.v1', patch) FROM hostile.source},
-	merge_patch     => q{SELECT esgf_stac.patch_item('C', 'small.v1', patch) FROM hostile.source},
-	add_replica     => q{SELECT esgf_stac.add_replica('C', 'big.v1', 'new', alternates) FROM hostile.source},
-	remove_primary  => q{SELECT esgf_stac.remove_replica('C', 'big.v1', 'n0')},
-	remove_replica  => q{SELECT esgf_stac.remove_replica('C', 'big.v1', 'new')},
+	validate => 'SELECT count(*) FROM hostile.source, esgf_stac.validate_item(document)',
+	refused_create => q{nobody_much: SELECT esgf_stac.create_item('C', document) FROM hostile.source},
+	explain => q{SELECT count(*) FROM hostile.source, esgf_stac.explain_access(request, '{"sub": "x"}')},
+	create => q{SELECT esgf_stac.create_item('C', document) FROM hostile.source},
+	small_patch => q{SELECT esgf_stac.patch_item('C', 'big.v1', '{"properties": {"title": "t"}}')},
+	append_link => q{SELECT esgf_stac.patch_item('C', 'big.v1', '[{"op": "add", "path": "/links/-", "value": {"rel": "cite-as", "href": "h"}}]')},
+	refused_patch => q{nobody_much: SELECT esgf_stac.patch_item('C', 'small.v1', patch) FROM hostile.source},
+	merge_patch => q{SELECT esgf_stac.patch_item('C', 'small.v1', patch) FROM hostile.source},
+	add_replica => q{SELECT esgf_stac.add_replica('C', 'big.v1', 'new', alternates) FROM hostile.source},
+	remove_primary => q{SELECT esgf_stac.remove_replica('C', 'big.v1', 'n0')},
+	remove_replica => q{SELECT esgf_stac.remove_replica('C', 'big.v1', 'new')},
 	refused_replace => q{nobody_much: SELECT esgf_stac.replace_item('C', 'big.v1', other) FROM hostile.source},
-	replace         => q{SELECT esgf_stac.replace_item('C', 'big.v1', other) FROM hostile.source},
-	replace_by_op   => q{SELECT esgf_stac.patch_item('C', 'big.v1', operations) FROM hostile.source},
-	by_hand         => q{UPDATE esgf_stac.item SET document = other FROM hostile.source WHERE id = 'big.v1' RETURNING version},
-	diff            => 'SELECT jsonb_array_length(esgf_stac.jsonb_diff(document, other)) FROM hostile.source',
-	retract         => q{SELECT esgf_stac.retract_item('C', 'big.v1')},
-	reinstate       => q{SELECT esgf_stac.reinstate_item('C', 'big.v1')},
-	delete          => q{SELECT esgf_stac.delete_item('C', 'big.v1')},
-	restore         => q{SELECT esgf_stac.restore_item('C', 'big.v1')},
-	supersede       => q{SELECT esgf_stac.create_item('C', next) FROM hostile.source},
-	transact        => q{SELECT status FROM hostile.source, esgf_stac.transact(requests, false) LIMIT 1},
-	import          => q{SELECT status FROM hostile.source, esgf_stac.import_items(ARRAY[imported])});
+	replace => q{SELECT esgf_stac.replace_item('C', 'big.v1', other) FROM hostile.source},
+	replace_by_op => q{SELECT esgf_stac.patch_item('C', 'big.v1', operations) FROM hostile.source},
+	by_hand => q{UPDATE esgf_stac.item SET document = other FROM hostile.source WHERE id = 'big.v1' RETURNING version},
+	diff => 'SELECT jsonb_array_length(esgf_stac.jsonb_diff(document, other)) FROM hostile.source',
+	retract => q{SELECT esgf_stac.retract_item('C', 'big.v1')},
+	reinstate => q{SELECT esgf_stac.reinstate_item('C', 'big.v1')},
+	delete => q{SELECT esgf_stac.delete_item('C', 'big.v1')},
+	restore => q{SELECT esgf_stac.restore_item('C', 'big.v1')},
+	supersede => q{SELECT esgf_stac.create_item('C', next) FROM hostile.source},
+	transact => q{SELECT status FROM hostile.source, esgf_stac.transact(requests, false) LIMIT 1},
+	import => q{SELECT status FROM hostile.source, esgf_stac.import_items(ARRAY[imported])});
 my @operation_verbs = (
-	patch         => q{SELECT esgf_stac.patch_item('C', 'small.v1', operations) FROM hostile.source},
+	patch => q{SELECT esgf_stac.patch_item('C', 'small.v1', operations) FROM hostile.source},
 	refused_patch => q{nobody_much: SELECT esgf_stac.patch_item('C', 'small.v1', operations) FROM hostile.source},
 	patch_and_undo => q{SELECT esgf_stac.patch_item('C', 'small.v1', patch) FROM hostile.source});
 
@@ -231,7 +231,7 @@ SQL
 	foreach my $attempt (@attempts)
 	{
 		my @before = $before =~ /.*$total/s;
-		my @after  = $attempt =~ /$total/;
+		my @after = $attempt =~ /$total/;
 		my ($name, $timeout) = $attempt =~ /^(\w+) (\d+)/;
 		push @late, { name => $name, timeout => $timeout, late => $after[0] + $after[1] - $before[0] - $before[1] - $timeout / 1000 }
 		  if $attempt =~ /^ERROR 57014$/m;
@@ -277,7 +277,7 @@ sub try_shape
 		last unless $slow->() || $large->();
 		$round->($_) foreach @sizes;
 	}
-	is(join("\n", $slow->()),  '', "$shape: time");
+	is(join("\n", $slow->()), '', "$shape: time");
 	is(join("\n", $large->()), '', "$shape: memory");
 
 	prepare($shape, $cancel_size * $mb);

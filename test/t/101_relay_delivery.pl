@@ -12,7 +12,7 @@ use RelayTest;
 use Test::More;
 
 my $node = catalogue_node('delivery');
-my $dir  = PostgreSQL::Test::Utils::tempdir;
+my $dir = PostgreSQL::Test::Utils::tempdir;
 
 # The line of an event.
 new_stream($node, 'lines');
@@ -87,7 +87,7 @@ is_deeply([ map { $_->{item_id} } read_events($file) ], [ map { "item-$_" } 1 ..
 $node->safe_psql('postgres', 'CREATE TABLE noise AS SELECT generate_series(1, 10000)');
 $now = wal_end($node);
 ok($node->poll_query_until('postgres',
-	"SELECT confirmed_flush_lsn >= '$now' FROM pg_replication_slots WHERE slot_name = 'esgf_stac_running'"),
+		"SELECT confirmed_flush_lsn >= '$now' FROM pg_replication_slots WHERE slot_name = 'esgf_stac_running'"),
 	'an idle stream confirms what is not its own');
 
 # Stopping.

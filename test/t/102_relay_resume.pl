@@ -15,9 +15,9 @@ use RelayTest;
 use Test::More;
 
 my $node = catalogue_node('resume');
-my $dir  = PostgreSQL::Test::Utils::tempdir;
+my $dir = PostgreSQL::Test::Utils::tempdir;
 my $file = "$dir/events";
-my $log  = "$dir/log";
+my $log = "$dir/log";
 my @read = ('--stream', 'all', '--sink', "ndjson:$file");
 new_stream($node, 'all');
 
@@ -100,7 +100,7 @@ sysopen(my $reader, $pipe, O_RDONLY | O_NONBLOCK) or die "open: $!";
 my $first = $version + 1;
 $version += 400;
 $node->safe_psql('postgres', join "\n", map {
-	qq{INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at, identity)
+		qq{INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at, identity)
 	   VALUES (gen_random_uuid(), 'CMIP6', 'a', 'item.updated', $_, to_jsonb(repeat('x', 1000)), now(), '{}');}
 } $first .. $version);
 $relay = start_relay($node, $log, '--stream', 'all', '--sink', "ndjson:$pipe");

@@ -11,7 +11,7 @@ use RelayTest;
 use Test::More;
 
 my $node = catalogue_node('status');
-my $dir  = PostgreSQL::Test::Utils::tempdir;
+my $dir = PostgreSQL::Test::Utils::tempdir;
 
 # Run it, and compare status and stderr.
 sub relay_ends
@@ -46,6 +46,7 @@ relay_ends([ '--stream', 'a', @sink, '--status-interval', '0' ], 2, qr/--status-
 relay_ends([ '--stream', 'a', @sink, '--if-not-exists' ], 2, qr/goes with --create/, '--if-not-exists alone');
 relay_ends([ '--stream', 'a', @sink, '--dbname', 'host=x nonsense' ], 2, qr/connection string/, 'bad conninfo');
 relay_ends([ '--stream', 'a', @sink, '--dbname', $_ ], 2, qr/password on the command line/, 'a password')
+
   for 'dbname=postgres password=secret', 'postgresql://me:secret@localhost/postgres',
   "dbname=postgres sslpassword='secret'";
 relay_ends([ '--stream', 'a', @sink, '--format', 'poem' ], 2, qr/--format: poem/, 'unknown format');
@@ -56,6 +57,7 @@ relay_ends([ '--stream', 'a', @sink, '--tombstones' ], 2, qr/takes no --tombston
 relay_ends([ '--stream', 'a', @sink, '--sink-option', 'a=b' ], 2, qr/takes no --sink-option: ndjson/, 'an option of no sink');
 relay_ends([ '--stream', 'a', @sink, '--sink-option', $_ ], 2, qr/--sink-option/, "no option: $_") for 'a', '=b';
 relay_ends([ '--stream', 'a', @sink, '--sink-option', "$_=hush" ], 2, qr/password on the command line/, "a secret: $_")
+
   for qw(password sasl.password api-key hmac-key sasl.oauthbearer.client.secret ssl.key.pem);
 my (undef, undef, $stderr) = run_relay($node, '--stream', 'a', @sink, '--dbname', 'password=secret');
 unlike($stderr, qr/secret/, 'which no message repeats');
@@ -99,22 +101,22 @@ $node->safe_psql('postgres', 'SELECT esgf_stac.adopt_catalogue()');
 
 # A publication that is as create_stream() made it passes, whatever its filter.
 my %streams = (
-	plain  => '',
-	some   => q{, '{CMIP6,CMIP7}'},
-	part   => q{, NULL, '$.n == 1'},
-	both   => q{, ARRAY['it''s', 'a"b', 'c\\d'], '$.n == 1'});
+	plain => '',
+	some => q{, '{CMIP6,CMIP7}'},
+	part => q{, NULL, '$.n == 1'},
+	both => q{, ARRAY['it''s', 'a"b', 'c\\d'], '$.n == 1'});
 for my $name (sort keys %streams)
 {
 	$node->safe_psql('postgres', "SELECT esgf_stac.create_stream('$name' $streams{$name})");
 	relay_ends([ '--stream', $name, '--create' ], 0, qr/made slot/, "stream $name");
 }
 my %changes = (
-	'a column'   => 'SET TABLE esgf_stac.outbox (id, payload)',
-	'all columns'=> 'SET TABLE esgf_stac.outbox',
-	'updates'    => q{SET (publish = 'insert, update')},
-	'one more'   => 'ADD TABLE esgf_stac.stream',
-	'no table'   => 'DROP TABLE esgf_stac.outbox',
-	'no filter'  => 'SET TABLE esgf_stac.outbox (seq, id, aggregatetype, aggregateid, type, version, payload,
+	'a column' => 'SET TABLE esgf_stac.outbox (id, payload)',
+	'all columns' => 'SET TABLE esgf_stac.outbox',
+	'updates' => q{SET (publish = 'insert, update')},
+	'one more' => 'ADD TABLE esgf_stac.stream',
+	'no table' => 'DROP TABLE esgf_stac.outbox',
+	'no filter' => 'SET TABLE esgf_stac.outbox (seq, id, aggregatetype, aggregateid, type, version, payload,
 		occurred_at, reason, batch, streams, left_streams, request_id, xid)');
 for my $what (sort keys %changes)
 {

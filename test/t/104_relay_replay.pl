@@ -13,8 +13,8 @@ use RelayTest;
 use Test::More;
 
 my $node = catalogue_node('replay', "max_wal_size = 64MB\nmin_wal_size = 32MB\nwal_keep_size = 0\n");
-my $dir  = PostgreSQL::Test::Utils::tempdir;
-my $log  = "$dir/log";
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $log = "$dir/log";
 
 # Run a stream up to now; the versions that come, as "item:version".
 sub deliver
@@ -118,7 +118,7 @@ $relay = start_relay($node, $log, '--stream', 'b', '--sink', "ndjson:$dir/b");
 add_events($node, 1, 10, 9);
 wait_for('ten events', sub { read_lines("$dir/b") == 10 });
 ok($node->poll_query_until('postgres',
-	q{SELECT count(*) = 0 FROM esgf_stac.outbox WHERE xid >= (SELECT horizon FROM esgf_stac.consumer WHERE stream = 'b')}),
+		q{SELECT count(*) = 0 FROM esgf_stac.outbox WHERE xid >= (SELECT horizon FROM esgf_stac.consumer WHERE stream = 'b')}),
 	'the horizon passes what was delivered');
 
 # An idle relay writes no more WAL.
@@ -161,8 +161,8 @@ $relay = start_relay($node, $log, '--stream', 'torn', '--sink', "ndjson:$dir/pip
 sysopen(my $pipe, "$dir/pipe", 0) or die "open: $!";
 my $taken = '';
 wait_for('a page', sub {
-	sysread $pipe, $taken, 20000, length $taken;
-	$node->safe_psql('postgres', q{SELECT snapshot_position[2] IS NOT NULL FROM esgf_stac.consumer WHERE stream = 'torn'}) eq 't';
+		sysread $pipe, $taken, 20000, length $taken;
+		$node->safe_psql('postgres', q{SELECT snapshot_position[2] IS NOT NULL FROM esgf_stac.consumer WHERE stream = 'torn'}) eq 't';
 });
 kill_relay($relay);
 while (sysread $pipe, $taken, 65536, length $taken) { }

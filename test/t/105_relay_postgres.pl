@@ -11,8 +11,8 @@ use RelayTest;
 use Test::More;
 
 my $node = catalogue_node('source');
-my $dir  = PostgreSQL::Test::Utils::tempdir;
-my $log  = "$dir/log";
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $log = "$dir/log";
 
 # The index is a server of its own, for it will go down.
 my $index = PostgreSQL::Test::Cluster->new('index');

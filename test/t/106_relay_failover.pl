@@ -12,8 +12,8 @@ use RelayTest;
 use Test::More;
 
 my $primary = catalogue_node('primary');
-my $dir     = PostgreSQL::Test::Utils::tempdir;
-my $log     = "$dir/log";
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $log = "$dir/log";
 
 # An index that outlives all of them.
 my $index = PostgreSQL::Test::Cluster->new('index');
@@ -34,12 +34,12 @@ add_events($primary, 1, 100);
 
 # Read one stream to a file and one to the index; a third with a relay that
 # stays, and knows the servers by one connection string.
-my @file    = ('--stream', 'file',    '--sink', "ndjson:$dir/file");
+my @file = ('--stream', 'file', '--sink', "ndjson:$dir/file");
 my @indexed = ('--stream', 'indexed', '--sink', $table);
-my @held    = ('--stream', 'held',    '--sink', "ndjson:$dir/held", '--dbname', join(' ',
-	'dbname=postgres target_session_attrs=read-write',
-	'host=' . join(',', map { $_->host } $primary, $standby{good}),
-	'port=' . join(',', map { $_->port } $primary, $standby{good})));
+my @held = ('--stream', 'held', '--sink', "ndjson:$dir/held", '--dbname', join(' ',
+		'dbname=postgres target_session_attrs=read-write',
+		'host=' . join(',', map { $_->host } $primary, $standby{good}),
+		'port=' . join(',', map { $_->port } $primary, $standby{good})));
 my $held = start_relay($primary, $log, @held);
 run_relay($primary, @$_, '--endpos', wal_end($primary)) for \@file, \@indexed;
 wait_for('100 events', sub { read_lines("$dir/held") == 100 });
@@ -99,9 +99,9 @@ SKIP:
 	$second->init_from_backup($standby{good}, 'again', has_streaming => 1);
 	$second->start;
 	my $relay = start_relay($standby{good}, "$dir/memory", '--stream', 'held', '--sink', 'ndjson:-', '--dbname', join(' ',
-		'dbname=postgres target_session_attrs=read-write',
-		'host=' . join(',', map { $_->host } $standby{good}, $second),
-		'port=' . join(',', map { $_->port } $standby{good}, $second)));
+			'dbname=postgres target_session_attrs=read-write',
+			'host=' . join(',', map { $_->host } $standby{good}, $second),
+			'port=' . join(',', map { $_->port } $standby{good}, $second)));
 	add_events($standby{good}, 200, 200);
 	wait_for('the event', sub { grep { /"item-200"/ } read_lines("$dir/memory.out") });
 	$standby{good}->wait_for_catchup($second);

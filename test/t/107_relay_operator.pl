@@ -12,13 +12,14 @@ use RelayTest;
 use Test::More;
 
 my $node = catalogue_node('operator');
-my $dir  = PostgreSQL::Test::Utils::tempdir;
+my $dir = PostgreSQL::Test::Utils::tempdir;
 new_stream($node, 'a');
 my ($status, $stdout, $stderr);
 
 # A configuration file, in which a password may stand.
 append_to_file("$dir/conf", "# our relay\n\n  stream = a \nsink=ndjson:$dir/out\nno-loop = on\ndbname = "
 	  . $node->connstr('postgres') . " password=secret\nbatch = 7\n");
+
 sub run_bare
 {
 	my (%environment) = @_;
@@ -78,7 +79,7 @@ stop_relay($relay);
 
 # Log lines.
 is_deeply([ grep { !/^time=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z level=(detail|note|warning|error) stream=a( problem=[a-z-]+)? message="([^"\\]|\\.)*"$/ }
-		read_lines("$dir/log"), read_lines("$dir/down") ], [], 'log lines have one form');
+		  read_lines("$dir/log"), read_lines("$dir/down") ], [], 'log lines have one form');
 
 # The line on a terminal.
 SKIP:

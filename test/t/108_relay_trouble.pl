@@ -16,8 +16,8 @@ use RelayTest;
 use Test::More;
 
 my $node = catalogue_node('trouble');
-my $dir  = PostgreSQL::Test::Utils::tempdir_short;
-my $log  = "$dir/log";
+my $dir = PostgreSQL::Test::Utils::tempdir_short;
+my $log = "$dir/log";
 my $file = "$dir/events";
 new_stream($node, 'a');
 
@@ -31,8 +31,8 @@ sub peak_memory
 
 # A transaction that is larger than any buffer.
 my $megabytes = $ENV{RELAY_TEST_MB} // 64;
-my $count     = $megabytes * 25;
-my $relay     = start_relay($node, $log, '--stream', 'a', '--sink', "ndjson:$file");
+my $count = $megabytes * 25;
+my $relay = start_relay($node, $log, '--stream', 'a', '--sink', "ndjson:$file");
 add_events($node, 1, $count, 1, join '', map { chr(97 + int rand 26) } 1 .. 40_000);
 wait_for('the large transaction', sub { -e $file && `wc -l < $file` == $count });
 cmp_ok(-s $file, '>', $megabytes * 1_000_000, "a transaction of $megabytes MB");
@@ -84,7 +84,7 @@ sub pass_bytes
 my $proxy = fork() // die "fork: $!";
 if ($proxy == 0)
 {
-	my $limit    = 10_000;
+	my $limit = 10_000;
 	my $listener = IO::Socket::UNIX->new(Local => "$dir/.s.PGSQL.5555", Listen => 5) or POSIX::_exit(1);
 	$SIG{CHLD} = 'IGNORE';
 	while (my $client = $listener->accept)
@@ -98,15 +98,15 @@ if ($proxy == 0)
 $SIG{PIPE} = 'IGNORE';
 new_stream($node, 'cut');
 $node->safe_psql('postgres', join "\n", map {
-	qq{INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at, identity)
+		qq{INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at, identity)
 	   VALUES (gen_random_uuid(), 'CMIP6', 'cut-$_', 'item.updated', 1, to_jsonb(repeat('x', 2000)), now(), '{}');}
 } 1 .. 500);
 wait_for('the proxy', sub { -S "$dir/.s.PGSQL.5555" });
 $relay = start_relay($node, "$dir/cut.log", '--stream', 'cut', '--sink', "ndjson:$dir/cut", '--dbname', "host=$dir port=5555 dbname=postgres");
 my %seen;
 wait_for('all events through it', sub {
-	%seen = map { $_->{item_id} => 1 } read_events("$dir/cut");
-	keys %seen == 500;
+		%seen = map { $_->{item_id} => 1 } read_events("$dir/cut");
+		keys %seen == 500;
 });
 cmp_ok(scalar(grep { /trying again/ } read_lines("$dir/cut.log")), '>', 2, 'a network that is cut within messages');
 is(stop_relay($relay), 0, 'loses nothing');

@@ -18,20 +18,20 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 my $seconds = $ENV{RELAY_TEST_SECONDS} // 60;
-my $seed    = $ENV{RELAY_TEST_SEED}    // int(time) % 100_000;
+my $seed = $ENV{RELAY_TEST_SEED} // int(time) % 100_000;
 diag "seed $seed: RELAY_TEST_SEED=$seed repeats its choices";
 srand $seed;
 
 my $node = catalogue_node('torture', "checkpoint_timeout = 30s\nlog_statement = none\nlog_min_error_statement = panic\nlog_min_messages = log\n");
-my $dir  = PostgreSQL::Test::Utils::tempdir;
+my $dir = PostgreSQL::Test::Utils::tempdir;
 my $items = 40;
 $node->safe_psql('postgres', 'CREATE DATABASE index');
 
 my $filter = q{$.properties.n < 5 && $.properties.retracted == false};
 my %arguments = (
 	everything => [ '--sink', "ndjson:$dir/everything" ],
-	indexed    => [ '--sink', 'postgres:' . $node->connstr('index') . '#items', '--batch', 20 ],
-	part       => [ '--sink', "ndjson:$dir/part" ]);
+	indexed => [ '--sink', 'postgres:' . $node->connstr('index') . '#items', '--batch', 20 ],
+	part => [ '--sink', "ndjson:$dir/part" ]);
 new_stream($node, 'everything');
 new_stream($node, 'indexed');
 new_stream($node, 'part', qq{, NULL, '$filter'});
@@ -67,6 +67,7 @@ for my $number (1 .. 4)
 }
 
 my %relay = map { $_ => start_relay($node, "$dir/$_.log", '--stream', $_, @{ $arguments{$_} }) } keys %arguments;
+
 sub restart_relay
 {
 	my ($name, $between) = @_;
@@ -93,8 +94,8 @@ for my $step (@plan)
 	else
 	{
 		restart_relay($name, sub {
-			$node->poll_query_until('postgres', "SELECT NOT active FROM pg_replication_slots WHERE slot_name = 'esgf_stac_$name'");
-			$node->safe_psql('postgres', "SELECT pg_drop_replication_slot('esgf_stac_$name')");
+				$node->poll_query_until('postgres', "SELECT NOT active FROM pg_replication_slots WHERE slot_name = 'esgf_stac_$name'");
+				$node->safe_psql('postgres', "SELECT pg_drop_replication_slot('esgf_stac_$name')");
 		});
 	}
 }
@@ -104,7 +105,7 @@ waitpid $_, 0 for @writers;
 $node->safe_psql('postgres', q{SELECT esgf_stac.patch_collection('CMIP6', '{"description": "the last event"}')});
 my $last = wal_end($node);
 wait_for('the relays to come to the end', sub {
-	$node->safe_psql('postgres', "SELECT count(*) FROM pg_replication_slots WHERE confirmed_flush_lsn >= '$last'") == 3;
+		$node->safe_psql('postgres', "SELECT count(*) FROM pg_replication_slots WHERE confirmed_flush_lsn >= '$last'") == 3;
 });
 is(stop_relay($relay{$_}), 0, "relay $_ stops") for sort keys %relay;
 

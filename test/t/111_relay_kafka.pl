@@ -19,7 +19,7 @@ plan skip_all => 'the relay was built without librdkafka' if `esgf_stac_relay --
 plan skip_all => 'there is no kcat' if system('command -v kcat >/dev/null') != 0;
 
 my $node = catalogue_node('kafka', 'wal_sender_timeout = 2s');
-my $dir  = PostgreSQL::Test::Utils::tempdir;
+my $dir = PostgreSQL::Test::Utils::tempdir;
 
 # ---------------------------------------------------------------- reading
 
@@ -62,15 +62,15 @@ sub out_of_order
 sub told_by
 {
 	my ($line) = @_;
-	my $event  = JSON::PP->new->decode($line);   # to bytes
-	my $item   = $event->{item_id};
+	my $event = JSON::PP->new->decode($line);    # to bytes
+	my $item = $event->{item_id};
 	my @header = (
-		[ id            => $event->{id} ],
-		[ type          => $event->{type} ],
+		[ id => $event->{id} ],
+		[ type => $event->{type} ],
 		[ aggregatetype => defined $item ? $event->{collection_id} : 'collection' ],
-		[ aggregateid   => $item // $event->{collection_id} ],
-		[ version       => $event->{version} ],
-		[ occurred_at   => $event->{time} ]);
+		[ aggregateid => $item // $event->{collection_id} ],
+		[ version => $event->{version} ],
+		[ occurred_at => $event->{time} ]);
 	return ("all-$event->{collection_id}", join('/', $event->{collection_id}, $item // ()),
 		join(',', map { "$_->[0]=$_->[1]" } grep { defined $_->[1] } @header), !defined $event->{document});
 }
@@ -146,11 +146,12 @@ like($stderr, qr/sink is down, .*127.0.0.1:$nowhere.*Connection refused/, 'and w
 # Events of every form, to a topic for each collection, with tombstones; their
 # lines are those that the sink ndjson writes.
 new_items($node, 1, 3);
+
 sub compare_messages
 {
 	my ($name, $target, @more) = @_;
 	my @kafka = ('--stream', "kafka_$name", '--snapshot', '--tombstones', '--sink', "kafka:$target/all-{collection}");
-	my $log   = "$dir/$name.log";
+	my $log = "$dir/$name.log";
 	new_stream($node, "kafka_$name");
 	new_stream($node, "lines_$name");
 	my $relay = start_relay($node, $log, @kafka, @more, '--verbose');
@@ -193,14 +194,14 @@ compare_messages('mock', 'none', '--sink-option', 'test.mock.num.brokers=1');
 my $missing = server_missing('kafka');
 if ($missing)
 {
-	SKIP: { skip "no real broker: $missing", 1 }
+  SKIP: { skip "no real broker: $missing", 1 }
 	done_testing();
 	exit;
 }
 
 # ---------------------------------------------------------------- a real one
 
-my $kafka   = start_kafka('message.max.bytes' => 20_000, 'num.partitions' => 4);
+my $kafka = start_kafka('message.max.bytes' => 20_000, 'num.partitions' => 4);
 my $address = $kafka->{address};
 
 ($status, undef, $stderr) = run_relay($node, '--stream', 'usage', '--sink', "kafka:$address/t", '--no-loop', '--sink-option', 'security.protocol=ssl');
@@ -212,8 +213,8 @@ like($stderr, qr/sink is down, .*ssl:.*SSL handshake failed/, 'and why');
 # record batch of the last versions alone would be taken. The relay sleeps until
 # all of them are there, so that it delivers them together.
 new_stream($node, 'flow');
-my @flow  = ('--stream', 'flow', '--status-interval', 1, '--metrics-file', "$dir/metrics", '--sink', "kafka:$address/flow", '--sink-option', 'batch.size=50000');
-my $log   = "$dir/flow.log";
+my @flow = ('--stream', 'flow', '--status-interval', 1, '--metrics-file', "$dir/metrics", '--sink', "kafka:$address/flow", '--sink-option', 'batch.size=50000');
+my $log = "$dir/flow.log";
 my $relay = start_relay($node, $log, @flow);
 wait_until_confirmed('flow');
 $relay->signal('STOP');
@@ -247,7 +248,7 @@ sub secure_listener
 	system("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=broker -addext subjectAltName=IP:127.0.0.1 -keyout $dir/key.pem -out $dir/ca.pem 2>$dir/openssl") == 0 or return;
 	append_to_file("$dir/broker.pem", slurp_file("$dir/$_.pem")) for qw(key ca);
 	return {
-		address  => "127.0.0.1:$port",
+		address => "127.0.0.1:$port",
 		settings => [
 			"listeners=PLAINTEXT://127.0.0.1:$plain,CONTROLLER://127.0.0.1:$controller,SECURE://127.0.0.1:$port",
 			"advertised.listeners=PLAINTEXT://127.0.0.1:$plain,SECURE://127.0.0.1:$port",
@@ -271,7 +272,7 @@ wait_for('the metrics', sub { slurp_file("$dir/metrics") =~ /^esgf_stac_relay_up
 ok(!confirmed('flow', $before), 'the broker is away: nothing is confirmed');
 is($node->safe_psql('postgres', q{SELECT active FROM pg_replication_slots WHERE slot_name = 'esgf_stac_flow'}), 't', 'the relay still speaks to the server');
 unlike(slurp_file($log), qr/trying again|streaming from/, 'and always did');
-my $pid  = $relay->{KIDS}[0]{PID};
+my $pid = $relay->{KIDS}[0]{PID};
 my $peak = -e "/proc/$pid/status" && slurp_file("/proc/$pid/status") =~ /^VmHWM:\s+(\d+) kB/m ? $1 / 1024 : undef;
 note 'peak memory of the relay: ' . ($peak // 'unknown') . ' MB';
 SKIP:
@@ -366,6 +367,7 @@ $writer->{in} .= q{
 };
 $writer->{psql}->pump_nb;
 $relay = start_relay($node, "$dir/torture.log", @torture);
+
 for my $kill (qw(relay relay broker relay relay relay restart relay relay relay))
 {
 	my $position = wal_end($node);

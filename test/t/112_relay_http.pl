@@ -22,8 +22,8 @@ use Time::HiRes ();
 plan skip_all => 'the relay was built without libcurl, zlib, jansson and libcrypto' if `esgf_stac_relay --version` !~ /\bhttp\b/;
 plan skip_all => 'there is no python3' if !IPC::Run::run([qw(python3 --version)], '>', \my $version, '2>&1');
 
-my $dir  = PostgreSQL::Test::Utils::tempdir;
-my $log  = "$dir/log";
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $log = "$dir/log";
 my $json = JSON::PP->new->utf8;
 my $node = catalogue_node('http');
 my %processes;
@@ -89,7 +89,6 @@ sub emit
 	return;
 }
 
-
 # What is emitted now comes in as large batches as it can: from the outbox, as
 # after the loss of a slot, for the stream itself makes pauses as it likes.
 sub in_batches
@@ -146,6 +145,7 @@ my $index = "opensearch:http://$server->{address}/base/items";
 # ---------------------------------------------------------------- http: usage
 
 my ($status, $stderr);
+
 sub refused
 {
 	my ($what, $message, @arguments) = @_;
@@ -173,6 +173,7 @@ refused('a document id', qr/takes no --document-id/, '--sink', $http, '--documen
 
 # Every request must be signed as Standard Webhooks says.
 my $key = 'of thirty-two bytes or any number';
+
 sub is_signed
 {
 	my ($request) = @_;
@@ -355,7 +356,7 @@ SKIP:
 my ($receiver) = slurp_file("$FindBin::RealBin/../../doc/relay.md") =~ /^```python\n(.*?)^```$/ms;
 append_to_file("$dir/receiver.py", $receiver);
 my $port = PostgreSQL::Test::Cluster::get_free_port();
-my $url  = "http://127.0.0.1:$port/";
+my $url = "http://127.0.0.1:$port/";
 my $secret = 'whsec_' . encode_base64($key, '');
 {
 	local $ENV{WEBHOOK_KEY} = $secret;
@@ -472,10 +473,10 @@ sub said { my ($status, $type, $reason, %more) = @_; return { status => $status,
 emit_batch(1, qw(a b c d e));
 answers(
 	{ lines => {
-		a => said(400, 'mapper_parsing_exception', 'failed to parse field [n]', caused_by => { type => 'x', reason => qq(for input "\x{f6}") }),
-		b => said(429, 'rejected_execution_exception', 'full'),
-		c => said(409, 'version_conflict_engine_exception', 'newer'),
-		d => said(503, 'unavailable_shards_exception', 'no primary') } },
+			a => said(400, 'mapper_parsing_exception', 'failed to parse field [n]', caused_by => { type => 'x', reason => qq(for input "\x{f6}") }),
+			b => said(429, 'rejected_execution_exception', 'full'),
+			c => said(409, 'version_conflict_engine_exception', 'newer'),
+			d => said(503, 'unavailable_shards_exception', 'no primary') } },
 	{ lines => { b => said(500, 'exception', 'oh') } });
 ($status, $stderr) = deliver('--sink', $index, '--max-attempts', 1);
 is($status, 0, 'lines of all outcomes') or diag $stderr;

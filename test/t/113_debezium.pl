@@ -80,8 +80,8 @@ sub wait_for_events
 {
 	my ($what, $expected, @engines) = @_;
 	return wait_for($what, sub {
-		my %there = map { $_->{headers}{id} => 1 } map { messages($_) } @engines;
-		return !grep { !$there{ $_->{headers}{id} } } @$expected;
+			my %there = map { $_->{headers}{id} => 1 } map { messages($_) } @engines;
+			return !grep { !$there{ $_->{headers}{id} } } @$expected;
 	});
 }
 

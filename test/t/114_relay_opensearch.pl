@@ -23,15 +23,15 @@ plan skip_all => $reason if $reason;
 plan skip_all => 'the relay was built without libcurl, zlib, jansson and libcrypto' if `esgf_stac_relay --version` !~ /\bopensearch\b/;
 
 my $seconds = $ENV{ESGF_STAC_SECONDS} // 10;
-my $items   = $ENV{ESGF_STAC_ITEMS}   // 2000;
-my $seed    = $ENV{ESGF_STAC_SEED}    // int(time) % 100_000;
+my $items = $ENV{ESGF_STAC_ITEMS} // 2000;
+my $seed = $ENV{ESGF_STAC_SEED} // int(time) % 100_000;
 note "seed $seed";
 srand $seed;
 
-my $node  = catalogue_node('source', "log_statement = none\nlog_min_error_statement = panic\nlog_min_messages = log\n");
+my $node = catalogue_node('source', "log_statement = none\nlog_min_error_statement = panic\nlog_min_messages = log\n");
 my $index = start_opensearch('http.max_content_length' => '2mb');
-my $dir   = PostgreSQL::Test::Utils::tempdir;
-my $page  = slurp_file("$FindBin::RealBin/../../doc/relay.md");
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $page = slurp_file("$FindBin::RealBin/../../doc/relay.md");
 
 # ---------------------------------------------------------------- helpers
 

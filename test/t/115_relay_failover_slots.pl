@@ -12,8 +12,8 @@ use RelayTest;
 use Test::More;
 
 my $primary = catalogue_node('primary');
-my $dir     = PostgreSQL::Test::Utils::tempdir;
-my $log     = "$dir/log";
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $log = "$dir/log";
 
 if ($primary->safe_psql('postgres', 'SHOW server_version_num') < 170000)
 {
@@ -33,9 +33,9 @@ $standby->append_conf('postgresql.conf', join "\n",
 new_stream($primary, 'east');
 $standby->start;
 my $relay = start_relay($primary, $log, '--stream', 'east', '--sink', "ndjson:$dir/east", '--dbname', join(' ',
-	'dbname=postgres target_session_attrs=read-write',
-	'host=' . join(',', map { $_->host } $primary, $standby),
-	'port=' . join(',', map { $_->port } $primary, $standby)));
+		'dbname=postgres target_session_attrs=read-write',
+		'host=' . join(',', map { $_->host } $primary, $standby),
+		'port=' . join(',', map { $_->port } $primary, $standby)));
 
 # The items that the index has by now.
 sub items
@@ -47,9 +47,9 @@ sub items
 add_events($primary, 1, 100);
 wait_for('100 events', sub { items() == 100 });
 ok(wait_for('the slot', sub {
-	# A busy server does so every 15 seconds.
-	$primary->safe_psql('postgres', 'SELECT pg_log_standby_snapshot()');
-	$standby->safe_psql('postgres', q{SELECT synced AND NOT temporary FROM pg_replication_slots WHERE slot_name = 'esgf_stac_east'}) eq 't'
+			# A busy server does so every 15 seconds.
+			$primary->safe_psql('postgres', 'SELECT pg_log_standby_snapshot()');
+			$standby->safe_psql('postgres', q{SELECT synced AND NOT temporary FROM pg_replication_slots WHERE slot_name = 'esgf_stac_east'}) eq 't';
 }), 'the standby has the slot');
 
 # Without the standby, the relay is given nothing.

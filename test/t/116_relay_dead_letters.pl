@@ -13,8 +13,8 @@ use Test::More;
 
 # The index is a server of its own: it outlives the catalogue's.
 my $node = catalogue_node('source', "synchronous_commit = off\nwal_writer_delay = 10s\n");
-my $dir  = PostgreSQL::Test::Utils::tempdir;
-my $log  = "$dir/log";
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $log = "$dir/log";
 my $index = PostgreSQL::Test::Cluster->new('index');
 $index->init;
 $index->start;
@@ -62,8 +62,8 @@ my $relay = start_relay($node, $log, @read);
 my $end_relay_session = q{SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query ~ '^INSERT INTO esgf_stac.dead_letter'};
 my %obstacles = (
 	'its session is terminated' => sub { $node->safe_psql('postgres', $end_relay_session) },
-	'the server crashes'        => sub { $node->stop('immediate'); $node->start },
-	'the server is restarted'   => sub { $node->restart },
+	'the server crashes' => sub { $node->stop('immediate'); $node->start },
+	'the server is restarted' => sub { $node->restart },
 	'the relay is killed' => sub { kill_relay($relay); $relay = start_relay($node, $log, @read) });
 my $number = 0;
 for my $obstacle (sort keys %obstacles)
@@ -71,13 +71,13 @@ for my $obstacle (sort keys %obstacles)
 	$number++;
 	my $session = open_session($node);
 	in_session($session, 'BEGIN; LOCK TABLE esgf_stac.dead_letter IN SHARE MODE;');
-	emit("bad-$number",  '{"poison": 1}');
+	emit("bad-$number", '{"poison": 1}');
 	emit("good-$number", '{}');
 	my $position = wal_end($node);
 	wait_for('the relay to wait', sub { relay_waits() });
 	ok(!confirmed($position), "$obstacle: nothing is confirmed before");
 	$obstacles{$obstacle}->();
-	eval { in_session($session, 'COMMIT;') };   # the server may be gone
+	eval { in_session($session, 'COMMIT;') };    # the server may be gone
 	eval { $session->{psql}->kill_kill };
 	wait_for('the rest', sub { has_item("good-$number") });
 	wait_for('the confirmation', sub { confirmed($position) });
@@ -101,6 +101,7 @@ $index->safe_psql('postgres', q{
 	CREATE TRIGGER fail BEFORE INSERT ON tried FOR EACH ROW EXECUTE FUNCTION fail()});
 new_stream($node, 'b');
 my ($few, $many) = (2, 300);
+
 sub configure
 {
 	my ($batch) = @_;
@@ -108,6 +109,7 @@ sub configure
 	append_to_file("$dir/conf", "stream = b\nsink = postgres:" . $index->connstr('postgres') . "#tried\nmax-attempts = 1000\nbatch = $batch\n");
 	return;
 }
+
 sub failed_attempts
 {
 	my ($item) = @_;

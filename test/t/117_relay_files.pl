@@ -16,8 +16,8 @@ use RelayTest;
 use Test::More;
 
 my $node = catalogue_node('files');
-my $dir  = PostgreSQL::Test::Utils::tempdir;
-my $log  = "$dir/log";
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $log = "$dir/log";
 my $file = "$dir/events";
 my $version = 0;
 new_stream($node, 'a');

@@ -21,7 +21,7 @@ use Test::More;
 # A server that does not stop within that time does not stop.
 $ENV{PGCTLTIMEOUT} = 30;
 
-my $dir  = PostgreSQL::Test::Utils::tempdir_short;
+my $dir = PostgreSQL::Test::Utils::tempdir_short;
 my $node = catalogue_node('waiting', "wal_sender_timeout = '3s'\nmax_replication_slots = 20\nmax_wal_senders = 20\n");
 my $index = PostgreSQL::Test::Cluster->new('index');
 $index->init;

@@ -13,8 +13,8 @@ use RelayTest;
 use Test::More;
 
 my $node = catalogue_node('options');
-my $dir  = PostgreSQL::Test::Utils::tempdir;
-my $log  = "$dir/log";
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $log = "$dir/log";
 new_stream($node, 'a');
 my @a = ('--dbname', $node->connstr('postgres'), '--stream', 'a');
 my $version = `esgf_stac_relay --version`;

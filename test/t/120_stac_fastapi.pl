@@ -61,9 +61,9 @@ sub run_pytest
 	local $ENV{PGUSER} = 'stac_api';
 	my $output = '';
 	IPC::Run::run([ qw(python3 -m pytest -rA --tb=short -p no:cacheprovider -o asyncio_mode=auto
-			-o asyncio_default_fixture_loop_scope=function --rootdir), $folder, map { "$folder/$_" } @files ],
+			  -o asyncio_default_fixture_loop_scope=function --rootdir), $folder, map { "$folder/$_" } @files ],
 		'<', \undef, '>', \$output, '2>', \$output, IPC::Run::timeout(10 * $deadline));
-	my @results = map { [ /^(PASSED|FAILED|ERROR|XFAIL|SKIPPED) (?:at setup of )?(?:\S+\/)*(\S+\/\S+?\.py::.*?|\S+?\.py::.*?)(?: - (.*))?$/ ] }
+	my @results = map { [/^(PASSED|FAILED|ERROR|XFAIL|SKIPPED) (?:at setup of )?(?:\S+\/)*(\S+\/\S+?\.py::.*?|\S+?\.py::.*?)(?: - (.*))?$/] }
 	  split /\n/, $output;
 	@results = grep { @$_ } @results;
 	diag $output if !@results || grep { $_->[0] =~ /FAILED|ERROR/ } @results;

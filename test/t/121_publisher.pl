@@ -15,13 +15,13 @@ use RelayTest;
 use Test::More;
 
 my $example = "$FindBin::RealBin/../../examples/publisher";
-my $page    = slurp_file("$example/README.md");
+my $page = slurp_file("$example/README.md");
 
 my ($python) = grep { IPC::Run::run([ $_, '-c', 'import psycopg' ], '>&', \my $why) } qw(python3 /usr/bin/python3);
 plan skip_all => 'no python3 with psycopg 3' unless $python;
 
 my $node = catalogue_node('publisher');
-my $dir  = PostgreSQL::Test::Utils::tempdir;
+my $dir = PostgreSQL::Test::Utils::tempdir;
 chdir $dir or die;
 
 # What the page calls publisher.py, and the login that it describes.
@@ -97,8 +97,8 @@ sub interrupt
 	my $script = IPC::Run::start([ 'publisher.py', @arguments, '--identity', 'ada.json' ], '<', \undef, '>', \$stdout, '2>', \$stderr,
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 	wait_for('the second chunk to wait', sub {
-		$script->pump_nb;
-		return $stderr =~ /^500 of .*\n\z/ && query(q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'publisher.py' AND wait_event_type = 'Lock'});
+			$script->pump_nb;
+			return $stderr =~ /^500 of .*\n\z/ && query(q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'publisher.py' AND wait_event_type = 'Lock'});
 	});
 	$interruption->($script);
 	$script->finish;
@@ -153,6 +153,7 @@ write_file('raw.json', '{"assets": {"f.nc": {"alternate": {"esgf.nci.org.au": {"
 write_file('none.json', '[{"op": "remove", "path": "/properties/cmip6:further_info"}]');
 my @by_id = ('copied.txt', '--collection', 'CMIP6');
 my @node = ('--node', 'esgf.nci.org.au');
+
 foreach my $case (
 	[ 'patched items', 'item.updated 2', '{esgf-data.dkrz.de,esgf.nci.org.au} see elsewhere', 'patch', @by_id, '--patch', 'other.json' ],
 	[ 'items without a replica', 'item.replica_removed 2', '{esgf-data.dkrz.de} see the errata', 'remove-replica', @by_id, @node ],
@@ -231,7 +232,7 @@ write_file('bad.ndjson', item('CMIP6.good.v1'), item('CMIP6.d5.v1'), item('CMIP7
 	item('CMIP6.there.v1', node => 'elsewhere.org'), item('CMIP6.bad.v1') =~ s/"Feature"/"feature"/r, item('CMIP6.good.v1') =~ s/1.50/2/r);
 ($status, $stdout) = run_script('publish', 'bad.ndjson', '--batch', 'bad');
 is($status, 1, 'some are refused');
-is( refusals($stdout),
+is(refusals($stdout),
 	'collection-does-not-exist:CMIP8.a.v1 item-already-exists:CMIP6.d5.v1 missing-permission:CMIP6.there.v1 missing-permission:CMIP7.a.v1 request-id-reused:CMIP6.good.v1 stac-validation:CMIP6.bad.v1',
 	'each with its problem');
 is(events('bad'), 'item.published 1', 'the others are done');

@@ -14,10 +14,10 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-my $top     = "$FindBin::RealBin/../..";
+my $top = "$FindBin::RealBin/../..";
 my $example = "$top/examples/postgrest";
-my $secret  = 'for trying only, 32 bytes or more';
-my $dir     = PostgreSQL::Test::Utils::tempdir;
+my $secret = 'for trying only, 32 bytes or more';
+my $dir = PostgreSQL::Test::Utils::tempdir;
 
 my $node = PostgreSQL::Test::Cluster->new('postgrest');
 $node->init;
@@ -39,7 +39,7 @@ sub query { return $node->safe_psql('catalogue', $_[0]) }
 
 local $ENV{PGHOST} = $node->host;
 local $ENV{PGPORT} = $node->port;
-local $ENV{API}    = 'http://127.0.0.1:3000';
+local $ENV{API} = 'http://127.0.0.1:3000';
 local $ENV{SECRET} = $secret;
 
 my ($program) = grep { defined && -x } $ENV{POSTGREST}, map { "$_/postgrest" } split /:/, $ENV{PATH};
@@ -88,7 +88,7 @@ sub run_scripts
 {
 	my @scripts = @_;
 	my ($input, $output) = (join('', map { "$_\necho -- end --\n" } @scripts), '');
-	IPC::Run::run([ 'bash' ], '<', \$input, '>', \$output, '2>&1');
+	IPC::Run::run(['bash'], '<', \$input, '>', \$output, '2>&1');
 	return split /^-- end --\n/m, $output, -1;
 }
 
@@ -119,7 +119,7 @@ sub call
 {
 	my ($claims, $path, $body) = @_;
 	my $token = defined $claims ? qq{-H "Authorization: Bearer \$(token '$claims')"} : '';
-	my $data  = defined $body   ? "-H 'Content-Type: application/json' -d '$body'"   : '';
+	my $data = defined $body ? "-H 'Content-Type: application/json' -d '$body'" : '';
 	my (undef, $output) = run_scripts($preparation, "curl \"\$API/$path\" $token $data");
 	my ($text, $status) = $output =~ /\A(.*)\n(\d+)\n\z/s or return "no answer: $output";
 	return ($status, $text);
@@ -137,9 +137,9 @@ sub refused
 }
 
 query(q{SELECT esgf_stac.grant_access('group:aai.egi.eu/curators', 'UPDATE', 'project', 'CMIP6')});
-my $eve   = '{"sub": "eve", "iss": "https://aai.egi.eu"}';
+my $eve = '{"sub": "eve", "iss": "https://aai.egi.eu"}';
 my $patch = '"collection_id": "CMIP6", "item_id": "tas.v1", "patch": {"properties": {"title": "e"}}';
-my $root  = '{"sub": "root", "principals": ["urn:mace:egi.eu:group:esgf.vo.egi.eu:project:CMIP6:role=UPDATE#aai.egi.eu"]}';
+my $root = '{"sub": "root", "principals": ["urn:mace:egi.eu:group:esgf.vo.egi.eu:project:CMIP6:role=UPDATE#aai.egi.eu"]}';
 refused('without entitlements', 403, qr/UPDATE on project CMIP6 is missing/, $eve, 'rpc/patch_item', "{$patch}");
 refused('without sub', 401, qr/permission denied for function patch_item/, '{"iss": "https://aai.egi.eu"}', 'rpc/patch_item', "{$patch}");
 refused('an identity of his own', 404, qr/PGRST202/, $eve, 'rpc/transact', qq({"requests": [{"method": "PATCH", $patch}], "identity": $root}));
@@ -152,6 +152,7 @@ refused('a client that is none', 400, qr/must be a string/, '{"sub": "eve", "azp
 refused('claims that are null', 403, qr/UPDATE on project CMIP6 is missing/, '{"sub": "eve", "iss": null, "azp": null, "client_id": null, "eduperson_entitlement": null}', 'rpc/patch_item', "{$patch}");
 refused('entitlements that are no list', 400, qr/must be an array/, '{"sub": "eve", "eduperson_entitlement": {"a": "b"}}', 'rpc/patch_item', "{$patch}");
 refused("the role $_", 403, qr/42501/, qq({"sub": "eve", "role": "$_"}), 'rpc/patch_item', "{$patch}")
+
   for qw(esgf_stac_admin esgf_stac_gateway postgres);
 refused('a gateway that is nobody', 401, qr/a gateway must say for whom it acts/, '{"role": "api_gateway"}', 'rpc/patch_item', "{$patch}");
 refused('a line break for the status line', 404, qr/"message":"item \\"x  Set-Cookie: a=b\\" does not exist/, undef, 'rpc/get_item?collection_id=CMIP6&item_id=x%0d%0aSet-Cookie:%20a=b');

@@ -16,8 +16,8 @@ use RelayTest;
 use Test::More;
 
 my $node = catalogue_node('esgf');
-my $dir  = PostgreSQL::Test::Utils::tempdir;
-my $log  = "$dir/log";
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $log = "$dir/log";
 my @esgf = ('--format', 'esgf');
 
 sub query
@@ -173,6 +173,7 @@ query(q{SELECT esgf_stac.reinstate_item('CMIP6', 'a.v2')});
 as_gateway('r3', q{SELECT esgf_stac.transact('[{"method": "PATCH", "collection_id": "CMIP6", "item_id": "a.v2", "patch": {"properties": {"m": 4.40}}, "request_id": "k1"}]')});
 query(q{SELECT esgf_stac.transact('[{"method": "PATCH", "collection_id": "CMIP6", "item_id": "a.v2", "patch": {"properties": {"m": 5.50}}, "request_id": "k2"}]')});
 query(q{UPDATE esgf_stac.item SET document = jsonb_set(document, '{properties,n}', '9.90') WHERE id = 'a.v2'});
+
 for my $id (qw(gone.v1 back.v1 anew.v1))
 {
 	query('SELECT esgf_stac.create_item(\'CMIP6\', ' . item($id, ', "keep": true') . ')');
@@ -248,8 +249,8 @@ is_deeply([ grep { $_->{time} !~ /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/ || 
 # The filtered stream: who comes is made known first, who leaves is retracted.
 my @few = deliver('few');
 is(told(grep { /"CMIP6"/ && /comes|goes|returns|gone|back|anew/ } @few), join(', ',
-	(map { ("POST $_.v1", "PATCH $_.v1") } qw(gone back anew)), 'POST back.v1', 'PATCH back.v1', 'POST comes.v1', 'PATCH comes.v1', 'PATCH comes.v1',
-	'POST goes.v1', 'PATCH goes.v1', 'POST returns.v1', 'PATCH returns.v1', 'POST returns.v1', 'PATCH returns.v1'), 'a filtered stream');
+		(map { ("POST $_.v1", "PATCH $_.v1") } qw(gone back anew)), 'POST back.v1', 'PATCH back.v1', 'POST comes.v1', 'PATCH comes.v1', 'PATCH comes.v1',
+		'POST goes.v1', 'PATCH goes.v1', 'POST returns.v1', 'PATCH returns.v1', 'POST returns.v1', 'PATCH returns.v1'), 'a filtered stream');
 is(feed('few', @few), '409 back.v1, 409 returns.v1', 'of which a consumer complains only where it has the item');
 is(differences('few', q{document @@ '$.properties.keep == true'}), '', 'and holds what is published of it');
 
@@ -317,7 +318,7 @@ my $id = query(q{SELECT replace(id::text, '-', '') FROM esgf_stac.outbox ORDER B
 query(q{SELECT esgf_stac.prune_outbox('0', true)});
 my ($pruned) = map { decode_json($_)->{metadata} } deliver('all');
 is_deeply($pruned, { auth => { auth_policy_id => undef, requester_data => { sub => 'esgf_stac', iss => 'esgf_stac', client_id => 'esgf_stac' } },
-	event_id => $id, request_id => $id, publisher => { package => 'esgf_stac', version => $version }, schema_version => '1.0.0', time => $pruned->{time} },
+		event_id => $id, request_id => $id, publisher => { package => 'esgf_stac', version => $version }, schema_version => '1.0.0', time => $pruned->{time} },
 	'stand-ins where a row was pruned');
 query(q{SELECT esgf_stac.create_stream('late')});
 my @late = deliver('late', '--create', '--snapshot');

@@ -63,6 +63,7 @@ sub run_with
 
 # Start the application; its URL.
 my @servers;
+
 sub start_application
 {
 	my @variables = @_;

@@ -15,10 +15,10 @@ use PythonTest;
 use RelayTest;
 use Test::More;
 
-my $top   = "$FindBin::RealBin/../..";
-my $page  = slurp_file("$top/doc/migrating.md");
+my $top = "$FindBin::RealBin/../..";
+my $page = slurp_file("$top/doc/migrating.md");
 my $items = 1100;
-my $dir   = PostgreSQL::Test::Utils::tempdir;
+my $dir = PostgreSQL::Test::Utils::tempdir;
 
 my $node = PostgreSQL::Test::Cluster->new('migrating');
 $node->init(allows_streaming => 'logical');

@@ -14,8 +14,8 @@ use RelayTest;
 use Test::More;
 
 my $node = catalogue_node('pending', "max_prepared_transactions = 5\n");
-my $dir  = PostgreSQL::Test::Utils::tempdir;
-my $log  = "$dir/log";
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $log = "$dir/log";
 
 # What is asked for beside the commits that wait does not wait itself.
 $ENV{PGOPTIONS} = '-c synchronous_commit=local';
@@ -39,8 +39,8 @@ sub commit_waiting
 	$session->{in} .= "$command;\n\\echo committed\n";
 	$session->{psql}->pump_nb;
 	wait_for('a commit that waits', sub {
-		$session->{psql}->pump_nb;
-		$node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'}) > $before });
+			$session->{psql}->pump_nb;
+			$node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'}) > $before });
 	return $session;
 }
 
@@ -185,7 +185,7 @@ SKIP:
 		  map { split /\n/, $_->{body} } grep { $_->{status} == 200 } map { JSON::PP::decode_json($_) } read_lines("$dir/server/requests");
 	};
 	my $letters = sub { $node->safe_psql('postgres', q{SELECT count(*) FROM esgf_stac.dead_letter WHERE stream = 'sent' AND settled_at IS NULL}) };
-	my $refuse  = sub { append_to_file("$dir/server/refused.new", '{"text": "first", "status": 400}'); rename "$dir/server/refused.new", "$dir/server/refused" };
+	my $refuse = sub { append_to_file("$dir/server/refused.new", '{"text": "first", "status": 400}'); rename "$dir/server/refused.new", "$dir/server/refused" };
 
 	new_stream($node, 'sent');
 	$refuse->();

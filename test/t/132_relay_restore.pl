@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use RelayTest;
 use Test::More;
 
-my $dir  = PostgreSQL::Test::Utils::tempdir;
+my $dir = PostgreSQL::Test::Utils::tempdir;
 my $node = catalogue_node('restore');
 
 # Run the relay of a database up to now.

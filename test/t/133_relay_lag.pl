@@ -13,8 +13,8 @@ use RelayTest;
 use Test::More;
 
 my $node = catalogue_node('lag');
-my $dir  = PostgreSQL::Test::Utils::tempdir;
-my $log  = "$dir/log";
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $log = "$dir/log";
 
 sub metric
 {
@@ -123,6 +123,7 @@ SKIP:
 
 # A sparse stream in an outage: where the oldest event was looked for once, and is not, nobody looks again.
 new_stream($node, 'sparse', q{, filter => '$.properties.n == 77'});
+
 sub raw
 {
 	my ($name, $stream, $count) = @_;
@@ -136,7 +137,7 @@ $open = open_session($node);
 in_session($open, 'BEGIN; ' . raw('late', 'sparse', 1));
 $node->safe_psql('postgres', raw('later', 'other', 1));
 my $read = rows_read();
-$file  = "$dir/sparse.prom";
+$file = "$dir/sparse.prom";
 $relay = start_relay($node, "$dir/sparse.log", '--stream', 'sparse', '--sink', $away{postgres}, '--metrics-file', $file);
 wait_for('some sessions', sub { (() = slurp_file("$dir/sparse.log") =~ /sink is down/g) >= 5 });
 is(metric($file, 'lag_seconds'), 0, 'a sparse stream has no lag while no event is its own');

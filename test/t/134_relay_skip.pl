@@ -12,9 +12,9 @@ use RelayTest;
 use Test::More;
 
 my $node = catalogue_node('skip');
-my $dir  = PostgreSQL::Test::Utils::tempdir;
-my $log  = "$dir/log";
-my $sql  = sub { return $node->safe_psql('postgres', $_[0]) };
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $log = "$dir/log";
+my $sql = sub { return $node->safe_psql('postgres', $_[0]) };
 
 sub items { return join ' ', map { "$_->{item_id}:$_->{version}" } read_events("$dir/a") }
 

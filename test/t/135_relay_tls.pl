@@ -14,7 +14,7 @@ use Test::More;
 
 # Nobody writes into the stream unasked, which would have it go on.
 my $node = catalogue_node('tls', "wal_sender_timeout = 0\n");
-my $dir  = PostgreSQL::Test::Utils::tempdir;
+my $dir = PostgreSQL::Test::Utils::tempdir;
 my $data = $node->data_dir;
 my @make = (qw(openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost), '-keyout', "$data/server.key", '-out', "$data/server.crt");
 plan skip_all => 'there is no openssl to make a certificate' if !eval { IPC::Run::run(\@make, '>', \my $out, '2>&1') };

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use RelayTest;
 use Test::More;
 
-my $dir   = PostgreSQL::Test::Utils::tempdir;
+my $dir = PostgreSQL::Test::Utils::tempdir;
 my $first = PostgreSQL::Test::Cluster->new('first');
 $first->init(allows_streaming => 'logical', has_archiving => 1);
 $first->start;
@@ -66,7 +66,7 @@ is($early->safe_psql('postgres', 'SELECT count(*) FROM esgf_stac.outbox'), 3, 'a
 
 # One that runs has got nothing itself, but knows what was delivered before it was started.
 my $running = start_relay($first, "$dir/held", @held, '--dbname', join(' ', 'dbname=postgres target_session_attrs=read-write',
-	'host=' . join(',', map { $_->host } $first, $early), 'port=' . join(',', map { $_->port } $first, $early)));
+		'host=' . join(',', map { $_->host } $first, $early), 'port=' . join(',', map { $_->port } $first, $early)));
 wait_for('the stream', sub { slurp_file("$dir/held") =~ /streaming from/ });
 $first->stop('fast');
 wait_for('its next session', sub { slurp_file("$dir/held") =~ /history-diverged|streaming from.*streaming from/s });
@@ -103,6 +103,7 @@ $early->wait_for_catchup($standby);
 $early->stop('immediate');
 $standby->promote;
 add_events($standby, 6, 6);
+
 for my $stream (sort keys %sinks)
 {
 	my ($status, undef, $stderr) = deliver($standby, $stream);

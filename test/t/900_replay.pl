@@ -53,10 +53,10 @@ sub says
 
 says('13 9 9 9 0', 'events and database agree', @lines);
 says('26 9 9 9 0', 'also when each arrives twice, the old ones last', @lines, reverse @lines);
-says('12 8 9 8 1', 'a publication is missing', @lines[0 .. 9, 11 .. 12]);
-says('12 9 9 8 1', 'a change is missing', @lines[0 .. 10, 12]);
-says('12 10 9 9 1', 'a deletion is missing', @lines[0 .. 11]);
-says('13 9 9 8 1', 'a document is wrong', @lines[0 .. 10], $lines[11] =~ s/quoted/quoth/r, $lines[12]);
+says('12 8 9 8 1', 'a publication is missing', @lines[ 0 .. 9, 11 .. 12 ]);
+says('12 9 9 8 1', 'a change is missing', @lines[ 0 .. 10, 12 ]);
+says('12 10 9 9 1', 'a deletion is missing', @lines[ 0 .. 11 ]);
+says('13 9 9 8 1', 'a document is wrong', @lines[ 0 .. 10 ], $lines[11] =~ s/quoted/quoth/r, $lines[12]);
 says('0 0 9 0 9', 'nothing arrived');
 
 done_testing();

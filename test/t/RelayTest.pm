@@ -50,7 +50,7 @@ sub add_events
 {
 	my ($node, $first, $last, $version, $more) = @_;
 	$version //= 1;
-	$more    //= '';
+	$more //= '';
 	$node->safe_psql('postgres', qq{
 		INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at, identity)
 		SELECT gen_random_uuid(), 'CMIP6', 'item-' || i, 'item.published', $version,
@@ -84,9 +84,9 @@ sub new_items
 sub random_statement
 {
 	my ($items) = @_;
-	my $id       = 'item-' . int(rand $items) . '.v' . (1 + int rand 3);
-	my $n        = int rand 10;
-	my $text     = int rand 1_000_000;
+	my $id = 'item-' . int(rand $items) . '.v' . (1 + int rand 3);
+	my $n = int rand 10;
+	my $text = int rand 1_000_000;
 	my $document = qq{jsonb_build_object('type', 'Feature', 'stac_version', '1.1.0', 'id', '$id', 'geometry', NULL, 'links', '[]'::jsonb,
 		'assets', '{"data.nc": {"href": "https://a.example/data.nc", "roles": ["data"], "alternate:name": "a.example"}}'::jsonb,
 		'properties', jsonb_build_object('datetime', '2020-01-01T00:00:00Z', 'n', $n, 'text', repeat('$text', 50)))};

@@ -30,8 +30,8 @@ typedef struct ConsumerRow
 	char	   *seeded_item;
 	int64_t		snapshot_sent;
 	int64_t		snapshot_total; /* -1: not known */
-	char	   *delivered_snapshot; /* queries saw in it what is durable; NULL:
-									 * not known */
+	char	   *delivered_snapshot; /* queries saw in it what is durable;
+									 * NULL: not known */
 } ConsumerRow;
 
 /* A horizon to be: it holds once all up to that position is durable. */

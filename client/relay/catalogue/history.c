@@ -216,7 +216,10 @@ history_check(Consumer *consumer, Sink *sink)
 		consumer->durable = 0;
 	consumer->delivered_timeline = catalogue->timeline;
 
-	/* What an earlier relay delivered is remembered too, should the row forget it. */
+	/*
+	 * What an earlier relay delivered is remembered too, should the row
+	 * forget it.
+	 */
 	if (consumer->row.delivered > consumer->delivered)
 		consumer->delivered = consumer->received_end = consumer->row.delivered;
 	return STATUS_RUNNING;

@@ -26,7 +26,8 @@ typedef struct Delivery
 
 	Sink	   *sink;
 	bool		unflushed;		/* the sink has events that no flush covers */
-	bool		sink_is_down;	/* the sink waits for its server, and knows why */
+	bool		sink_is_down;	/* the sink waits for its server, and knows
+								 * why */
 	bool		sink_is_gone;	/* opening it again would not help */
 
 	Event	   *batch;

@@ -39,8 +39,8 @@ typedef struct Event
 	Outcome		outcome;
 	char	   *problem;		/* why it failed or was refused */
 	int			attempts;
-	int			suspicion;		/* how far it may be to blame for requests that
-								 * failed as a whole, see requests.c */
+	int			suspicion;		/* how far it may be to blame for requests
+								 * that failed as a whole, see requests.c */
 
 	/* For the federation's envelope alone, see envelope.c. */
 	char	   *metadata;

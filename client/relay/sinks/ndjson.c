@@ -205,7 +205,7 @@ static bool
 fail(NdjsonSink *sink, const char *what, Buffer *problem)
 {
 	const char *why = errno == EWOULDBLOCK ? "another relay writes to it" : errno == ENXIO ? "nobody reads it" :
-		errno == EBADMSG ? "its last line is neither complete nor an event" : strerror(errno);
+	errno == EBADMSG ? "its last line is neither complete nor an event" : strerror(errno);
 
 	buffer_printf(problem, "could not %s \"%s\": %s", what, sink->name, why);
 	sink->sink.gone = is_stdout(sink);
@@ -401,7 +401,10 @@ flush_file(NdjsonSink *sink, Buffer *problem)
 {
 	if (fsync(sink->file) != 0)
 	{
-		/* What of the tail is on disk, nobody knows: it has to be written again. */
+		/*
+		 * What of the tail is on disk, nobody knows: it has to be written
+		 * again.
+		 */
 		durable.inode = 0;
 		return fail(sink, "sync", problem);
 	}

@@ -28,7 +28,10 @@ replay_begin(Source *source, bool *wanted)
 	*wanted = (catalogue->slot_position > consumer->row.confirmed && catalogue->slot_position > consumer->durable) ||
 		catalogue->timeline != consumer->row.timeline;
 
-	/* What was committed before the slot's position will not come by the stream. */
+	/*
+	 * What was committed before the slot's position will not come by the
+	 * stream.
+	 */
 	return status == STATUS_RUNNING && *wanted ? wait_for_commits(catalogue) : status;
 }
 

@@ -102,7 +102,10 @@ snapshot_begin(Source *source, bool *wanted)
 	if (!*wanted)
 		return STATUS_RUNNING;
 
-	/* What was committed before the slot's position will not come by the stream. */
+	/*
+	 * What was committed before the slot's position will not come by the
+	 * stream.
+	 */
 	status = wait_for_commits(catalogue);
 	if (status == STATUS_RUNNING && !consumer->row.seeding)
 		status = count_items(consumer);

@@ -34,10 +34,16 @@ typedef struct SourceKind
 	 */
 	bool		(*page) (Source *source, PGconn *reader, Buffer *problem);
 
-	/* All rows of the page are durable at the sink: write that down. Is there another? */
+	/*
+	 * All rows of the page are durable at the sink: write that down. Is there
+	 * another?
+	 */
 	ExitStatus	(*done) (Source *source, const Page *page, bool *more);
 
-	/* Does a query that fails perhaps do so at an event that is to be skipped? */
+	/*
+	 * Does a query that fails perhaps do so at an event that is to be
+	 * skipped?
+	 */
 	bool		may_be_stuck;
 } SourceKind;
 

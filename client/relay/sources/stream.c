@@ -83,7 +83,7 @@ read_ahead(Stream *stream)
 		ioctl(PQsocket(replication), FIONREAD, &available) != 0 || available == 0)
 		return;
 	stream->ahead += (size_t) available;
-	PQconsumeInput(replication); /* a failure is noticed later */
+	PQconsumeInput(replication);	/* a failure is noticed later */
 }
 
 /*
@@ -100,7 +100,7 @@ queries_lost(Stream *stream)
 	if (PQtransactionStatus(sql) == PQTRANS_ACTIVE)
 		return false;
 	if (poll(&one, 1, 0) > 0 && database_receive(sql))
-		PQisBusy(sql);	/* has it say why */
+		PQisBusy(sql);			/* has it say why */
 	return PQstatus(sql) == CONNECTION_BAD;
 }
 
