@@ -148,7 +148,8 @@ update_package_lists() {
 demo_packages() { echo "postgresql-$major" "postgresql-server-dev-$major" libpq-dev gcc libc6-dev make; }
 test_packages() {
 	echo "postgresql-$major-pgtap" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl clang shellcheck
-	echo codespell cppcheck clang-tools # for scripts/checks
+	echo codespell cppcheck perltidy # for scripts/checks
+	apt-cache pkgnames pg-bsd-indent # as well, where there is one
 	echo gcovr # for what scripts/test says of lines
 	echo libclang-rt-dev # for scripts/fuzz
 	apt-cache pkgnames "postgresql-$major-plpgsql-check" # as well, where there is one
