@@ -34,10 +34,10 @@ suspects_remember(Suspects *suspects, const Event *event, int most)
 		return;
 	while (suspects->count >= most)
 		forget(suspects, suspects->count - 1);
-	if (suspects->room < most)	/* which may have grown */
+	if (suspects->count == suspects->room)
 	{
-		suspects->room = most;
-		suspects->list = reallocate(suspects->list, (size_t) most * sizeof(Suspect));
+		suspects->room = 2 * suspects->room + 8;
+		suspects->list = reallocate(suspects->list, (size_t) suspects->room * sizeof(Suspect));
 	}
 	suspects->list[suspects->count++] = (Suspect)
 	{
