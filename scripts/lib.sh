@@ -187,19 +187,27 @@ allow_clusters() {
 	cluster_snippet=''
 }
 
-# Install what is missing of the lists demo and test; nothing is done otherwise.
-install_packages() {
-	local list package missing=()
-	find_major
+# What is not installed of the packages in some lists.
+missing_packages() {
+	local list package
 	for list; do
 		for package in $("${list}_packages"); do
-			[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+			[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
 		done
 	done
+}
+
+# Install what is missing of the lists demo and test; nothing is done otherwise.
+install_packages() {
+	local missing
+	find_major
+	mapfile -t missing < <(missing_packages "$@")
 	[ ${#missing[@]} -gt 0 ] || return 0
+	update_package_lists
+	# Some packages are asked for where apt knows them: it may only now.
+	mapfile -t missing < <(missing_packages "$@")
 	# A JDK is set up by Java, which would leave a folder in /tmp.
 	local install=(env DEBIAN_FRONTEND=noninteractive JAVA_TOOL_OPTIONS=-XX:-UsePerfData apt-get -qq -y --no-install-recommends install "${missing[@]}")
-	update_package_lists
 	say "installing ${missing[*]}"
 	as_root "${install[@]}" --download-only >&2 || die "the packages cannot be had: see above"
 	# An interrupt may stop the download, but not leave packages half installed.
