@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(catalogue_node new_stream add_events new_items random_statement wal_end open_session in_session run_relay start_relay stop_relay kill_relay
+our @EXPORT = qw(catalogue_node new_stream add_events new_items random_statement wal_end open_session in_session run_relay start_program start_relay stop_relay kill_relay
   wait_for read_lines read_events);
 
 # The relays that run, to be killed should the test die.
@@ -151,16 +151,18 @@ sub run_relay
 	return ($? >> 8, $stdout, $stderr);
 }
 
-# Start the relay, its log going to that file.
-sub start_relay
+# Start one of our programs, its log going to that file.
+sub start_program
 {
-	my ($node, $log, @arguments) = @_;
-	my $relay = IPC::Run::start(
-		[ 'esgf_stac_relay', '--dbname', $node->connstr('postgres'), @arguments ],
+	my ($program, $node, $log, @arguments) = @_;
+	my $process = IPC::Run::start(
+		[ $program, '--dbname', $node->connstr('postgres'), @arguments ],
 		'<', \undef, '>>', "$log.out", '2>>', $log);
-	$running{$relay} = $relay;
-	return $relay;
+	$running{$process} = $process;
+	return $process;
 }
+
+sub start_relay { return start_program('esgf_stac_relay', @_) }
 
 # Stop it as an operator would; its exit status.
 sub stop_relay

@@ -1,5 +1,5 @@
-# What tests that need a real server share: Kafka, OpenSearch, and the search API
-# stac-fastapi-opensearch, each on free ports of 127.0.0.1 with an empty folder,
+# What tests that need a real server share: Kafka, OpenSearch, the search API
+# stac-fastapi-opensearch and the federation's transaction API, each on free ports of 127.0.0.1 with an empty folder,
 # that can be stopped, killed, and started again where they were; and Debezium's
 # engine, which reads from PostgreSQL. scripts/server says what they are.
 #
@@ -25,7 +25,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(server_missing start_kafka start_opensearch start_stac_api start_debezium
+our @EXPORT = qw(server_missing start_kafka start_opensearch start_stac_api start_transaction_api start_debezium
   start_server stop_server kill_server kcat http);
 
 my $program = abs_path(dirname(__FILE__) . '/../../scripts/server');
@@ -34,7 +34,7 @@ my $deadline = $PostgreSQL::Test::Utils::timeout_default;
 # The servers that run, to be killed should the test die.
 my %running;
 
-my %is_up = (kafka => \&kafka_is_up, opensearch => \&opensearch_is_up, stac_api => \&stac_api_is_up, debezium => sub { 1 });
+my %is_up = (kafka => \&kafka_is_up, opensearch => \&opensearch_is_up, stac_api => \&stac_api_is_up, transaction_api => \&transaction_api_is_up, debezium => sub { 1 });
 
 # Why one of the servers named cannot run here; nothing if all can.
 sub server_missing
@@ -64,6 +64,13 @@ sub start_stac_api
 {
 	my ($node) = @_;
 	return new_server('stac_api', $node->{port});
+}
+
+# The transaction API, whose events go to a topic of a broker.
+sub start_transaction_api
+{
+	my ($kafka, $topic) = @_;
+	return new_server('transaction_api', $kafka->{port}, $topic);
 }
 
 sub free_port { return PostgreSQL::Test::Cluster::get_free_port(); }
@@ -207,6 +214,12 @@ sub stac_api_is_up
 {
 	my ($api) = @_;
 	return (http($api, 'GET', '/'))[0] == 200;
+}
+
+sub transaction_api_is_up
+{
+	my ($api) = @_;
+	return (http($api, 'GET', '/healthcheck'))[0] == 200;
 }
 
 1;
