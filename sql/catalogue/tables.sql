@@ -84,6 +84,7 @@ CREATE TABLE esgf_stac.request (
     answered_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (client, request_id)
 );
+CREATE INDEX request_request_id ON esgf_stac.request (request_id);
 
 CREATE TABLE esgf_stac.outbox (
     seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -105,6 +106,9 @@ CREATE TABLE esgf_stac.outbox (
     UNIQUE (aggregatetype, aggregateid, version)
 );
 CREATE INDEX outbox_xid ON esgf_stac.outbox (xid, seq);
+CREATE INDEX outbox_id ON esgf_stac.outbox (id);
+CREATE INDEX outbox_request_id ON esgf_stac.outbox (request_id) WHERE request_id IS NOT NULL;
+CREATE INDEX outbox_batch ON esgf_stac.outbox (batch) WHERE batch IS NOT NULL;
 
 CREATE TABLE esgf_stac.stream (
     name text PRIMARY KEY CHECK (name ~ '^[a-z0-9_]{1,50}$'),
@@ -130,7 +134,8 @@ CREATE TABLE esgf_stac.consumer (
     snapshot_sent bigint,
     snapshot_total bigint,
     problem text,
-    problem_at timestamptz
+    problem_at timestamptz,
+    began pg_snapshot
 );
 
 CREATE TABLE esgf_stac.dead_letter (

@@ -86,6 +86,16 @@ BEGIN
                format('SELECT esgf_stac.drop_stream(%L); -- then create_stream() with another filter', t.name)
           FROM esgf_stac.stream t WHERE esgf_stac_internal.has_variable(t.filter)
         UNION ALL
+        SELECT 'missing index', 'esgf_stac.' || x.name, 'the answers about requests and deliveries are slow without it',
+               CASE WHEN i.indexrelid IS NOT NULL THEN format('REINDEX INDEX CONCURRENTLY esgf_stac.%s;', x.name)
+                    ELSE format('CREATE INDEX CONCURRENTLY %s ON esgf_stac.%s;', x.name, x.definition) END
+          FROM (VALUES ('outbox_id', 'outbox (id)'),
+                       ('outbox_request_id', 'outbox (request_id) WHERE request_id IS NOT NULL'),
+                       ('outbox_batch', 'outbox (batch) WHERE batch IS NOT NULL'),
+                       ('request_request_id', 'request (request_id)')) AS x(name, definition)
+          LEFT JOIN pg_index i ON i.indexrelid = to_regclass('esgf_stac.' || x.name)
+         WHERE i.indisvalid IS NOT TRUE
+        UNION ALL
         SELECT 'dead letters', d.stream, format('%s events were refused by its sink and are not settled', count(*)),
                format('SELECT esgf_stac.redrive(%L);', d.stream)
           FROM esgf_stac.dead_letter d WHERE d.settled_at IS NULL GROUP BY d.stream

@@ -27,15 +27,23 @@ PG_FUNCTION_INFO_V1(esgf_can_be_sent);
 /* The server makes no message of 1 GB, and a document is not all that is in one. */
 #define LARGEST_SENT UINT64CONST(1000000000)
 
-/* A random UUID, version 4 of RFC 9562. */
+/*
+ * A UUID of the time, version 7 of RFC 9562: events that are written together
+ * stand together in an index.
+ */
 static void
 make_uuid(pg_uuid_t *uuid)
 {
+	uint64		milliseconds = (uint64) (GetCurrentTimestamp() / 1000 +
+										 INT64CONST(1000) * SECS_PER_DAY * (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE));
+
 	if (!pg_strong_random(uuid->data, UUID_LEN))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate random values")));
-	uuid->data[6] = (uuid->data[6] & 0x0f) | 0x40;
+	for (int i = 0; i < 6; i++)
+		uuid->data[i] = (unsigned char) (milliseconds >> (40 - 8 * i));
+	uuid->data[6] = (uuid->data[6] & 0x0f) | 0x70;
 	uuid->data[8] = (uuid->data[8] & 0x3f) | 0x80;
 }
 

@@ -8,7 +8,6 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "access/xlog_internal.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
@@ -16,6 +15,7 @@
 #include "utils/xid8.h"
 
 #include "base/compat.h"
+#include "outbox/wal_end.h"
 #include "outbox/xid.h"
 
 PG_FUNCTION_INFO_V1(esgf_current_snapshot);
@@ -38,23 +38,8 @@ compare_xids(const void *a, const void *b)
 static void
 flush_ended(void)
 {
-	XLogRecPtr	end;
-	uint32		offset;
-
-	if (RecoveryInProgress())
-		return;
-
-	/*
-	 * At the beginning of a page the next record is after its header, and the
-	 * last before.
-	 */
-	end = GetXLogInsertRecPtr();
-	offset = XLogSegmentOffset(end, wal_segment_size);
-	if (offset == SizeOfXLogLongPHD)
-		end -= SizeOfXLogLongPHD;
-	else if (offset % XLOG_BLCKSZ == SizeOfXLogShortPHD)
-		end -= SizeOfXLogShortPHD;
-	XLogFlush(end);
+	if (!RecoveryInProgress())
+		XLogFlush(wal_end());
 }
 
 /*

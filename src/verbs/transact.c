@@ -343,6 +343,7 @@ outcome_json(const Turn *turn)
 		push_string_member(&state, "action", receipt->action, strlen(receipt->action));
 		push_string_member(&state, "event_id", event_id, strlen(event_id));
 	}
+	push_string_member(&state, "collection_id", VARDATA_ANY(turn->request.collection_id), VARSIZE_ANY_EXHDR(turn->request.collection_id));
 	push_string_member(&state, "item_id", VARDATA_ANY(turn->request.item_id), VARSIZE_ANY_EXHDR(turn->request.item_id));
 	push_number_member(&state, "status", turn->outcome.status);
 	push_number_member(&state, "version", receipt->version);

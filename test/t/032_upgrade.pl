@@ -128,6 +128,8 @@ is($node->safe_psql('restored', sprintf $pending, 'restored'), 7, 'and verbs go 
 $node->safe_psql('fresh', q{CREATE EXTENSION esgf_stac; SELECT esgf_stac.create_catalogue();
 	SELECT esgf_stac.create_stream('east'), esgf_stac.create_stream('some', '{CMIP6}', '$.properties.title == "t"')});
 
+my $missing = q{SELECT cure FROM esgf_stac.doctor() WHERE hazard = 'missing index'};
+
 # The tables and all that hangs on them, as pg_dump prints them; members of the
 # extension by their definitions.
 sub objects
@@ -146,6 +148,15 @@ sub objects
 		  LEFT JOIN pg_type t ON d.classid = 'pg_type'::regclass AND t.oid = d.objid
 		 WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'esgf_stac')
 		 ORDER BY 1});
+}
+
+# What an upgrade leaves to the DBA, for it would take long over a full outbox.
+is($node->safe_psql('fresh', $missing), '', 'a fresh catalogue lacks no index');
+for my $database ('postgres', 'restored')
+{
+	my @cures = split /\n/, $node->safe_psql($database, $missing);
+	is(@cures, 4, 'doctor() has the indexes made that an upgrade does not');
+	$node->safe_psql($database, $_) for @cures;
 }
 
 my $fresh = objects('fresh');

@@ -27,7 +27,8 @@ ALTER TABLE esgf_stac.consumer
     ADD COLUMN snapshot_sent bigint,
     ADD COLUMN snapshot_total bigint,
     ADD COLUMN problem text,
-    ADD COLUMN problem_at timestamptz;
+    ADD COLUMN problem_at timestamptz,
+    ADD COLUMN began pg_snapshot;
 -- A catalogue that was restored knows nothing of what was delivered before.
 UPDATE esgf_stac.stream
    SET outbox_oid = CASE WHEN c.system_identifier = esgf_stac_internal.system_identifier() THEN 'esgf_stac.outbox'::regclass::oid ELSE 0 END
