@@ -41,6 +41,9 @@ typedef struct GivenIdentity
 /* One of each subtransaction at most; the last one holds. */
 static List *given_identities = NIL;
 
+/* As whom something is performed, whoever calls; NULL: as the caller. */
+static GivenIdentity *acting = NULL;
+
 PG_FUNCTION_INFO_V1(esgf_set_identity);
 PG_FUNCTION_INFO_V1(esgf_require_own_rights);
 
@@ -138,6 +141,13 @@ check_member(const char *name, const JsonbSlice *value)
 		bad_identity(psprintf("/%s", clip(name, strlen(name))), "is no member of an identity");
 }
 
+/* Does a name begin so? */
+static bool
+starts_with(const JsonbSlice *name, const char *prefix)
+{
+	return name->len >= strlen(prefix) && memcmp(name->data, prefix, strlen(prefix)) == 0;
+}
+
 /* Check the principals that a gateway names. */
 static void
 check_principals(const JsonbSlice *principals, bool by_gateway)
@@ -157,8 +167,8 @@ check_principals(const JsonbSlice *principals, bool by_gateway)
 		if (name.type != JENTRY_ISSTRING)
 			bad_identity(psprintf("/principals/%u", i), "must be a string");
 		check_name(psprintf("principals/%u", i), &name);
-		if (by_gateway && name.len >= 5 && memcmp(name.data, "role:", 5) == 0)
-			bad_identity(psprintf("/principals/%u", i), "must not begin with role:, which only the database says");
+		if (by_gateway && (starts_with(&name, "role:") || starts_with(&name, "source:")))
+			bad_identity(psprintf("/principals/%u", i), "must not begin with role: or source:, which only the database says");
 	}
 }
 
@@ -216,10 +226,12 @@ is_session_of_gateway(void)
 	return !superuser_arg(login) && is_member_of_role(login, get_role_oid("esgf_stac_gateway", false));
 }
 
-/* What a gateway has said in this transaction, or NULL. No SET ROLE leads out of it. */
+/* For whom is acted: what a gateway has said in this transaction, or NULL. No SET ROLE leads out of it. */
 static GivenIdentity *
 given(void)
 {
+	if (acting)
+		return acting;
 	return given_identities != NIL && (is_gateway() || is_session_of_gateway()) ? llast(given_identities) : NULL;
 }
 
@@ -357,6 +369,25 @@ set_transaction_identity(Jsonb *identity)
 	forget_identity_of(given->subxid);
 	given_identities = lappend(given_identities, given);
 	MemoryContextSwitchTo(old);
+}
+
+/* Perform something as somebody else, whoever calls. */
+void
+act_as(Jsonb *identity, void (*perform) (void *argument), void *argument)
+{
+	GivenIdentity *before = acting;
+	GivenIdentity given = {.identity = identity,.principals = principals_of(identity)};
+
+	acting = &given;
+	PG_TRY();
+	{
+		perform(argument);
+	}
+	PG_FINALLY();
+	{
+		acting = before;
+	}
+	PG_END_TRY();
 }
 
 /* The principals of who acts. */

@@ -24,5 +24,6 @@ extern Jsonb *current_author(void);
 extern text *identity_text(const char *member);
 extern text *current_client(void);
 extern void set_transaction_identity(Jsonb *identity);
+extern void act_as(Jsonb *identity, void (*perform) (void *argument), void *argument);
 
 #endif							/* ESGF_STAC_ACCESS_IDENTITY_H */

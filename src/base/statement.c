@@ -15,15 +15,8 @@
 
 Oid			tables_owner = InvalidOid;
 
-/* Whose rights were in force before become_owner(). */
-typedef struct SavedUser
-{
-	Oid			userid;
-	int			security_context;
-} SavedUser;
-
 /* Act as the owner of the tables, as foreign keys do. */
-static void
+void
 become_owner(SavedUser *saved)
 {
 	GetUserIdAndSecContext(&saved->userid, &saved->security_context);
@@ -32,7 +25,7 @@ become_owner(SavedUser *saved)
 }
 
 /* Act as before again; an error does so by itself. */
-static void
+void
 become_caller(const SavedUser *saved)
 {
 	SetUserIdAndSecContext(saved->userid, saved->security_context);

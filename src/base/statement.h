@@ -21,6 +21,15 @@ typedef struct Statement
 /* Who owns the tables; require_catalogue() finds it out. */
 extern Oid	tables_owner;
 
+/* Whose rights were in force before become_owner(). */
+typedef struct SavedUser
+{
+	Oid			userid;
+	int			security_context;
+} SavedUser;
+
+extern void become_owner(SavedUser *saved);
+extern void become_caller(const SavedUser *saved);
 extern int	run_statement(Statement *statement, Datum *values, const char *nulls);
 extern int	run_statement_as_owner(Statement *statement, Datum *values, const char *nulls);
 extern int	read_latest_as_owner(Statement *statement, Datum *values, const char *nulls);

@@ -4,9 +4,9 @@
  *		see change/client_patch.h.
  *
  * Tolerated beyond the RFCs, because clients in use do it: the operations
- * wrapped in an object; a `remove p` doubled by an `add p null` behind it, or
- * further on, which means remove; an alternate added to an asset that has none
- * yet.
+ * wrapped in an object; `from_` for `from`; a `remove p` doubled by an
+ * `add p null` behind it, or further on, which means remove; an alternate added
+ * to an asset that has none yet.
  */
 #include "postgres.h"
 
@@ -159,7 +159,7 @@ read_patch(Jsonb *submitted, const char *table)
 	if (operations)
 	{
 		patch->kind = PATCH_OPERATIONS;
-		patch->operations = read_json_patch(operations, table);
+		patch->operations = read_json_patch(operations, table, "from_");
 		take_out_doubled_removes(patch->operations);
 		return patch;
 	}

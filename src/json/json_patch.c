@@ -116,7 +116,9 @@ read_operation(const JsonbSlice *source, Operation *operation)
 			operation->op = member.value;
 		else if (slice_is_string(&member.key, "path"))
 			operation->path = member.value;
-		else if (slice_is_string(&member.key, "from"))
+		else if (slice_is_string(&member.key, "from") ||
+				 (operation->patch->from_alias && operation->from.type == ABSENT &&
+				  slice_is_string(&member.key, operation->patch->from_alias)))
 			operation->from = member.value;
 		else if (slice_is_string(&member.key, "value"))
 			operation->value = member.value;
@@ -326,7 +328,7 @@ apply_operation(JsonTree *tree, const Operation *operation, AddHook before_add)
 
 /* Read a patch whose form is right, whatever the document. */
 JsonPatch *
-read_json_patch(const Jsonb *operations, const char *table)
+read_json_patch(const Jsonb *operations, const char *table, const char *from_alias)
 {
 	JsonPatch  *patch = palloc(sizeof(JsonPatch));
 	JsonbCursor cursor;
@@ -341,6 +343,7 @@ read_json_patch(const Jsonb *operations, const char *table)
 				 errhint("An operation is {\"op\": ..., \"path\": ..., \"value\": ...}, as RFC 6902 has it.")));
 
 	patch->table = table;
+	patch->from_alias = from_alias;
 	patch->count = JB_ROOT_COUNT(operations);
 	patch->operations = palloc_extended(sizeof(Operation) * Max(1, patch->count), MCXT_ALLOC_HUGE);
 	cursor_init(&cursor, &operations->root, 0);
@@ -377,5 +380,5 @@ PG_FUNCTION_INFO_V1(jsonb_patch);
 Datum
 jsonb_patch(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_JSONB_P(json_patch(PG_GETARG_JSONB_P(0), read_json_patch(PG_GETARG_JSONB_P(1), NULL), NULL, MAX_TEXT));
+	PG_RETURN_JSONB_P(json_patch(PG_GETARG_JSONB_P(0), read_json_patch(PG_GETARG_JSONB_P(1), NULL, NULL), NULL, MAX_TEXT));
 }

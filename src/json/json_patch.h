@@ -34,6 +34,7 @@ typedef struct Operation
 typedef struct JsonPatch
 {
 	const char *table;			/* that the document is of, or NULL */
+	const char *from_alias;		/* another name of the member "from", or NULL */
 	uint32		count;
 	Operation  *operations;		/* all of proper form; they point into the
 								 * patch */
@@ -41,9 +42,10 @@ typedef struct JsonPatch
 
 /*
  * Reads a patch, or refuses it for its form; the table is the one that a refusal
- * names, NULL for a document of none.
+ * names, NULL for a document of none; the alias another name that "from" may have,
+ * or NULL.
  */
-extern JsonPatch *read_json_patch(const Jsonb *operations, const char *table);
+extern JsonPatch *read_json_patch(const Jsonb *operations, const char *table, const char *from_alias);
 
 /*
  * What a patch makes of a document, perhaps the target itself. The hook, or NULL,

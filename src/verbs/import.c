@@ -29,6 +29,7 @@
 #include "json/slice.h"
 #include "stac/item.h"
 #include "verbs/outcome.h"
+#include "verbs/problem_json.h"
 
 /* One document, and what became of it. */
 typedef struct Import
@@ -246,7 +247,7 @@ esgf_import_items(PG_FUNCTION_ARGS)
 	for (int i = 0; i < count; i++)
 		sorted[i] = outcomes[i] = read_document(i + 1, documents[i], nulls[i]);
 	qsort(sorted, count, sizeof(Outcome *), compare_imports);
-	perform_apart(sorted, count, import_item);
+	perform_apart(sorted, count, import_item, problem_status);
 	warn_streams(outcomes, count);
 	return return_outcomes(fcinfo, outcomes, count);
 }

@@ -9,7 +9,10 @@
 #include "base/bytes.h"
 #include "base/statement.h"
 #include "item/dataset.h"
+
+#include "item/settings.h"
 #include "json/slice.h"
+#include "stac/format.h"
 #include "verbs/lock.h"
 
 /* Read and lock the item; the caller has connected to SPI. */
@@ -97,6 +100,16 @@ compare_datasets(const ListCell *a, const ListCell *b)
 	return result ? result : compare_bytes(ida.id, ida.base_len, idb.id, idb.base_len);
 }
 
+/* Could there be such an item? */
+static bool
+is_possible(const ItemRequest *request)
+{
+	CollectionSettings settings;
+
+	return find_collection_settings(VARDATA_ANY(request->collection_id), VARSIZE_ANY_EXHDR(request->collection_id), &settings) &&
+		id_problem(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id)) == NULL;
+}
+
 /*
  * Lock what many requests concern, in one order, so that two such calls never
  * wait for each other: all datasets, made where there are none so that no item
@@ -106,11 +119,14 @@ compare_datasets(const ListCell *a, const ListCell *b)
 List *
 lock_items_of_requests(List *requests)
 {
-	List	   *sorted = list_copy(requests);
+	List	   *sorted = NIL;
 	List	   *made = NIL;
 	ListCell   *cell;
 	CurrentItem current;
 
+	foreach(cell, requests)
+		if (is_possible(lfirst(cell)))
+		sorted = lappend(sorted, lfirst(cell));
 	list_sort(sorted, compare_datasets);
 	foreach(cell, sorted)
 	{

@@ -63,6 +63,14 @@ typedef struct Method
 	Datum		(*apply) (const ItemRequest *request, const CollectionSettings *settings, Datum document);
 } Method;
 
+/* What a merge patch's nulls for members that STAC requires are. */
+typedef enum NullMembers
+{
+	NULLS_AS_COLLECTION,		/* what the collection's setting says */
+	NULLS_IGNORED,
+	NULLS_REJECTED
+}			NullMembers;
+
 struct ItemRequest
 {
 	const Method *method;
@@ -72,6 +80,7 @@ struct ItemRequest
 	Jsonb	   *body;			/* the document, the patch or the alternates,
 								 * as submitted */
 	Patch	   *patch;			/* of a PATCH: read from the body */
+	NullMembers null_members;	/* likewise */
 	text	   *node;			/* of a replica */
 	text	   *reason;
 	text	   *request_id;

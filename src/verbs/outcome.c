@@ -7,9 +7,13 @@
 #include "access/xact.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
 #include "utils/resowner.h"
 
 #include "base/compat.h"
+#include "json/build.h"
+#include "json/edit.h"
 #include "verbs/outcome.h"
 #include "verbs/problem_json.h"
 
@@ -33,7 +37,7 @@ outcome_instance(const Outcome *outcome)
 	StringInfoData instance;
 
 	if (outcome->collection_id == NULL || outcome->item_id == NULL)
-		return psprintf("/requests/%d", outcome->ordinal);
+		return outcome->place ? pstrdup(outcome->place) : psprintf("/requests/%d", outcome->ordinal);
 	initStringInfo(&instance);
 	appendStringInfoString(&instance, "/collections/");
 	append_url_segment(&instance, outcome->collection_id);
@@ -48,7 +52,7 @@ outcome_instance(const Outcome *outcome)
  * is.
  */
 static int
-perform_together(Outcome **outcomes, int first, int end, Performer perform)
+perform_together(Outcome **outcomes, int first, int end, Performer perform, RefusalStatus status_of)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -80,9 +84,9 @@ perform_together(Outcome **outcomes, int first, int end, Performer perform)
 	 * Thrown on only now: whoever catches it ends one subtransaction, his
 	 * own.
 	 */
-	if (problem_status(error) == 0)
+	outcomes[current]->status = status_of(error);
+	if (outcomes[current]->status == 0)
 		ReThrowError(error);
-	outcomes[current]->status = problem_status(error);
 	outcomes[current]->problem = problem_json(error, outcome_instance(outcomes[current]));
 	return current;
 }
@@ -93,7 +97,7 @@ perform_together(Outcome **outcomes, int first, int end, Performer perform)
  * performed in one, and only those before a refusal are performed again.
  */
 void
-perform_apart(Outcome **outcomes, int count, Performer perform)
+perform_apart(Outcome **outcomes, int count, Performer perform, RefusalStatus status_of)
 {
 	int			first = 0;
 
@@ -102,7 +106,7 @@ perform_apart(Outcome **outcomes, int count, Performer perform)
 		int			end = count;
 		int			refused;
 
-		while (first < end && (refused = perform_together(outcomes, first, end, perform)) < end)
+		while (first < end && (refused = perform_together(outcomes, first, end, perform, status_of)) < end)
 			end = refused;
 		first = end + 1;
 	}
@@ -115,6 +119,101 @@ has_event(const Receipt *receipt)
 	static const pg_uuid_t none = {{0}};
 
 	return receipt->changed && memcmp(&receipt->event_id, &none, UUID_LEN) != 0;
+}
+
+/* Add a member that is a string, or null. */
+static void
+push_text(JsonbParseState **state, const char *key, const char *value, int len)
+{
+	JsonbValue	null = {jbvNull};
+
+	if (value)
+		push_string_member(state, key, value, len);
+	else
+	{
+		push_key(state, key);
+		pushJsonbValue(state, WJB_VALUE, &null);
+	}
+}
+
+/* Add the members of a row of type outcome, but for its ordinal. */
+void
+push_outcome(JsonbParseState **state, const Outcome *outcome)
+{
+	const Receipt *receipt = &outcome->receipt;
+	bool		refused = outcome->problem != NULL;
+	const char *action = !refused && receipt->changed ? receipt->action : NULL;
+	const char *event_id = !refused && has_event(receipt) ?
+	DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&receipt->event_id))) : NULL;
+	JsonbValue	value;
+
+	push_text(state, "action", action, action ? strlen(action) : 0);
+	push_key(state, "changed");
+	value.type = refused ? jbvNull : jbvBool;
+	value.val.boolean = receipt->changed;
+	pushJsonbValue(state, WJB_VALUE, &value);
+	push_text(state, "collection_id", outcome->collection_id ? VARDATA_ANY(outcome->collection_id) : NULL,
+			  outcome->collection_id ? VARSIZE_ANY_EXHDR(outcome->collection_id) : 0);
+	push_text(state, "event_id", event_id, event_id ? strlen(event_id) : 0);
+	push_text(state, "item_id", outcome->item_id ? VARDATA_ANY(outcome->item_id) : NULL,
+			  outcome->item_id ? VARSIZE_ANY_EXHDR(outcome->item_id) : 0);
+	push_key(state, "problem");
+	value.type = jbvNull;
+	if (refused)
+	{
+		value.type = jbvBinary;
+		value.val.binary.data = &outcome->problem->root;
+		value.val.binary.len = VARSIZE(outcome->problem) - VARHDRSZ;
+	}
+	pushJsonbValue(state, WJB_VALUE, &value);
+	push_number_member(state, "status", outcome->status);
+	if (refused || receipt->version == 0)
+		push_text(state, "version", NULL, 0);
+	else
+		push_number_member(state, "version", receipt->version);
+}
+
+/* A string of an outcome that was told, or NULL. */
+static char *
+told_string(const Jsonb *told, const char *member)
+{
+	JsonKey		key = {member, strlen(member)};
+	JsonbValue	value;
+
+	return document_get(&told->root, &value, 1, &key) && value.type == jbvString ?
+		pnstrdup(value.val.string.val, value.val.string.len) : NULL;
+}
+
+/* A number of an outcome that was told, or 0. */
+static int64
+told_number(const Jsonb *told, const char *member)
+{
+	JsonKey		key = {member, strlen(member)};
+	JsonbValue	value;
+
+	return document_get(&told->root, &value, 1, &key) && value.type == jbvNumeric ?
+		DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(value.val.numeric))) : 0;
+}
+
+/* Answer as push_outcome() has told of another task. (0.1.0 did not tell the collection, nor what is null.) */
+void
+recall_outcome(Outcome *outcome, const Jsonb *told)
+{
+	char	   *collection_id = told_string(told, "collection_id");
+	char	   *item_id = told_string(told, "item_id");
+	char	   *event_id = told_string(told, "event_id");
+	JsonbValue	problem;
+
+	outcome->status = (int) told_number(told, "status");
+	outcome->collection_id = collection_id ? cstring_to_text(collection_id) : outcome->collection_id;
+	outcome->item_id = item_id ? cstring_to_text(item_id) : outcome->item_id;
+	outcome->receipt.version = told_number(told, "version");
+	outcome->receipt.action = told_string(told, "action");
+	outcome->receipt.changed = outcome->receipt.action != NULL;
+	if (event_id)
+		outcome->receipt.event_id = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(event_id)));
+	if (document_get(&told->root, &problem, JSON_PATH(JSON_KEY("problem"))) && problem.type == jbvBinary)
+		outcome->problem = JsonbValueToJsonb(&problem);
 }
 
 /* Answer with one row for each task. */

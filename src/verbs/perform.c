@@ -229,7 +229,18 @@ perform_item_request(ItemRequest *request)
 	occasion->request_id = request->request_id;
 	SPI_connect();
 	if (request->patch)
-		settle_required_members(request->patch, settings.ignore_null_members);
+		settle_required_members(request->patch, request->null_members == NULLS_AS_COLLECTION ?
+								settings.ignore_null_members : request->null_members == NULLS_IGNORED);
 	dispatch(request, &settings);
 	SPI_finish();
+}
+
+/* Perform a request as one of many tasks. */
+void
+perform_task(Outcome *outcome, ItemRequest *request)
+{
+	perform_item_request(request);
+	outcome->receipt = request->occasion.receipt;
+	outcome->status = outcome->receipt.created ? 201 : 200;
+	outcome->item_id = request->item_id;
 }

@@ -6,9 +6,11 @@
 #define ESGF_STAC_VERBS_PERFORM_H
 
 #include "verbs/methods.h"
+#include "verbs/outcome.h"
 
 extern void check_request_lengths(const ItemRequest *request);
 extern Jsonb *describe_request(const ItemRequest *request);
 extern void perform_item_request(ItemRequest *request);
+extern void perform_task(Outcome *outcome, ItemRequest *request);
 
 #endif							/* ESGF_STAC_VERBS_PERFORM_H */

@@ -23,6 +23,9 @@ static const struct
 	{"54", PROBLEM_DOCUMENT_TOO_LARGE}
 };
 
+/* What an error is that is told although it is no answer. */
+static const ProblemFacts failure = {"unknown", 500, "The database failed to do it", NULL};
+
 /* The facts of an error: of a site's own check those that it has; of a failure none. */
 static ProblemFacts
 facts_of(const ErrorData *error)
@@ -105,6 +108,8 @@ problem_json(const ErrorData *error, const char *instance)
 	const Particulars *particulars = particulars_of(error);
 	ProblemFacts facts = facts_of(error);
 
+	if (facts.status == 0)
+		facts = failure;
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	if (particulars && particulars->has_version)
 		push_number_member(&state, "current_version", particulars->current_version);

@@ -282,7 +282,7 @@ fuzz_json_patch(Recipe *recipe)
 	append_operations(&json, recipe);
 	PG_TRY();
 	{
-		result = json_patch(source, read_json_patch(exact_copy(parse(json.data)), NULL), NULL, 1024 * 1024);
+		result = json_patch(source, read_json_patch(exact_copy(parse(json.data)), NULL, NULL), NULL, 1024 * 1024);
 		must_be_canonical(result);
 	}
 	PG_FINALLY();
@@ -300,7 +300,7 @@ fuzz_json_diff(Recipe *recipe)
 	Jsonb	   *patch = json_diff(source, wanted);
 
 	must_be_canonical(patch);
-	must(documents_equal(json_patch(source, read_json_patch(exact_copy(patch), NULL), NULL, PG_UINT64_MAX / 2), wanted),
+	must(documents_equal(json_patch(source, read_json_patch(exact_copy(patch), NULL, NULL), NULL, PG_UINT64_MAX / 2), wanted),
 		 "a diff makes of its source what it was made for");
 }
 
