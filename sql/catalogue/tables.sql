@@ -153,11 +153,57 @@ CREATE TABLE esgf_stac.dead_letter (
 );
 CREATE UNIQUE INDEX dead_letter_key ON esgf_stac.dead_letter (stream, collection_id, item_id, version) NULLS NOT DISTINCT;
 
+CREATE TABLE esgf_stac.source (
+    name text PRIMARY KEY CHECK (name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$'),
+    principals text[] NOT NULL DEFAULT '{}',
+    drop_nulls boolean NOT NULL DEFAULT true,
+    null_members text NOT NULL DEFAULT 'ignore' CHECK (null_members IN ('reject', 'ignore')),
+    active boolean NOT NULL DEFAULT true,
+    log jsonb,
+    created timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE esgf_stac.source_partition (
+    source text NOT NULL REFERENCES esgf_stac.source ON DELETE CASCADE,
+    partition int NOT NULL CHECK (partition >= 0),
+    next_offset bigint CHECK (next_offset >= 0),
+    results_offset bigint CHECK (results_offset >= 0),
+    high_watermark bigint,
+    updated timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (source, partition)
+);
+
+-- A row is entered before its event is performed, and small; there is room on its page for what it becomes.
+CREATE TABLE esgf_stac.inbox (
+    source text NOT NULL,
+    partition int NOT NULL,
+    "offset" bigint NOT NULL,
+    key text,
+    event_id text,
+    request_id text,
+    identity jsonb,
+    attempt int NOT NULL,
+    status int NOT NULL,
+    outcome jsonb NOT NULL,
+    value jsonb,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    settled_at timestamptz,
+    tried_at timestamptz NOT NULL DEFAULT now(),
+    repeats boolean NOT NULL DEFAULT false,
+    unsent jsonb,
+    PRIMARY KEY (source, partition, "offset")
+) WITH (fillfactor = 30);
+CREATE UNIQUE INDEX inbox_event ON esgf_stac.inbox (source, event_id) WHERE NOT repeats;
+CREATE INDEX inbox_open ON esgf_stac.inbox (source, tried_at, partition, "offset") WHERE settled_at IS NULL;
+CREATE INDEX inbox_unsent ON esgf_stac.inbox (source, partition, "offset") WHERE unsent IS NOT NULL;
+CREATE INDEX inbox_request ON esgf_stac.inbox (request_id) WHERE request_id IS NOT NULL;
+
 -- lz4 updates three times as fast as pglz, where the server was built with it.
 DO $$
 BEGIN
     ALTER TABLE esgf_stac.item ALTER COLUMN document SET COMPRESSION lz4;
     ALTER TABLE esgf_stac.outbox ALTER COLUMN payload SET COMPRESSION lz4, ALTER COLUMN request SET COMPRESSION lz4;
+    ALTER TABLE esgf_stac.inbox ALTER COLUMN value SET COMPRESSION lz4;
 EXCEPTION WHEN feature_not_supported THEN
     NULL;
 END

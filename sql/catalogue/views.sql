@@ -50,3 +50,18 @@ CREATE OR REPLACE VIEW esgf_stac.stream_status AS
                 OR (o.aggregatetype = 'collection' AND o.aggregateid = ANY (s.collections)))
            AND (s.filter IS NULL OR o.aggregatetype = 'collection' OR o.streams @> ARRAY[name] OR o.left_streams @> ARRAY[name])
       ) behind ON c.delivering_since IS NOT NULL;
+
+-- How far the partitions of each source have been read, and what of them is refused.
+CREATE OR REPLACE VIEW esgf_stac.source_status AS
+    SELECT p.source, p.partition, p.next_offset, p.high_watermark,
+           greatest(p.high_watermark - p.next_offset, 0) AS lag,
+           p.results_offset, refusals.refused, refusals.last_problem, p.updated
+      FROM esgf_stac.source_partition p
+     CROSS JOIN LATERAL (
+        SELECT count(*) AS refused,
+               (SELECT i.outcome #>> '{problem,detail}' FROM esgf_stac.inbox i
+                 WHERE i.source = p.source AND i.partition = p.partition AND i.settled_at IS NULL
+                 ORDER BY i.tried_at DESC, i."offset" DESC LIMIT 1) AS last_problem
+          FROM esgf_stac.inbox o
+         WHERE o.source = p.source AND o.partition = p.partition AND o.settled_at IS NULL
+     ) refusals;

@@ -57,4 +57,4 @@ BEGIN
 END
 $$;
 
-GRANT USAGE ON SCHEMA esgf_stac_internal TO esgf_stac_reader, esgf_stac_relay;
+GRANT USAGE ON SCHEMA esgf_stac_internal TO esgf_stac_reader, esgf_stac_relay, esgf_stac_ingest;

@@ -85,7 +85,7 @@ FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     esgf_stac_internal.require_catalogue(),
     esgf_stac_internal.one_line(text)
-TO esgf_stac_reader, esgf_stac_relay;
+TO esgf_stac_reader, esgf_stac_relay, esgf_stac_ingest;
 GRANT EXECUTE ON FUNCTION
     esgf_stac_internal.lock_collection(text),
     esgf_stac.create_collection(jsonb),

@@ -149,11 +149,12 @@ BEGIN
         RAISE INFO 'pruned % events', answer;
     END LOOP;
     DELETE FROM esgf_stac.request r WHERE r.answered_at < before;
+    PERFORM esgf_stac_internal.prune_inbox(before);
     RETURN answer;
 END
 $$;
 COMMENT ON FUNCTION esgf_stac.prune_outbox(interval, boolean) IS
-'delete events and remembered requests older than that, but none that a relay may still need, unless told; answers how many events';
+'delete events, remembered requests and what came in older than that, but none that a relay may still need, unless told, and no outcome that is still to be sent; answers how many events';
 
 REVOKE ALL ON FUNCTION
     esgf_stac_internal.current_snapshot(),

@@ -6,7 +6,33 @@
 -- functions that go, and of those whose arguments or result change: drop them.
 
 CREATE SCHEMA esgf_stac_internal;
-GRANT USAGE ON SCHEMA esgf_stac_internal TO esgf_stac_reader, esgf_stac_relay;
+
+-- A new role, which nobody may have prepared: see sql/install/02_new_roles.sql.
+DO $$
+DECLARE
+    accepted CONSTANT boolean := coalesce(nullif(pg_catalog.current_setting('esgf_stac.accept_roles', true), ''), 'off');
+    found text;
+BEGIN
+    IF EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = 'esgf_stac_ingest'
+                  AND (r.rolsuper OR r.rolcanlogin OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls)) THEN
+        RAISE EXCEPTION 'there are roles of this extension with attributes that it never gives them'
+            USING ERRCODE = 'insufficient_privilege', DETAIL = 'esgf_stac_ingest',
+                  HINT = 'ALTER ROLE ... NOSUPERUSER NOLOGIN NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS, if it is yours; then update the extension again.';
+    END IF;
+    SELECT pg_catalog.string_agg(m.member::regrole::text, ', ' ORDER BY m.member::regrole::text)
+      INTO found
+      FROM (SELECT DISTINCT member FROM pg_catalog.pg_auth_members WHERE roleid = pg_catalog.to_regrole('esgf_stac_ingest') LIMIT 100) m;
+    IF found <> '' AND NOT accepted THEN
+        RAISE EXCEPTION 'roles of this extension exist already and have members'
+            USING ERRCODE = 'insufficient_privilege', DETAIL = 'esgf_stac_ingest: ' || found,
+                  HINT = 'If you know all of them: SET esgf_stac.accept_roles = on, and update the extension again. Else revoke the role from them first.';
+    END IF;
+    IF pg_catalog.to_regrole('esgf_stac_ingest') IS NULL THEN
+        CREATE ROLE esgf_stac_ingest;
+    END IF;
+END
+$$;
+GRANT USAGE ON SCHEMA esgf_stac_internal TO esgf_stac_reader, esgf_stac_relay, esgf_stac_ingest;
 
 DROP FUNCTION esgf_stac.apply_patch(jsonb, jsonb);
 ALTER FUNCTION esgf_stac.attach_catalogue() SET SCHEMA esgf_stac_internal;

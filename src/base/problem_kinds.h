@@ -44,6 +44,9 @@
 	PROBLEM(EVENT_DOES_NOT_EXIST, "event-does-not-exist", 404, \
 			"Event does not exist", \
 			"The relay's log, and stream_status, name the event that it cannot send.") \
+	PROBLEM(SOURCE_DOES_NOT_EXIST, "source-does-not-exist", 404, \
+			"Source does not exist", \
+			"SELECT name FROM esgf_stac.source lists those that do; esgf_stac.create_source() makes one.") \
 	PROBLEM(ITEM_ALREADY_EXISTS, "item-already-exists", 409, \
 			"Item exists already", \
 			"Patch or replace it, or publish another version of the dataset.") \
@@ -75,6 +78,12 @@
 	PROBLEM(REQUEST_ID_REUSED, "request-id-reused", 409, \
 			"Idempotency key belongs to another request", \
 			"An idempotency key goes with one body: give each new request a new one.") \
+	PROBLEM(SOURCE_DIFFERS, "source-differs", 409, \
+			"Log is not the one that the source was read from", \
+			"A source is one log for ever: make another source for another log.") \
+	PROBLEM(EVENTS_LOST, "events-lost", 409, \
+			"Log no longer has events that were not read", \
+			"Find out what was in them; then esgf_stac.seek_source() goes on where the log begins.") \
 	PROBLEM(VERSION_CONFLICT, "version-conflict", 412, \
 			"Item has another version", \
 			"Read it again, and decide whether your change still makes sense.") \
@@ -90,6 +99,9 @@
 	PROBLEM(CATALOGUE_NOT_ADOPTED, "catalogue-not-adopted", 503, \
 			"Catalogue comes from another cluster", \
 			"SELECT esgf_stac.adopt_catalogue() settles them.") \
+	PROBLEM(SOURCE_INACTIVE, "source-inactive", 503, \
+			"Source is not active", \
+			"An administrator calls esgf_stac.configure_source() with active true.") \
 	/* What the server itself refuses, by a constraint: no refusal of ours. */ \
 	PROBLEM(UNKNOWN, "unknown", 409, \
 			"The database refused the change", NULL)

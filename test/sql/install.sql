@@ -14,8 +14,8 @@ SELECT pg_temp.refused($$SELECT esgf_stac.adopt_catalogue()$$, 'PT503', 'no-cata
 
 SELECT lives_ok('SELECT esgf_stac.create_catalogue()', 'a catalogue is laid');
 SELECT tables_are('esgf_stac', ARRAY['catalogue', 'collection', 'dataset', 'item', 'site', 'access_rule', 'request',
-                                     'outbox', 'stream', 'consumer', 'dead_letter'], 'with these tables');
-SELECT views_are('esgf_stac', ARRAY['published_item', 'stream_status'], 'and these views');
+                                     'outbox', 'stream', 'consumer', 'dead_letter', 'source', 'source_partition', 'inbox'], 'with these tables');
+SELECT views_are('esgf_stac', ARRAY['published_item', 'stream_status', 'source_status'], 'and these views');
 SELECT columns_are('esgf_stac', 'item', ARRAY['collection_id', 'id', 'version', 'base_id', 'dataset_version', 'latest',
     'retracted', 'deleted', 'nodes', 'reason', 'document', 'created', 'updated', 'created_by', 'updated_by'], 'item is as designed');
 SELECT columns_are('esgf_stac', 'published_item', ARRAY['collection_id', 'id', 'version', 'etag', 'updated', 'base_id',
@@ -60,7 +60,7 @@ SELECT is_empty($$SELECT table_name, grantee, privilege_type FROM information_sc
 
 -- Roles.
 SELECT roles_are_ours FROM (SELECT is(array_agg(rolname ORDER BY rolname),
-    ARRAY['esgf_stac_admin', 'esgf_stac_gateway', 'esgf_stac_reader', 'esgf_stac_relay', 'esgf_stac_writer']::name[], 'five roles') AS roles_are_ours
+    ARRAY['esgf_stac_admin', 'esgf_stac_gateway', 'esgf_stac_ingest', 'esgf_stac_reader', 'esgf_stac_relay', 'esgf_stac_writer']::name[], 'six roles') AS roles_are_ours
   FROM pg_roles WHERE rolname LIKE 'esgf\_stac\_%') r;
 SELECT ok(pg_has_role('esgf_stac_admin', 'esgf_stac_reader', 'USAGE'), 'an administrator may do what a reader may');
 SELECT ok(NOT has_table_privilege('esgf_stac_reader', 'esgf_stac.item', 'SELECT'), 'a reader does not see the item table');

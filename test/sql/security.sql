@@ -3,19 +3,21 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- The worst that each role can do, line by line of doc/security.md: what it can, and what it cannot.
-SELECT plan(97);
+SELECT plan(98);
 
 CREATE ROLE esgf_stac_test_nobody;
 CREATE ROLE esgf_stac_test_reader IN ROLE esgf_stac_reader;
 CREATE ROLE esgf_stac_test_gateway IN ROLE esgf_stac_gateway;
 CREATE ROLE esgf_stac_test_admin IN ROLE esgf_stac_admin;
 CREATE ROLE esgf_stac_test_relay IN ROLE esgf_stac_relay;
+CREATE ROLE esgf_stac_test_ingest IN ROLE esgf_stac_ingest;
 DO $$ BEGIN
     PERFORM esgf_stac.create_item('CMIP6', pg_temp.access_document(id)) FROM unnest(ARRAY['gone.v1', 'out.v1']) id;
     PERFORM esgf_stac.delete_item('CMIP6', 'gone.v1');
     PERFORM esgf_stac.retract_item('CMIP6', 'out.v1');
     PERFORM esgf_stac.grant_access('group:x', 'UPDATE', 'project', 'CMIP6');
     PERFORM esgf_stac.create_stream('s');
+    PERFORM esgf_stac.create_source('s');
 END $$;
 
 -- Each role tries each of these; what is not in its list of what it can is refused with 42501.
@@ -49,6 +51,13 @@ INSERT INTO action VALUES
     ('write datasets', 'UPDATE esgf_stac.dataset SET latest_id = NULL'),
     ('hang a trigger on items', 'CREATE TRIGGER t BEFORE UPDATE ON esgf_stac.item FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()'),
     ('put something into our schema', 'CREATE TABLE esgf_stac.t ()'),
+    ('take in events', 'SELECT * FROM esgf_stac.ingest(''s'', 0, ''[]'')'),
+    ('read what came in', 'SELECT FROM esgf_stac.inbox, esgf_stac.source, esgf_stac.source_partition, esgf_stac.source_status'),
+    ('make sources', 'SELECT esgf_stac.create_source(''t'')'),
+    ('perform refused events again', 'SELECT * FROM esgf_stac.redrive_inbox(''s'')'),
+    ('write what came in', 'UPDATE esgf_stac.inbox SET status = 200'),
+    ('write how far a source is read', 'UPDATE esgf_stac.source_partition SET next_offset = 0'),
+    ('ask for outcomes to send', 'SELECT * FROM esgf_stac_internal.source_results(''s'', 0, 1)'),
     ('say how far a relay has come', 'UPDATE esgf_stac.consumer SET lsn = lsn');
 CREATE FUNCTION pg_temp.can(as_role text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -74,8 +83,9 @@ SELECT is(pg_temp.can('esgf_stac_test_nobody'), 'patch a document', 'what anybod
 SELECT is(pg_temp.can('esgf_stac_test_reader'), 'patch a document, read events page by page, read what is published', 'what a reader can');
 SELECT is(pg_temp.can('esgf_stac_test_writer'), 'call verbs, lock rows, lock the table, patch a document, read events page by page, read stored items, read what is published, update by hand', 'what a writer can');
 SELECT is(pg_temp.can('esgf_stac_test_gateway'), 'call verbs (PT401), lock rows, lock the table, patch a document, read events page by page, read stored items, read what is published, speak for others, update by hand (PT401)', 'what a gateway can');
-SELECT is(pg_temp.can('esgf_stac_test_admin'), 'call verbs, give rights, import items, lock rows, lock the table, patch a document, read events, read events page by page, read idempotency keys, read stored items, read the rules, read what is published, read what was asked, read who made them, update by hand, write collections, write sites', 'what an administrator can');
+SELECT is(pg_temp.can('esgf_stac_test_admin'), 'call verbs, give rights, import items, lock rows, lock the table, make sources, patch a document, perform refused events again, read events, read events page by page, read idempotency keys, read stored items, read the rules, read what came in, read what is published, read what was asked, read who made them, take in events, update by hand, write collections, write sites', 'what an administrator can');
 SELECT is(pg_temp.can('esgf_stac_test_relay'), 'ask who made an event, patch a document, read events, read what is published, say how far a relay has come', 'what a relay can');
+SELECT is(pg_temp.can('esgf_stac_test_ingest'), 'ask for outcomes to send, patch a document, read what came in, take in events', 'what a program that takes in events can');
 
 -- A reader sees no deleted item and no assets of a retracted one, in no way.
 SET LOCAL ROLE esgf_stac_test_reader;

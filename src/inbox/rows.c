@@ -1,0 +1,608 @@
+/*
+ * inbox/rows.c
+ *		Reads and writes sources, partitions and the inbox: see inbox/rows.h.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "base/bytes.h"
+#include "base/compat.h"
+#include "base/errors.h"
+#include "base/statement.h"
+#include "inbox/rows.h"
+#include "json/build.h"
+#include "json/edit.h"
+
+/* A column of a row that was read; (Datum) 0 where it is null. */
+static Datum
+column(int row, int number)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, &isnull);
+
+	return isnull ? (Datum) 0 : value;
+}
+
+/* The same of a text or jsonb, to be kept by the caller. */
+static void *
+kept_column(int row, int number)
+{
+	Datum		value = column(row, number);
+
+	if (value == (Datum) 0)
+		return NULL;
+	return DatumGetPointer(SPI_datumTransfer(PointerGetDatum(PG_DETOAST_DATUM(value)), false, -1));
+}
+
+/* An array of texts or jsonbs; a NULL is null. */
+static Datum
+pointer_array(void **values, int count, Oid type)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * Max(1, count));
+	bool	   *nulls = palloc(sizeof(bool) * Max(1, count));
+	int			lower_bound = 1;
+
+	for (int i = 0; i < count; i++)
+	{
+		elements[i] = PointerGetDatum(values[i]);
+		nulls[i] = values[i] == NULL;
+	}
+	return PointerGetDatum(construct_md_array(elements, nulls, 1, &count, &lower_bound, type, -1, false, TYPALIGN_INT));
+}
+
+/* The offsets of messages as an array. */
+static Datum
+offset_array(Message **messages, int count)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * Max(1, count));
+
+	for (int i = 0; i < count; i++)
+		elements[i] = Int64GetDatum(messages[i]->offset);
+	return PointerGetDatum(construct_array(elements, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/* Find a source, or 404; and whether it is active. */
+Source *
+find_source(text *name, bool *active)
+{
+	static Statement statement = {
+		"SELECT drop_nulls, null_members OPERATOR(pg_catalog.=) 'ignore', active,"
+		" pg_catalog.to_jsonb(pg_catalog.array_prepend(pg_catalog.concat('source:', name), principals))"
+		" FROM esgf_stac.source WHERE name OPERATOR(pg_catalog.=) $1",
+		1, {TEXTOID}
+	};
+	Source	   *source = palloc(sizeof(Source));
+	Datum		values[1] = {PointerGetDatum(name)};
+
+	SPI_connect();
+	if (run_statement_as_owner(&statement, values, NULL) == 0)
+		ereport(ERROR,
+				(errproblem(PROBLEM_SOURCE_DOES_NOT_EXIST), errtable_of("source"),
+				 errsentence("source \"%s\" does not exist", text_to_cstring(name))));
+	source->name = name;
+	source->drop_nulls = DatumGetBool(column(0, 1));
+	source->null_members = DatumGetBool(column(0, 2)) ? NULLS_IGNORED : NULLS_REJECTED;
+	*active = DatumGetBool(column(0, 3));
+	source->principals = kept_column(0, 4);
+	SPI_finish();
+	return source;
+}
+
+/* The parameters that name a partition. */
+static void
+partition_parameters(const Partition * partition, Datum *values)
+{
+	values[0] = PointerGetDatum(partition->source->name);
+	values[1] = Int32GetDatum(partition->number);
+}
+
+/* Make the row of a partition that has none. */
+static void
+make_partition(const Partition * partition)
+{
+	static Statement statement = {
+		"INSERT INTO esgf_stac.source_partition (source, partition) VALUES ($1, $2)"
+		" ON CONFLICT (source, partition) DO NOTHING",
+		2, {TEXTOID, INT4OID}
+	};
+	Datum		values[2];
+
+	partition_parameters(partition, values);
+	run_statement_as_owner(&statement, values, NULL);
+}
+
+/* Lock a partition, after whoever has it, and read its position. */
+void
+lock_partition(Partition * partition)
+{
+	static Statement statement = {
+		"SELECT next_offset FROM esgf_stac.source_partition"
+		" WHERE source OPERATOR(pg_catalog.=) $1 AND partition OPERATOR(pg_catalog.=) $2 FOR NO KEY UPDATE",
+		2, {TEXTOID, INT4OID}
+	};
+	Datum		values[2];
+
+	partition_parameters(partition, values);
+	SPI_connect();
+	while (run_statement_as_owner(&statement, values, NULL) == 0)
+		make_partition(partition);
+	partition->next_offset = DatumGetInt64(column(0, 1));
+	SPI_finish();
+}
+
+/* Note that all before an offset is performed, unless more is. */
+void
+move_partition(const Partition * partition, int64 next_offset)
+{
+	static Statement statement = {
+		"UPDATE esgf_stac.source_partition SET next_offset = GREATEST(next_offset, $3), updated = pg_catalog.clock_timestamp()"
+		" WHERE source OPERATOR(pg_catalog.=) $1 AND partition OPERATOR(pg_catalog.=) $2",
+		3, {TEXTOID, INT4OID, INT8OID}
+	};
+	Datum		values[3];
+
+	partition_parameters(partition, values);
+	values[2] = Int64GetDatum(next_offset);
+	SPI_connect();
+	run_statement_as_owner(&statement, values, NULL);
+	SPI_finish();
+}
+
+/* Find a message by its offset. */
+static Message *
+find_by_offset(Message **messages, int count, int64 offset)
+{
+	int			low = 0;
+
+	while (count > low)
+	{
+		int			middle = low + (count - low) / 2;
+
+		if (messages[middle]->offset == offset)
+			return messages[middle];
+		if (messages[middle]->offset < offset)
+			low = middle + 1;
+		else
+			count = middle;
+	}
+	return NULL;
+}
+
+/* Order messages by their offsets. */
+static int
+compare_offsets(const void *a, const void *b)
+{
+	int64		oa = (*(Message *const *) a)->offset;
+	int64		ob = (*(Message *const *) b)->offset;
+
+	return (oa > ob) - (oa < ob);
+}
+
+/* Are two texts the same, or both missing? */
+static bool
+same_text(const text *a, const text *b)
+{
+	return a && b ? compare_texts(a, b) == 0 : a == b;
+}
+
+/* Refuse a message in whose place the inbox has another: the log is another. */
+static void
+check_same_event(const Partition * partition, const Message *message, const text *known)
+{
+	if (same_text(message->event_id, known))
+		return;
+	ereport(ERROR,
+			(errproblem(PROBLEM_SOURCE_DIFFERS), errtable_of("inbox"),
+			 errmsg("source \"%s\" was read from another log", text_to_cstring(partition->source->name)),
+			 errdetail("In partition %d at offset " INT64_FORMAT " it had another event.", partition->number, message->offset)));
+}
+
+/* Take out what was performed before; answers how many messages are left. */
+int
+take_out_known(const Partition * partition, Message **messages, int count)
+{
+	static Statement statement = {
+		"SELECT \"offset\", event_id FROM esgf_stac.inbox WHERE source OPERATOR(pg_catalog.=) $1"
+		" AND partition OPERATOR(pg_catalog.=) $2 AND \"offset\" OPERATOR(pg_catalog.=) ANY ($3)",
+		3, {TEXTOID, INT4OID, INT8ARRAYOID}
+	};
+	Datum		values[3];
+	int			left = 0;
+
+	partition_parameters(partition, values);
+	values[2] = offset_array(messages, count);
+	SPI_connect();
+	run_statement_as_owner(&statement, values, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		Message    *message = find_by_offset(messages, count, DatumGetInt64(column(i, 1)));
+
+		check_same_event(partition, message, (text *) DatumGetPointer(column(i, 2)));
+		message->known = true;
+	}
+	SPI_finish();
+	for (int i = 0; i < count; i++)
+		if (!messages[i]->known && messages[i]->offset >= partition->next_offset)
+			messages[left++] = messages[i];
+	return left;
+}
+
+/* Order messages by event_id, those that have none first, and then as they come. */
+static int
+compare_event_ids(const void *a, const void *b)
+{
+	const Message *ma = *(Message *const *) a;
+	const Message *mb = *(Message *const *) b;
+	int			result;
+
+	if (ma->event_id == NULL || mb->event_id == NULL)
+		result = (ma->event_id != NULL) - (mb->event_id != NULL);
+	else
+		result = compare_texts(ma->event_id, mb->event_id);
+	return result ? result : ma->outcome.ordinal - mb->outcome.ordinal;
+}
+
+/* Enter messages, in their order, but those whose event_id the source has; notes which were. */
+static void
+enter(const Partition * partition, Message **sorted, int count)
+{
+	static Statement statement = {
+		"INSERT INTO esgf_stac.inbox AS i (source, partition, \"offset\", key, event_id, request_id, attempt, status, outcome, settled_at)"
+		" SELECT $1, $2, m.\"offset\", m.key, m.event_id, m.request_id, 1, 0, 'null', pg_catalog.now()"
+		" FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6))"
+		" WITH ORDINALITY AS m (\"offset\", key, event_id, request_id, place) ORDER BY m.place"
+		" ON CONFLICT (source, event_id) WHERE NOT repeats DO NOTHING RETURNING i.\"offset\"",
+		6, {TEXTOID, INT4OID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}
+	};
+	Message   **by_offset = palloc(sizeof(Message *) * Max(1, count));
+	void	  **columns[3];
+	Datum		values[6];
+
+	for (int i = 0; i < 3; i++)
+		columns[i] = palloc(sizeof(void *) * Max(1, count));
+	for (int i = 0; i < count; i++)
+	{
+		columns[0][i] = sorted[i]->key;
+		columns[1][i] = sorted[i]->event_id;
+		columns[2][i] = sorted[i]->request_id;
+	}
+	partition_parameters(partition, values);
+	values[2] = offset_array(sorted, count);
+	for (int i = 0; i < 3; i++)
+		values[3 + i] = pointer_array(columns[i], count, TEXTOID);
+	run_statement_as_owner(&statement, values, NULL);
+	memcpy(by_offset, sorted, sizeof(Message *) * count);
+	qsort(by_offset, count, sizeof(Message *), compare_offsets);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		find_by_offset(by_offset, count, DatumGetInt64(column(i, 1)))->entered = true;
+}
+
+/*
+ * Find out what became of the first event of each of these event_ids. One may
+ * have been pruned since it was in the way.
+ */
+static void
+find_firsts(const Partition * partition, Message **sorted, int count)
+{
+	static Statement statement = {
+		"SELECT event_id, partition, \"offset\", outcome FROM esgf_stac.inbox"
+		" WHERE source OPERATOR(pg_catalog.=) $1 AND event_id OPERATOR(pg_catalog.=) ANY ($2) AND NOT repeats"
+		" ORDER BY event_id COLLATE \"C\"",
+		2, {TEXTOID, TEXTARRAYOID}
+	};
+	void	  **event_ids = palloc(sizeof(void *) * count);
+	Datum		values[2] = {PointerGetDatum(partition->source->name)};
+	int			next = 0;
+
+	for (int i = 0; i < count; i++)
+		event_ids[i] = sorted[i]->event_id;
+	values[1] = pointer_array(event_ids, count, TEXTOID);
+	run_statement_as_owner(&statement, values, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		text	   *event_id = kept_column(i, 1);
+		Jsonb	   *outcome = kept_column(i, 4);
+
+		while (next < count && compare_texts(sorted[next]->event_id, event_id) < 0)
+			next++;
+		for (; next < count && compare_texts(sorted[next]->event_id, event_id) == 0; next++)
+		{
+			sorted[next]->first_partition = DatumGetInt32(column(i, 2));
+			sorted[next]->first_offset = DatumGetInt64(column(i, 3));
+			sorted[next]->first_outcome = outcome;
+		}
+	}
+}
+
+/* Of messages sorted by event_id, those that were not entered get the first of theirs in this call; answers how many have none. */
+static int
+pair_within_call(const Partition * partition, Message **sorted, int count)
+{
+	Message    *first = NULL;
+	int			left = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		Message    *message = sorted[i];
+
+		if (message->entered)
+			first = message;
+		else if (first && same_text(first->event_id, message->event_id))
+		{
+			message->first = first;
+			message->first_partition = partition->number;
+			message->first_offset = first->offset;
+		}
+		else if (message->first_outcome == NULL)
+			sorted[left++] = message;
+	}
+	return left;
+}
+
+/*
+ * Enter all messages of a call before anything is done, in the order of their
+ * event_ids: of two calls with the same ones the second waits for the first, and
+ * none ever for one that the other will come to later. What a source has had is
+ * a repetition, whose first is found.
+ */
+void
+enter_messages(const Partition * partition, Message **messages, int count)
+{
+	Message   **sorted = palloc(sizeof(Message *) * Max(1, count));
+	int			left = count;
+
+	memcpy(sorted, messages, sizeof(Message *) * count);
+	qsort(sorted, count, sizeof(Message *), compare_event_ids);
+	SPI_connect();
+	while (left > 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		enter(partition, sorted, left);
+		left = pair_within_call(partition, sorted, left);
+		if (left == 0)
+			break;
+		find_firsts(partition, sorted, left);
+		left = pair_within_call(partition, sorted, left);
+	}
+	SPI_finish();
+}
+
+/* What became of a message, as the inbox keeps it. */
+static Jsonb *
+outcome_json(const Message *message)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_outcome(&state, &message->outcome);
+	if (message->method)
+		push_string_member(&state, "method", VARDATA_ANY(message->method), VARSIZE_ANY_EXHDR(message->method));
+	if (!message->entered)
+	{
+		push_key(&state, "repeats");
+		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+		push_number_member(&state, "offset", message->first_offset);
+		push_number_member(&state, "partition", message->first_partition);
+		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* What is kept of a message that was refused: all of it. */
+static Jsonb *
+kept_value(const Message *message)
+{
+	static const char *const members[] = {"bytes", "unreadable"};
+	JsonbParseState *state = NULL;
+
+	if (message->readable)
+		return JsonbValueToJsonb((JsonbValue *) &message->value);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < (int) lengthof(members); i++)
+	{
+		JsonKey		key = {members[i], strlen(members[i])};
+		JsonbValue	value;
+
+		if (document_get(message->value.val.binary.data, &value, 1, &key))
+		{
+			push_key(&state, members[i]);
+			pushJsonbValue(&state, WJB_VALUE, &value);
+		}
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* Outcomes of which results_offset does not speak go out by themselves, once somebody sends any. */
+#define UNSENT(attempt, at, outcome) \
+	"pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('attempt', " attempt ", 'at', " at ", 'outcome', " outcome "))"
+
+/* Write what became of messages that were entered, all at once. */
+static void
+write_entered(const Partition * partition, Message **messages, int count)
+{
+	static Statement statement = {
+		"UPDATE esgf_stac.inbox AS i SET status = (m.outcome OPERATOR(pg_catalog.->>) 'status')::pg_catalog.int4, outcome = m.outcome, identity = m.identity,"
+		" settled_at = CASE WHEN m.outcome OPERATOR(pg_catalog.->) 'problem' OPERATOR(pg_catalog.=) 'null' THEN i.settled_at END,"
+		" unsent = CASE WHEN i.\"offset\" OPERATOR(pg_catalog.<) p.results_offset THEN " UNSENT("1", "i.received_at", "m.outcome") " END"
+		" FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5)) AS m (\"offset\", outcome, identity),"
+		" esgf_stac.source_partition AS p"
+		" WHERE p.source OPERATOR(pg_catalog.=) $1 AND p.partition OPERATOR(pg_catalog.=) $2"
+		" AND i.source OPERATOR(pg_catalog.=) $1 AND i.partition OPERATOR(pg_catalog.=) $2 AND i.\"offset\" OPERATOR(pg_catalog.=) m.\"offset\"",
+		5, {TEXTOID, INT4OID, INT8ARRAYOID, JSONBARRAYOID, JSONBARRAYOID}
+	};
+	void	  **outcomes = palloc(sizeof(void *) * Max(1, count));
+	void	  **identities = palloc(sizeof(void *) * Max(1, count));
+	Datum		values[5];
+
+	for (int i = 0; i < count; i++)
+	{
+		outcomes[i] = outcome_json(messages[i]);
+		identities[i] = messages[i]->identity;
+	}
+	partition_parameters(partition, values);
+	values[2] = offset_array(messages, count);
+	values[3] = pointer_array(outcomes, count, JSONBOID);
+	values[4] = pointer_array(identities, count, JSONBOID);
+	run_statement_as_owner(&statement, values, NULL);
+}
+
+/* Keep a message that was refused. */
+static void
+write_value(const Partition * partition, const Message *message)
+{
+	static Statement statement = {
+		"UPDATE esgf_stac.inbox SET value = $4 WHERE source OPERATOR(pg_catalog.=) $1"
+		" AND partition OPERATOR(pg_catalog.=) $2 AND \"offset\" OPERATOR(pg_catalog.=) $3",
+		4, {TEXTOID, INT4OID, INT8OID, JSONBOID}
+	};
+	Datum		values[4];
+
+	partition_parameters(partition, values);
+	values[2] = Int64GetDatum(message->offset);
+	values[3] = JsonbPGetDatum(kept_value(message));
+	run_statement_as_owner(&statement, values, NULL);
+}
+
+/* Write what a repetition was answered: it is settled. */
+static void
+write_repetition(const Partition * partition, const Message *message)
+{
+	static Statement statement = {
+		"INSERT INTO esgf_stac.inbox (source, partition, \"offset\", key, event_id, request_id, attempt, status, outcome, settled_at, repeats, unsent)"
+		" SELECT $1, $2, $3, $4, $5, $6, 1, $7, $8, pg_catalog.now(), true,"
+		" CASE WHEN $3 OPERATOR(pg_catalog.<) p.results_offset THEN " UNSENT("1", "pg_catalog.now()", "$8") " END"
+		" FROM esgf_stac.source_partition AS p"
+		" WHERE p.source OPERATOR(pg_catalog.=) $1 AND p.partition OPERATOR(pg_catalog.=) $2",
+		8, {TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID}
+	};
+	Datum		values[8];
+	char		nulls[] = "        ";
+
+	partition_parameters(partition, values);
+	values[2] = Int64GetDatum(message->offset);
+	values[3] = PointerGetDatum(message->key);
+	values[4] = PointerGetDatum(message->event_id);
+	values[5] = PointerGetDatum(message->request_id);
+	values[6] = Int32GetDatum(message->outcome.status);
+	values[7] = JsonbPGetDatum(outcome_json(message));
+	nulls[3] = message->key ? ' ' : 'n';
+	nulls[5] = message->request_id ? ' ' : 'n';
+	run_statement_as_owner(&statement, values, nulls);
+}
+
+/* Write what became of the messages of a call. */
+void
+write_outcomes(const Partition * partition, Message **messages, int count)
+{
+	Message   **entered = palloc(sizeof(Message *) * Max(1, count));
+	int			entered_count = 0;
+
+	for (int i = 0; i < count; i++)
+		if (messages[i]->entered)
+			entered[entered_count++] = messages[i];
+	SPI_connect();
+	write_entered(partition, entered, entered_count);
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!messages[i]->entered)
+			write_repetition(partition, messages[i]);
+		if (messages[i]->outcome.problem)
+			write_value(partition, messages[i]);
+	}
+	SPI_finish();
+}
+
+/* Lock the partitions, in one order, of the refusals that are next to be tried again. */
+static void
+lock_partitions(Datum *values, const char *nulls)
+{
+	static Statement statement = {
+		"SELECT FROM esgf_stac.source_partition AS p WHERE p.source OPERATOR(pg_catalog.=) $1 AND p.partition OPERATOR(pg_catalog.=) ANY (ARRAY("
+		" SELECT i.partition FROM esgf_stac.inbox AS i WHERE i.source OPERATOR(pg_catalog.=) $1 AND i.settled_at IS NULL"
+		" AND ($2 IS NULL OR i.partition OPERATOR(pg_catalog.=) $2) AND ($3 IS NULL OR i.\"offset\" OPERATOR(pg_catalog.=) $3)))"
+		" ORDER BY p.partition FOR NO KEY UPDATE",
+		3, {TEXTOID, INT4OID, INT8OID}
+	};
+
+	run_statement_as_owner(&statement, values, nulls);
+}
+
+/*
+ * Lock open refusals, at most 1,000 or 16 MB as stored, those least recently
+ * tried; they come in the order of their log.
+ */
+Message   **
+lock_refused(const Source *source, Datum partition, Datum offset, const char *nulls, int *count)
+{
+	static Statement statement = {
+		"WITH next AS MATERIALIZED (SELECT n.partition, n.\"offset\" FROM (SELECT o.partition, o.\"offset\","
+		" pg_catalog.sum(pg_catalog.pg_column_size(o.value)) OVER (ORDER BY o.tried_at, o.partition, o.\"offset\") AS bytes,"
+		" pg_catalog.row_number() OVER (ORDER BY o.tried_at, o.partition, o.\"offset\") AS place"
+		" FROM (SELECT i.partition, i.\"offset\", i.tried_at, i.value FROM esgf_stac.inbox AS i WHERE i.source OPERATOR(pg_catalog.=) $1 AND i.settled_at IS NULL"
+		" AND ($2 IS NULL OR i.partition OPERATOR(pg_catalog.=) $2) AND ($3 IS NULL OR i.\"offset\" OPERATOR(pg_catalog.=) $3)"
+		" ORDER BY i.tried_at, i.partition, i.\"offset\" LIMIT 1000) AS o) AS n WHERE n.bytes OPERATOR(pg_catalog.<=) 16777216 OR n.place OPERATOR(pg_catalog.=) 1)"
+		" SELECT i.partition, i.\"offset\", i.value FROM esgf_stac.inbox AS i, next AS n"
+		" WHERE i.source OPERATOR(pg_catalog.=) $1 AND i.partition OPERATOR(pg_catalog.=) n.partition AND i.\"offset\" OPERATOR(pg_catalog.=) n.\"offset\""
+		" AND i.settled_at IS NULL ORDER BY i.partition, i.\"offset\" FOR NO KEY UPDATE OF i",
+		3, {TEXTOID, INT4OID, INT8OID}
+	};
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		values[3] = {PointerGetDatum(source->name), partition, offset};
+	Message   **messages;
+
+	SPI_connect();
+	lock_partitions(values, nulls);
+	*count = run_statement_as_owner(&statement, values, nulls);
+	messages = SPI_palloc(sizeof(Message *) * Max(1, *count));
+	for (int i = 0; i < *count; i++)
+	{
+		MemoryContext old = CurrentMemoryContext;
+		Jsonb	   *kept = kept_column(i, 3);
+		JsonbValue	value;
+
+		MemoryContextSwitchTo(caller);
+		value.type = jbvBinary;
+		value.val.binary.data = &kept->root;
+		value.val.binary.len = VARSIZE(kept) - VARHDRSZ;
+		messages[i] = make_message(source, DatumGetInt32(column(i, 1)), DatumGetInt64(column(i, 2)), &value, !is_unreadable(&value));
+		messages[i]->outcome.ordinal = i + 1;
+		messages[i]->entered = true;
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	return messages;
+}
+
+/* Write what became of an event that was performed again; the outcome goes out by itself. */
+void
+write_retried(Message *message)
+{
+	static Statement statement = {
+		"UPDATE esgf_stac.inbox AS i SET attempt = i.attempt OPERATOR(pg_catalog.+) 1, status = $4, outcome = $5, identity = $6,"
+		" value = CASE WHEN $4 OPERATOR(pg_catalog.>=) 400 THEN i.value END,"
+		" settled_at = CASE WHEN $4 OPERATOR(pg_catalog.<) 400 THEN pg_catalog.now() END, tried_at = pg_catalog.now(),"
+		" unsent = CASE WHEN p.results_offset IS NOT NULL THEN COALESCE(i.unsent,"
+		" CASE WHEN i.attempt OPERATOR(pg_catalog.=) 1 AND i.\"offset\" OPERATOR(pg_catalog.>=) p.results_offset"
+		" THEN " UNSENT("1", "i.received_at", "i.outcome") " ELSE '[]' END)"
+		" OPERATOR(pg_catalog.||) " UNSENT("i.attempt OPERATOR(pg_catalog.+) 1", "pg_catalog.now()", "$5::pg_catalog.jsonb") " ELSE i.unsent END"
+		" FROM esgf_stac.source_partition AS p WHERE p.source OPERATOR(pg_catalog.=) $1 AND p.partition OPERATOR(pg_catalog.=) $2"
+		" AND i.source OPERATOR(pg_catalog.=) $1 AND i.partition OPERATOR(pg_catalog.=) $2 AND i.\"offset\" OPERATOR(pg_catalog.=) $3",
+		6, {TEXTOID, INT4OID, INT8OID, INT4OID, JSONBOID, JSONBOID}
+	};
+	Datum		values[6];
+
+	values[0] = PointerGetDatum(message->source->name);
+	values[1] = Int32GetDatum(message->partition);
+	values[2] = Int64GetDatum(message->offset);
+	values[3] = Int32GetDatum(message->outcome.status);
+	values[4] = JsonbPGetDatum(outcome_json(message));
+	values[5] = JsonbPGetDatum(message->identity);
+	SPI_connect();
+	run_statement_as_owner(&statement, values, message->identity ? NULL : "     n");
+	SPI_finish();
+}
