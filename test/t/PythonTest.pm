@@ -9,8 +9,10 @@ use warnings;
 use Exporter 'import';
 use File::Path qw(make_path remove_tree);
 use IPC::Run ();
+use PostgreSQL::Test::Utils;
+use Test::More;
 
-our @EXPORT = qw(python_packages run_program);
+our @EXPORT = qw(python_packages run_program run_pytest);
 
 # Run a program; its exit status as truth, its output, its last line of errors.
 sub run_program
@@ -50,6 +52,21 @@ sub python_packages
 	}
 	rename $partial, $target or remove_tree($partial);
 	return $target;
+}
+
+# Run pytest on files of a folder: (outcome, test, why) of each test. What it wrote
+# is told if one failed, or none ran.
+sub run_pytest
+{
+	my ($folder, $files, @options) = @_;
+	my $output = '';
+	IPC::Run::run([ qw(python3 -m pytest -rA --tb=short -p no:cacheprovider), @options, '--rootdir', $folder, map { "$folder/$_" } @$files ],
+		'<', \undef, '>', \$output, '2>', \$output, IPC::Run::timeout(10 * $PostgreSQL::Test::Utils::timeout_default));
+	my @results = map { [/^(PASSED|FAILED|ERROR|XFAIL|SKIPPED) (?:at setup of )?(?:\S+\/)*(\S+\/\S+?\.py::.*?|\S+?\.py::.*?)(?: - (.*))?$/] }
+	  split /\n/, $output;
+	@results = grep { @$_ } @results;
+	diag $output if !@results || grep { $_->[0] =~ /FAILED|ERROR/ } @results;
+	return @results;
 }
 
 1;
