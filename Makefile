@@ -1,5 +1,5 @@
-# esgf_stac: the server's side. The client stands in client/relay/ with a makefile
-# of its own, because PGXS cannot build a module and a program in one.
+# esgf_stac: the server's side. The program stands in client/relay/
+# with a makefile of its own, because PGXS cannot build a module and a program in one.
 #
 #   make            the extension; needs the server's headers alone
 #   make relay      esgf_stac_relay; needs libpq
@@ -42,14 +42,20 @@ catalogue.sql: sql/catalogue/functions.awk $(sort $(wildcard sql/catalogue/*.sql
 esgf_stac--%--$(EXTVERSION).sql: sql/upgrade/%--$(EXTVERSION).sql $(PARTS)
 	{ cat $< && sed -e '/^CREATE TYPE/,/^);/d' -e 's/^CREATE FUNCTION/CREATE OR REPLACE FUNCTION/' $(filter-out %/00_schemas.sql %/02_new_roles.sql,$(PARTS)); } > $@
 
-# The client: built by "make relay", installed where it was built.
-.PHONY: relay
-relay:
-	$(MAKE) -C client/relay all PG_CONFIG=$(PG_CONFIG)
-ifneq ($(wildcard client/relay/esgf_stac_relay),)
-install: install-relay
-endif
-uninstall: uninstall-relay
-clean: clean-relay
-install-relay uninstall-relay clean-relay:
-	$(MAKE) -C client/relay $(patsubst %-relay,%,$@) PG_CONFIG=$(PG_CONFIG)
+# The programs: built by "make relay", installed where they were built.
+PROGRAMS = relay
+BUILT = $(foreach program,$(PROGRAMS),$(if $(wildcard client/$(program)/esgf_stac_$(program)),$(program)))
+
+.PHONY: $(PROGRAMS)
+$(PROGRAMS):
+	$(MAKE) -C client/$@ all PG_CONFIG=$(PG_CONFIG)
+install: $(addprefix install-,$(BUILT))
+uninstall: $(addprefix uninstall-,$(PROGRAMS))
+clean: $(addprefix clean-,$(PROGRAMS))
+
+# Of each: WHAT-PROGRAM makes WHAT there.
+define in_program
+install-$(1) uninstall-$(1) clean-$(1):
+	$$(MAKE) -C client/$(1) $$(patsubst %-$(1),%,$$@) PG_CONFIG=$$(PG_CONFIG)
+endef
+$(foreach program,$(PROGRAMS),$(eval $(call in_program,$(program))))

@@ -480,6 +480,31 @@ database_await(PGconn *connection, const char *query, Buffer *problem)
 
 /* ---------------------------------------------------------------- queries */
 
+static Refusal refusal;
+
+const Refusal *
+database_refusal(void)
+{
+	return &refusal;
+}
+
+/* Note what a result that tells of an error says; of a lost connection there may be none */
+static void
+note_refusal(const PGresult *result)
+{
+	const char *parts[] = {
+		PQresultErrorField(result, PG_DIAG_SQLSTATE),
+		PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME),
+		PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
+		PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL),
+	};
+
+	snprintf(refusal.sqlstate, sizeof(refusal.sqlstate), "%s", parts[0] != NULL ? parts[0] : "");
+	snprintf(refusal.slug, sizeof(refusal.slug), "%s", parts[1] != NULL ? parts[1] : "");
+	snprintf(refusal.message, sizeof(refusal.message), "%s%s%s", parts[2] != NULL ? parts[2] : "",
+			 parts[3] != NULL ? ": " : "", parts[3] != NULL ? parts[3] : "");
+}
+
 /* Send a query. A walsender speaks the simple protocol alone. */
 static bool
 send_query(PGconn *connection, Buffer *problem, const char *query,
@@ -490,7 +515,10 @@ send_query(PGconn *connection, Buffer *problem, const char *query,
 	PQsendQuery(connection, query);
 
 	if (!sent)
+	{
+		note_refusal(NULL);
 		buffer_text(problem, PQerrorMessage(connection));
+	}
 	return sent;
 }
 
@@ -504,6 +532,7 @@ result_good(PGconn *connection, PGresult *result, Buffer *problem)
 		status == PGRES_COMMAND_OK || status == PGRES_COPY_BOTH)
 		return true;
 	buffer_text(problem, result != NULL ? PQresultErrorMessage(result) : PQerrorMessage(connection));
+	note_refusal(result);
 	PQclear(result);
 	return false;
 }
@@ -519,6 +548,7 @@ database_result(PGconn *connection, const char *query, Buffer *problem)
 	{
 		if (!database_await(connection, query, problem))
 		{
+			note_refusal(NULL);
 			PQclear(result);
 			return NULL;
 		}

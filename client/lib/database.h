@@ -14,6 +14,28 @@
 #define LSN_FORMAT "%X/%X"
 #define LSN_PARTS(lsn) (unsigned int) ((lsn) >> 32), (unsigned int) (lsn)
 
+/* How the server refused the query that failed last; all empty if the connection was lost. */
+typedef struct Refusal
+{
+	char		sqlstate[6];
+	char		slug[64];		/* of a problem of ours; of others, a
+								 * constraint's name */
+	char		message[1024];	/* with its DETAIL */
+} Refusal;
+
+/* The text of a result's first row, NULL for null. */
+static inline const char *
+field(const PGresult *result, int column)
+{
+	return PQgetisnull(result, 0, column) ? NULL : PQgetvalue(result, 0, column);
+}
+
+static inline bool
+field_true(const PGresult *result, int column)
+{
+	return PQgetvalue(result, 0, column)[0] == 't';
+}
+
 extern bool conninfo_valid(const char *conninfo);
 extern bool conninfo_names_password(const char *conninfo);
 extern void conninfo_hide_passwords(const char *conninfo);
@@ -27,6 +49,7 @@ extern bool database_rows(PGconn *connection, Buffer *problem, const char *query
 						  int parameter_count, const char *const *parameters);
 extern PGresult *database_next_row(PGconn *connection, Buffer *problem);
 extern bool database_do(PGconn *connection, Buffer *problem, const char *command);
+extern const Refusal *database_refusal(void);
 extern bool lsn_parse(const char *text, uint64_t *lsn);
 
 #endif							/* LIB_DATABASE_H */

@@ -4,8 +4,16 @@
  */
 #include "lib/metrics_file.h"
 
+#include <errno.h>
+#include <string.h>
+
 #include "lib/buffer.h"
+#include "lib/log.h"
 #include "lib/program.h"
+#include "lib/wait.h"
+
+/* That the file cannot be written is said that often. */
+#define COMPLAIN_MS 600000
 
 static void
 temporary_path(const MetricsFile *metrics, Buffer *path)
@@ -33,10 +41,11 @@ metrics_file_add(const MetricsFile *metrics, const char *name, const char *type,
 				program_name, name, help, program_name, name, type, program_name, name, metrics->label, metrics->subject, value);
 }
 
-/* Put it into its place; false, and errno, if that could not be done */
-bool
+/* Put it into its place; in the log, if that cannot be done */
+void
 metrics_file_end(MetricsFile *metrics)
 {
+	static int64_t complained_at = 0;
 	Buffer		path = {0};
 	bool		done;
 
@@ -44,5 +53,11 @@ metrics_file_end(MetricsFile *metrics)
 	done = metrics->file != NULL && fclose(metrics->file) == 0 && rename(path.data, metrics->path) == 0;
 	metrics->file = NULL;
 	buffer_free(&path);
-	return done;
+	if (done)
+		complained_at = 0;
+	else if (complained_at == 0 || monotonic_ms() > complained_at + COMPLAIN_MS)
+	{
+		log_line(LOG_WARNING, "could not write metrics file \"%s\": %s", metrics->path, strerror(errno));
+		complained_at = monotonic_ms();
+	}
 }

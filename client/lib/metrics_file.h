@@ -6,7 +6,6 @@
 #ifndef LIB_METRICS_FILE_H
 #define LIB_METRICS_FILE_H
 
-#include <stdbool.h>
 #include <stdio.h>
 
 typedef struct MetricsFile
@@ -20,6 +19,6 @@ typedef struct MetricsFile
 
 extern void metrics_file_begin(MetricsFile *metrics);
 extern void metrics_file_add(const MetricsFile *metrics, const char *name, const char *type, const char *help, double value);
-extern bool metrics_file_end(MetricsFile *metrics);
+extern void metrics_file_end(MetricsFile *metrics);
 
 #endif							/* LIB_METRICS_FILE_H */

@@ -50,6 +50,38 @@ usage_error(const char *message, const char *detail)
 	return false;
 }
 
+/* Is a value scheme:target, of that scheme? Where its target begins */
+bool
+scheme_is(const char *name, const char *scheme, const char **target)
+{
+	size_t		length = strlen(scheme);
+
+	if (strncmp(name, scheme, length) != 0 || name[length] != ':' || name[length + 1] == '\0')
+		return false;
+	*target = name + length + 1;
+	return true;
+}
+
+/* No scheme is that of the value. Behind one could be a secret; without one it is one, or none. False */
+bool
+scheme_error(const char *message, const char *name)
+{
+	char	   *scheme = copy_string(name);
+
+	scheme[strcspn(scheme, ":")] = '\0';
+	usage_error(message, strchr(name, ':') != NULL ? scheme : NULL);
+	free(scheme);
+	return false;
+}
+
+/* What was given may stand in the list of processes; false */
+bool
+password_error(void)
+{
+	return usage_error("a password on the command line is visible to everyone",
+					   "give it in the environment, a password file or the configuration file");
+}
+
 static void
 print_help(const OptionTable *table)
 {
@@ -454,7 +486,7 @@ options_reload(const OptionTable *table, void *options)
 			log_line(LOG_NOTE, "configuration: --%s has changed", rule->name);
 		}
 		else
-			log_line(LOG_WARNING, "configuration: --%s cannot change before the %s is started again", rule->name, table->noun);
+			log_line(LOG_WARNING, "configuration: --%s cannot change before the %s is started again", rule->name, program_noun);
 	}
 	free(last_read);
 	last_read = fresh;

@@ -43,13 +43,24 @@ typedef struct OptionRule
 	const OptionType *type;
 } OptionRule;
 
+/* The rules of what means the same in every program, which says where its fields are. */
+#define RULE_DBNAME(field) \
+	{"dbname", 'd', OPTION_TEXT, field, true, 0, 0, "CONNSTR", "database name or connection string, without a password", NULL}
+#define RULE_METRICS_FILE(field) \
+	{"metrics-file", 0, OPTION_TEXT, field, true, 0, 0, "FILE", "write metrics there, in Prometheus' text format", NULL}
+#define RULE_NO_LOOP(field) \
+	{"no-loop", 'n', OPTION_FLAG, field, false, 0, 0, NULL, "end instead of trying again when a connection is lost", NULL}
+#define RULE_CONFIG(field) \
+	{"config", 0, OPTION_TEXT, field, false, 0, 0, "FILE", "read options from a file of lines \"name = value\"", NULL}
+#define RULE_VERBOSE(field) \
+	{"verbose", 'v', OPTION_FLAG, field, true, 0, 0, NULL, "log more", NULL}
+
 typedef struct OptionTable
 {
 	const OptionRule *rules;	/* one is called "config" */
 	size_t		rule_count;
 	size_t		size;			/* of the program's struct */
 	const char *prefix;			/* of a variable in the environment */
-	const char *noun;			/* what the log calls the program */
 
 	/* --help says before and behind the list, and --version adds. */
 	const char *about;
@@ -77,6 +88,9 @@ typedef enum OptionsOutcome
 
 extern OptionsOutcome options_read(const OptionTable *table, void *options, int argc, char **argv);
 extern void options_reload(const OptionTable *table, void *options);
+extern bool scheme_is(const char *name, const char *scheme, const char **target);
+extern bool scheme_error(const char *message, const char *name);
+extern bool password_error(void);
 extern bool usage_error(const char *message, const char *detail);
 
 #endif							/* LIB_OPTIONS_H */

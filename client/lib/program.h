@@ -6,5 +6,6 @@
 #define LIB_PROGRAM_H
 
 extern const char *const program_name;
+extern const char *const program_noun;	/* what messages call it */
 
 #endif							/* LIB_PROGRAM_H */

@@ -5,22 +5,16 @@
  */
 #include "relay/relay.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "lib/log.h"
 #include "lib/program.h"
+#include "lib/sessions.h"
 #include "lib/wait.h"
 
 const char *const program_name = "esgf_stac_relay";
-
-/* The wait before a new session doubles from the one to the other. */
-#define FIRST_WAIT_MS 200
-#define LONGEST_WAIT_MS 30000
+const char *const program_noun = "relay";
 
 /* Whatever is waited for: look after the stream, and what the operator watches */
 static void
@@ -67,62 +61,32 @@ heed_signals(Relay *relay)
 	return reload_requested ? reload(relay) : STATUS_RUNNING;
 }
 
-/* Wait before the next session; many relays must not come all at once */
-static void
-back_off(int64_t *pause)
-{
-	int64_t		jittered = *pause / 2 + random() % (*pause / 2 + 1);
-	Wait		wait = wait_begin(NULL);
-
-	log_line(LOG_NOTE, "trying again in %d ms", (int) jittered);
-	while (!stop_requested && !reload_requested && monotonic_ms() < wait.since + jittered)
-		wait_on(&wait, -1, 0, wait.since + jittered - monotonic_ms());
-	*pause = *pause * 2 < LONGEST_WAIT_MS ? *pause * 2 : LONGEST_WAIT_MS;
-}
-
-/* Run sessions until there is nothing to try again */
 static ExitStatus
-run(Relay *relay)
+heed(void *program)
 {
-	int64_t		pause = FIRST_WAIT_MS;
-
-	while (heed_signals(relay) == STATUS_RUNNING)
-	{
-		uint64_t	durable = relay->consumer.durable;
-		ExitStatus	status;
-
-		relay->metrics.sessions++;
-		status = session_run(relay);
-
-		if (relay->consumer.durable > durable)
-			pause = FIRST_WAIT_MS;
-		if (stop_requested && status != STATUS_INTERNAL)
-			return STATUS_STOPPED;
-		if (relay->options.catalogue.no_loop || relay->delivery.sink_is_gone || (status != STATUS_DATABASE && status != STATUS_SINK))
-			return status;
-		back_off(&pause);
-	}
-	return STATUS_STOPPED;
+	return heed_signals(program);
 }
 
-/*
- * No connection may have the number of a descriptor that was closed when we
- * were started: lines would go there. False: stdout was, and is needed.
- */
-static bool
-keep_descriptors(void)
+/* One session; did the sink make anything durable? */
+static ExitStatus
+run_session(void *program, bool *progress)
 {
-	bool		has_stdout = true;
+	Relay	   *relay = program;
+	uint64_t	durable = relay->consumer.durable;
+	ExitStatus	status;
 
-	for (int file = STDIN_FILENO; file <= STDERR_FILENO; file++)
-	{
-		if (fcntl(file, F_GETFD) >= 0)
-			continue;
-		if (open("/dev/null", file == STDERR_FILENO ? O_WRONLY : O_RDONLY) != file)
-			_exit(STATUS_INTERNAL);
-		has_stdout = has_stdout && file != STDOUT_FILENO;
-	}
-	return has_stdout;
+	relay->metrics.sessions++;
+	status = session_run(relay);
+	*progress = relay->consumer.durable > durable;
+	return status;
+}
+
+static bool
+is_last(const void *program)
+{
+	const Relay *relay = program;
+
+	return relay->options.catalogue.no_loop || relay->delivery.sink_is_gone;
 }
 
 /* Make the parts known to those that need them */
@@ -144,7 +108,8 @@ int
 main(int argc, char **argv)
 {
 	static Relay relay;
-	bool		has_stdout = keep_descriptors();
+	const Sessions sessions = {.program = &relay,.heed_signals = heed,.run = run_session,.is_last = is_last,.attend = attend};
+	bool		has_stdout = sessions_keep_descriptors();
 	OptionsOutcome outcome = options_read(&relay_options, &relay.options, argc, argv);
 	ExitStatus	status;
 
@@ -153,19 +118,16 @@ main(int argc, char **argv)
 	if (!has_stdout && relay.options.delivery.sink.name != NULL && strcmp(relay.options.delivery.sink.name, "ndjson:-") == 0)
 	{
 		log_line(LOG_ERROR, "stdout is closed, and is the sink");
-		return STATUS_SINK;
+		return STATUS_ENDPOINT;
 	}
 	assemble(&relay);
 	log_start("stream", relay.options.catalogue.stream, relay.options.verbose);
-	srandom((unsigned int) time(NULL) ^ (unsigned int) getpid());
-	wait_set_signals();
-	wait_look_after(attend, &relay);
 
 	/* event.c reads dates of this form, whatever the database prefers. */
 	setenv("PGDATESTYLE", "ISO", 1);
 	setenv("PGTZ", "UTC", 1);
 
-	status = run(&relay);
+	status = sessions_run(&sessions);
 	sink_close(&relay.delivery);
 	batch_free(&relay.delivery);
 	return (int) status;

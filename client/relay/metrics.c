@@ -4,7 +4,6 @@
  */
 #include "relay/relay.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,9 +20,6 @@
 
 /* The database is asked for the oldest event that often, where the stream does not tell. */
 #define ASK_MS 5000
-
-/* That the file cannot be written is said that often. */
-#define COMPLAIN_MS 600000
 
 /* The bytes of WAL that were written and are not yet durable at the sink */
 static double
@@ -156,22 +152,15 @@ add_metrics(const MetricsFile *file, const Relay *relay)
 
 /* Write the file */
 void
-metrics_write(Relay *relay)
+metrics_write(const Relay *relay)
 {
-	Metrics    *metrics = &relay->metrics;
 	MetricsFile file = {.path = relay->options.metrics_file,.label = "stream",.subject = relay->options.catalogue.stream};
 
 	if (file.path == NULL)
 		return;
 	metrics_file_begin(&file);
 	add_metrics(&file, relay);
-	if (metrics_file_end(&file))
-		metrics->complained_at = 0;
-	else if (metrics->complained_at == 0 || monotonic_ms() > metrics->complained_at + COMPLAIN_MS)
-	{
-		log_line(LOG_WARNING, "could not write metrics file \"%s\": %s", file.path, strerror(errno));
-		metrics->complained_at = monotonic_ms();
-	}
+	metrics_file_end(&file);
 }
 
 /* How far a snapshot is */

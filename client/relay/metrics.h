@@ -28,7 +28,6 @@ typedef struct Metrics
 	int64_t		written_at;
 	int64_t		asked_at;		/* the database, for oldest_at */
 	Search		search;
-	int64_t		complained_at;	/* that the file cannot be written */
 	int64_t		shown_at;
 	int64_t		shown_events;
 	int64_t		shown_bytes;
@@ -39,6 +38,6 @@ extern void metrics_event(struct Relay *relay);
 extern void metrics_settled(struct Relay *relay);
 extern void metrics_ask(struct Relay *relay);
 extern void metrics_tick(struct Relay *relay);
-extern void metrics_write(struct Relay *relay);
+extern void metrics_write(const struct Relay *relay);
 
 #endif							/* RELAY_METRICS_H */

@@ -26,100 +26,31 @@ same_format(const void *one, const void *other)
 	return *(const Format *) one == *(const Format *) other;
 }
 
-/* Add a line NAME=VALUE; in the environment several stand in one text */
-static bool
-parse_sink_option(void *field, const char *text)
-{
-	SinkOptions *options = field;
-
-	while (*text != '\0')
-	{
-		size_t		length = strcspn(text, "\n");
-		char	   *line = copy_string(text);
-		char	   *equals;
-
-		line[length] = '\0';
-		equals = strchr(line, '=');
-		if (equals == NULL || equals == line)
-			return false;
-		*equals = '\0';
-		options->list = reallocate(options->list, (size_t) (options->count + 1) * sizeof(SinkOption));
-		options->list[options->count++] = (SinkOption)
-		{
-			.name = line,.value = equals + 1
-		};
-		text += length + (text[length] == '\n');
-	}
-	return true;
-}
-
-static bool
-same_sink_options(const void *one, const void *other)
-{
-	const SinkOptions *options[] = {one, other};
-	bool		same = options[0]->count == options[1]->count;
-
-	for (int i = 0; same && i < options[0]->count; i++)
-		same = strcmp(options[0]->list[i].name, options[1]->list[i].name) == 0 &&
-			strcmp(options[0]->list[i].value, options[1]->list[i].value) == 0;
-	return same;
-}
-
 static const OptionType format_type = {.size = sizeof(Format),.parse = parse_format,.same = same_format};
-static const OptionType pair_type = {.size = sizeof(SinkOptions),.parse = parse_sink_option,.same = same_sink_options,.secret = true};
 
 #define FIELD(name) offsetof(Options, name)
 
 static const OptionRule rules[] = {
-	{"dbname", 'd', OPTION_TEXT, FIELD(catalogue.dbname), true, 0, 0, "CONNSTR", "database name or connection string, without a password", NULL},
+	RULE_DBNAME(FIELD(catalogue.dbname)),
 	{"stream", 0, OPTION_TEXT, FIELD(catalogue.stream), false, 0, 0, "NAME", "the stream to read", NULL},
 	{"sink", 0, OPTION_TEXT, FIELD(delivery.sink.name), false, 0, 0, "SINK", "where its events go", NULL},
 	{"format", 0, OPTION_OTHER, FIELD(delivery.sink.format), false, 0, 0, "FORMAT", "event (default), document or esgf: what the sink gets of an event", &format_type},
 	{"document-id", 0, OPTION_TEXT, FIELD(delivery.sink.document_id), false, 0, 0, "TEMPLATE", "the id of an item in an index (default: {item_id})", NULL},
 	{"tombstones", 0, OPTION_FLAG, FIELD(delivery.sink.tombstones), false, 0, 0, NULL, "follow a deletion by a null value, for compacted topics", NULL},
-	{"sink-option", 0, OPTION_OTHER, FIELD(delivery.sink.options), true, 0, 0, "NAME=VALUE", "a setting of the sink's own; may be repeated", &pair_type},
+	{"sink-option", 0, OPTION_OTHER, FIELD(delivery.sink.options), true, 0, 0, "NAME=VALUE", "a setting of the sink's own; may be repeated", &pairs_type},
 	{"create", 0, OPTION_FLAG, FIELD(catalogue.create), false, 0, 0, NULL, "make the replication slot; without --sink that is all", NULL},
 	{"if-not-exists", 0, OPTION_FLAG, FIELD(catalogue.if_not_exists), false, 0, 0, NULL, "do not fail if the slot exists when making it", NULL},
 	{"snapshot", 0, OPTION_FLAG, FIELD(catalogue.snapshot), false, 0, 0, NULL, "once: send every published item first, as item.seeded", NULL},
 	{"from-beginning", 0, OPTION_FLAG, FIELD(catalogue.from_beginning), false, 0, 0, NULL, "once: send every event that the outbox keeps first", NULL},
 	{"batch", 0, OPTION_NUMBER, FIELD(delivery.batch), true, 1, 100000, "EVENTS", "hand at most so many events at once to the sink (default: 500)", NULL},
 	{"max-attempts", 0, OPTION_NUMBER, FIELD(delivery.max_attempts), true, 1, 1000000, "COUNT", "refuse an event for good after so many failures (default: 10)", NULL},
-	{"metrics-file", 0, OPTION_TEXT, FIELD(metrics_file), true, 0, 0, "FILE", "write metrics there, in Prometheus' text format", NULL},
+	RULE_METRICS_FILE(FIELD(metrics_file)),
 	{"endpos", 'E', OPTION_LSN, FIELD(stream.endpos), false, 0, 0, "LSN", "stop after the last transaction that ends by this position", NULL},
-	{"no-loop", 'n', OPTION_FLAG, FIELD(catalogue.no_loop), false, 0, 0, NULL, "end instead of trying again when a connection is lost", NULL},
+	RULE_NO_LOOP(FIELD(catalogue.no_loop)),
 	{"status-interval", 's', OPTION_NUMBER, FIELD(stream.status_interval), true, 1, 3600, "SECONDS", "time between status packets sent to the server (default: 10)", NULL},
-	{"config", 0, OPTION_TEXT, FIELD(config), false, 0, 0, "FILE", "read options from a file of lines \"name = value\"", NULL},
-	{"verbose", 'v', OPTION_FLAG, FIELD(verbose), true, 0, 0, NULL, "log more", NULL},
+	RULE_CONFIG(FIELD(config)),
+	RULE_VERBOSE(FIELD(verbose)),
 };
-
-static bool
-ends_with(const char *text, const char *end)
-{
-	size_t		length = strlen(text);
-
-	return length >= strlen(end) && strcmp(text + length - strlen(end), end) == 0;
-}
-
-/* Is a setting of the sink's own secret, by its name? */
-static bool
-is_secret(const SinkOption *option)
-{
-	static const char *const ends[] = {"password", "secret", "-key", ".key.pem", "oauthbearer.config"};
-
-	for (size_t j = 0; j < sizeof(ends) / sizeof(ends[0]); j++)
-		if (ends_with(option->name, ends[j]))
-			return true;
-	return false;
-}
-
-static bool
-names_secret(const SinkSettings *sink)
-{
-	for (int i = 0; i < sink->options.count; i++)
-		if (is_secret(&sink->options.list[i]))
-			return true;
-	return false;
-}
 
 /* The password in a URL, which is USER:PASSWORD@HOST, whatever its scheme */
 static void
@@ -150,9 +81,7 @@ hide_secrets(const void *read)
 	const Options *options = read;
 	const char *sink = options->delivery.sink.name;
 
-	for (int i = 0; i < options->delivery.sink.options.count; i++)
-		if (is_secret(&options->delivery.sink.options.list[i]))
-			log_secret(options->delivery.sink.options.list[i].value);
+	pairs_hide_secrets(&options->delivery.sink.options);
 	if (options->catalogue.dbname != NULL)
 		conninfo_hide_passwords(options->catalogue.dbname);
 	if (sink != NULL)
@@ -175,10 +104,9 @@ check_command_line(const void *read)
 	const char *target;
 	const SinkKind *kind = given->delivery.sink.name != NULL ? sink_find(given->delivery.sink.name, &target) : NULL;
 
-	if ((given->catalogue.dbname != NULL && conninfo_names_password(given->catalogue.dbname)) || names_secret(&given->delivery.sink) ||
+	if ((given->catalogue.dbname != NULL && conninfo_names_password(given->catalogue.dbname)) || pairs_name_secret(&given->delivery.sink.options) ||
 		(kind != NULL && kind->names_password != NULL && kind->names_password(target)))
-		return usage_error("a password on the command line is visible to everyone",
-						   "give it in the environment, a password file or the configuration file");
+		return password_error();
 	return true;
 }
 
@@ -192,18 +120,6 @@ valid_stream(const char *name)
 		strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == length;
 }
 
-/* Behind the scheme could be a secret; without a scheme it is one, or none. False */
-static bool
-no_such_sink(const char *name)
-{
-	char	   *scheme = copy_string(name);
-
-	scheme[strcspn(scheme, ":")] = '\0';
-	usage_error("no such sink, --version lists those built in", strchr(name, ':') != NULL ? scheme : NULL);
-	free(scheme);
-	return false;
-}
-
 /* Is that a sink, does it take what is said of it, could it be opened? */
 static bool
 check_sink(Options *options)
@@ -213,7 +129,7 @@ check_sink(Options *options)
 	Buffer		problem = {0};
 
 	if (kind == NULL)
-		return no_such_sink(sink->name);
+		return scheme_error("no such sink, --version lists those built in", sink->name);
 	if (sink->format != FORMAT_EVENT && !kind->takes_format)
 		return usage_error("the sink takes no --format", kind->scheme);
 	if (sink->format == FORMAT_ESGF && sink->tombstones)
@@ -284,7 +200,6 @@ const OptionTable relay_options = {
 	.rule_count = sizeof(rules) / sizeof(rules[0]),
 	.size = sizeof(Options),
 	.prefix = PREFIX,
-	.noun = "relay",
 	.about = "esgf_stac_relay streams the events of an esgf_stac catalogue to an index.\n\n"
 	"Usage:\n  esgf_stac_relay --dbname CONNSTR --stream NAME --sink SINK [OPTION]...\n",
 	.print_more_help = print_more_help,

@@ -8,8 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "catalogue/status.h"
-#include "lib/database.h"
+#include "lib/handshake.h"
 #include "lib/wait.h"
 
 /* Which stream that is, and what is asked of it. */
@@ -41,16 +40,6 @@ typedef struct Catalogue
 	int			skips;			/* events that are to be passed over, as known
 								 * when the session began */
 } Catalogue;
-
-extern void log_loss(Buffer *problem);
-
-/* A query failed: log why, and end the session. */
-static inline ExitStatus
-database_lost(Buffer *problem)
-{
-	log_loss(problem);
-	return stop_requested ? STATUS_STOPPED : STATUS_DATABASE;
-}
 
 extern ExitStatus catalogue_connect(const Catalogue *catalogue, PGconn **connection);
 extern ExitStatus catalogue_check(const Catalogue *catalogue);

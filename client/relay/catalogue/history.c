@@ -42,7 +42,7 @@ history_connect(Catalogue *catalogue)
 	if (system_before != 0 && system_before != catalogue->system_identifier)
 	{
 		log_problem("history-diverged", "this is another cluster than the one read before");
-		return STATUS_SLOT;
+		return STATUS_CATALOGUE;
 	}
 	return STATUS_RUNNING;
 }
@@ -101,7 +101,7 @@ check_position(const Catalogue *catalogue, int timeline, uint64_t position, cons
 		return status;
 	log_problem("history-diverged", "%s: delivered up to " LSN_FORMAT " of timeline %d, but the server, on timeline %d, has it up to "
 				LSN_FORMAT " only; the index must be made anew", witness, LSN_PARTS(position), timeline, catalogue->timeline, LSN_PARTS(end));
-	return STATUS_SLOT;
+	return STATUS_CATALOGUE;
 }
 
 /* Is that event in the history that queries see? */
@@ -138,7 +138,7 @@ check_recovery(const Consumer *consumer)
 				" and the sink cannot tell whether it got more; the index must be made anew."
 				" If it surely got no more, drop and create the stream, and start once with --create --from-beginning",
 				LSN_PARTS(end), consumer->row.timeline);
-	return STATUS_SLOT;
+	return STATUS_CATALOGUE;
 }
 
 /*
@@ -166,7 +166,7 @@ check_sink(const Consumer *consumer, Sink *sink)
 	{
 		log_problem("history-diverged", "the sink holds an event that never was in this database, %s; the index must be made anew",
 					event.data);
-		status = STATUS_SLOT;
+		status = STATUS_CATALOGUE;
 	}
 	buffer_free(&event);
 	return status;
@@ -190,7 +190,7 @@ check_restore(Consumer *consumer)
 	log_problem("unknown-history", "the catalogue was restored: what this stream delivered before may never have been in it."
 				" Empty the index and start once with --create --snapshot, without --if-not-exists;"
 				" or, if the restore lost nothing, with --create --from-beginning. For other readers drop and create the stream");
-	return STATUS_SLOT;
+	return STATUS_CATALOGUE;
 }
 
 /* Stop rather than mix two truths */

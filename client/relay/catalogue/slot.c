@@ -45,7 +45,7 @@ create_slot(const Catalogue *catalogue)
 		return database_lost(&problem);
 	log_problem("slot-not-made", "could not make slot %s: %s", catalogue->settings->slot, problem.data);
 	buffer_free(&problem);
-	return STATUS_SLOT;
+	return STATUS_CATALOGUE;
 }
 
 /* Remove a slot whose WAL the server has thrown away */
@@ -104,7 +104,7 @@ find_slot(const Catalogue *catalogue, Slot *slot)
 		if (slot->exists && !slot->ours)
 		{
 			log_problem("slot-differs", "slot %s is of another database or plugin", catalogue->settings->slot);
-			return STATUS_SLOT;
+			return STATUS_CATALOGUE;
 		}
 		if (!slot->active)
 			return STATUS_RUNNING;
@@ -115,7 +115,7 @@ find_slot(const Catalogue *catalogue, Slot *slot)
 			 * believes in.
 			 */
 			log_problem("slot-in-use", "slot %s is in use: a stream has one reader", catalogue->settings->slot);
-			return catalogue->settings->no_loop ? STATUS_SLOT : STATUS_DATABASE;
+			return catalogue->settings->no_loop ? STATUS_CATALOGUE : STATUS_DATABASE;
 		}
 		wait_on(&wait, -1, 0, 100);
 	}
@@ -141,7 +141,7 @@ slot_prepare(Consumer *consumer)
 	{
 		log_problem("slot-exists", "slot %s exists already: leave out --create, or add --if-not-exists",
 					catalogue->settings->slot);
-		return STATUS_SLOT;
+		return STATUS_CATALOGUE;
 	}
 	if (!slot.exists)
 	{
@@ -149,7 +149,7 @@ slot_prepare(Consumer *consumer)
 		{
 			log_problem("no-slot", "there is no slot %s, and the stream was never read: --create makes the slot",
 						catalogue->settings->slot);
-			return STATUS_SLOT;
+			return STATUS_CATALOGUE;
 		}
 		status = create_slot(catalogue);
 		if (status == STATUS_RUNNING)

@@ -45,7 +45,7 @@ sink_down(Delivery *delivery, Buffer *problem)
 	buffer_free(problem);
 	delivery->sink_is_gone = delivery->sink != NULL && delivery->sink->gone;
 	sink_close(delivery);
-	return STATUS_SINK;
+	return STATUS_ENDPOINT;
 }
 
 /* The sink waits for its server, and knows a problem or not; false: it is to give up, and fail */

@@ -5,11 +5,10 @@
 #ifndef FORMATS_TEMPLATE_H
 #define FORMATS_TEMPLATE_H
 
-#include <stdbool.h>
-
 #include "formats/event.h"
+#include "lib/template.h"
 
-extern bool template_valid(const char *template, bool of_item);
-extern void template_expand(Buffer *name, const char *template, const Event *event);
+extern bool event_template_valid(const char *template, bool of_item);
+extern void event_template_expand(Buffer *name, const char *template, const Event *event);
 
 #endif							/* FORMATS_TEMPLATE_H */

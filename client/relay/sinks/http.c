@@ -75,7 +75,7 @@ decode_key(const char *text, Buffer *key)
 static bool
 check_sink(const SinkSettings *settings, Buffer *problem)
 {
-	const char *key = sink_option(settings, "hmac-key");
+	const char *key = pairs_value(&settings->options, "hmac-key");
 	Buffer		decoded = {0};
 
 	if (strncmp(settings->name, "https:", 6) == 0 && strncmp(url_of(settings), "https:", 6) != 0)
@@ -182,7 +182,7 @@ static Sink *
 open_sink(const SinkSettings *settings, const char *source, Buffer *problem)
 {
 	HttpSink   *sink = allocate(sizeof(HttpSink));
-	const char *key = sink_option(settings, "hmac-key");
+	const char *key = pairs_value(&settings->options, "hmac-key");
 
 	(void) problem;
 	sink->requests.sink.kind = &sink_http;

@@ -54,14 +54,14 @@ split_target(const char *target, Buffer *url, const char **index)
 static const char *
 check_options(const SinkSettings *settings)
 {
-	const char *gzip = sink_option(settings, "gzip");
+	const char *gzip = pairs_value(&settings->options, "gzip");
 	const char *id = settings->document_id != NULL ? settings->document_id : DEFAULT_ID;
 
 	if (gzip != NULL && strcmp(gzip, "on") != 0 && strcmp(gzip, "off") != 0)
 		return "gzip is on or off";
-	if (sink_option(settings, "api-key") != NULL && sink_option(settings, "username") != NULL)
+	if (pairs_value(&settings->options, "api-key") != NULL && pairs_value(&settings->options, "username") != NULL)
 		return "api-key and username exclude each other";
-	if (strstr(id, "{item_id}") == NULL || !template_valid(id, true))
+	if (strstr(id, "{item_id}") == NULL || !event_template_valid(id, true))
 		return "--document-id has {item_id} in it, and {collection} if wanted";
 	return NULL;
 }
@@ -74,7 +74,7 @@ opensearch_check(const SinkSettings *settings, Buffer *problem)
 
 	if (!split_target(settings->target, &url, &index))
 		buffer_text(problem, "no /INDEX behind the URL");
-	else if (strpbrk(index, NAME_EXCLUDES) != NULL || !template_valid(index, false))
+	else if (strpbrk(index, NAME_EXCLUDES) != NULL || !event_template_valid(index, false))
 		buffer_text(problem, "that cannot be an index");
 	else if (http_url_check(url.data, problem) && requests_options_check(settings, option_names, problem) &&
 			 check_options(settings) != NULL)
@@ -96,7 +96,7 @@ static const char *
 expand(OpensearchSink *sink, const char *template, const Event *event)
 {
 	buffer_clear(&sink->name);
-	template_expand(&sink->name, template, event);
+	event_template_expand(&sink->name, template, event);
 	return sink->name.data;
 }
 
@@ -119,7 +119,7 @@ append_event(Requests *requests, const Event *event)
 static struct curl_slist *
 bulk_headers(Requests *requests, Event *const *events, int count)
 {
-	const char *api_key = sink_option(requests->settings, "api-key");
+	const char *api_key = pairs_value(&requests->settings->options, "api-key");
 	struct curl_slist *headers = NULL;
 	Buffer		value = {0};
 
@@ -292,7 +292,7 @@ static Sink *
 opensearch_open(const SinkSettings *settings, const char *source, Buffer *problem)
 {
 	OpensearchSink *sink = allocate(sizeof(OpensearchSink));
-	const char *gzip = sink_option(settings, "gzip");
+	const char *gzip = pairs_value(&settings->options, "gzip");
 	Buffer		url = {0};
 
 	(void) source;

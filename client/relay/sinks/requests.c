@@ -26,7 +26,7 @@
 static long
 timeout_seconds(const SinkSettings *settings)
 {
-	const char *value = sink_option(settings, "timeout");
+	const char *value = pairs_value(&settings->options, "timeout");
 	char	   *end;
 	long		seconds;
 
@@ -42,7 +42,7 @@ requests_options_check(const SinkSettings *settings, const char *const *names, B
 {
 	if (!sink_options_known(settings, names, problem))
 		return false;
-	if ((sink_option(settings, "username") == NULL) != (sink_option(settings, "password") == NULL))
+	if ((pairs_value(&settings->options, "username") == NULL) != (pairs_value(&settings->options, "password") == NULL))
 		buffer_text(problem, "username and password go together");
 	else if (timeout_seconds(settings) == 0)
 		buffer_text(problem, "timeout is no number of seconds");
@@ -62,9 +62,9 @@ void
 requests_open(Requests *requests, const RequestKind *kind, const char *url, const SinkSettings *settings)
 {
 	const HttpSettings http = {
-		.username = sink_option(settings, "username"),
-		.password = sink_option(settings, "password"),
-		.ca_file = sink_option(settings, "ca-file"),
+		.username = pairs_value(&settings->options, "username"),
+		.password = pairs_value(&settings->options, "password"),
+		.ca_file = pairs_value(&settings->options, "ca-file"),
 		.timeout = timeout_seconds(settings),
 	};
 

@@ -26,51 +26,21 @@ static const SinkKind *const kinds[] = {
 const SinkKind *
 sink_find(const char *name, const char **target)
 {
-	const char *colon = strchr(name, ':');
-
-	if (colon == NULL || colon[1] == '\0')
-		return NULL;
 	for (size_t i = 0; i < KIND_COUNT; i++)
-	{
-		if (strlen(kinds[i]->scheme) == (size_t) (colon - name) &&
-			strncmp(kinds[i]->scheme, name, (size_t) (colon - name)) == 0)
-		{
-			*target = colon + 1;
+		if (scheme_is(name, kinds[i]->scheme, target))
 			return kinds[i];
-		}
-	}
 	return NULL;
-}
-
-/* The value of an option; NULL if it was not given */
-const char *
-sink_option(const SinkSettings *settings, const char *name)
-{
-	const char *value = NULL;
-
-	for (int i = 0; i < settings->options.count; i++)
-		if (strcmp(settings->options.list[i].name, name) == 0)
-			value = settings->options.list[i].value;
-	return value;
 }
 
 /* Are all options that were given in that list, which NULL ends? */
 bool
 sink_options_known(const SinkSettings *settings, const char *const *names, Buffer *problem)
 {
-	for (int i = 0; i < settings->options.count; i++)
-	{
-		const char *const *name = names;
+	const char *unknown = pairs_unknown(&settings->options, names);
 
-		while (*name != NULL && strcmp(*name, settings->options.list[i].name) != 0)
-			name++;
-		if (*name == NULL)
-		{
-			buffer_printf(problem, "the sink has no option %s", settings->options.list[i].name);
-			return false;
-		}
-	}
-	return true;
+	if (unknown != NULL)
+		buffer_printf(problem, "the sink has no option %s", unknown);
+	return unknown == NULL;
 }
 
 /*

@@ -15,23 +15,10 @@
 #include <stdbool.h>
 
 #include "formats/format.h"
+#include "lib/pairs.h"
 #include "lib/wait.h"
 
 typedef struct SinkKind SinkKind;
-
-/* One --sink-option. */
-typedef struct SinkOption
-{
-	const char *name;
-	const char *value;
-} SinkOption;
-
-/* All of them; of one that is given twice the last counts. */
-typedef struct SinkOptions
-{
-	SinkOption *list;
-	int			count;
-} SinkOptions;
 
 /* What the operator says of the sink. */
 typedef struct SinkSettings
@@ -41,7 +28,7 @@ typedef struct SinkSettings
 	Format		format;
 	const char *document_id;	/* a template; NULL if none was given */
 	bool		tombstones;
-	SinkOptions options;
+	Pairs		options;		/* --sink-option */
 } SinkSettings;
 
 /* A sink's own struct begins with this one. */
@@ -121,7 +108,6 @@ extern const SinkKind sink_https;
 #endif
 
 extern const SinkKind *sink_find(const char *name, const char **target);
-extern const char *sink_option(const SinkSettings *settings, const char *name);
 extern bool sink_options_known(const SinkSettings *settings, const char *const *names, Buffer *problem);
 extern void sink_help(void);
 extern void sink_list(void);

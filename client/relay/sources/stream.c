@@ -179,7 +179,7 @@ take_data(Stream *stream, char *bytes, size_t length, StreamNews *news, Event *e
 		log_problem("bad-message", "stream: %s", problem.length > 0 ? problem.data : "a message is cut short");
 		buffer_free(&problem);
 		PQfreemem(bytes);
-		return STATUS_SLOT;
+		return STATUS_CATALOGUE;
 	}
 	stream->server_end = read_number(bytes + 9, 8);
 	switch (message.kind)

@@ -1,0 +1,77 @@
+/*
+ * sessions.c
+ *		Session after session, until there is nothing to try again.
+ */
+#include "lib/sessions.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "lib/wait.h"
+
+/* The wait before a new session doubles from the one to the other. */
+#define FIRST_WAIT_MS 200
+#define LONGEST_WAIT_MS 30000
+
+/*
+ * No connection may have the number of a descriptor that was closed when we
+ * were started: lines would go there. False: stdout was, and may be needed.
+ */
+bool
+sessions_keep_descriptors(void)
+{
+	bool		has_stdout = true;
+
+	for (int file = STDIN_FILENO; file <= STDERR_FILENO; file++)
+	{
+		if (fcntl(file, F_GETFD) >= 0)
+			continue;
+		if (open("/dev/null", file == STDERR_FILENO ? O_WRONLY : O_RDONLY) != file)
+			_exit(STATUS_INTERNAL);
+		has_stdout = has_stdout && file != STDOUT_FILENO;
+	}
+	return has_stdout;
+}
+
+/* Wait before the next session; many programs must not come all at once */
+static void
+back_off(int64_t *pause)
+{
+	int64_t		jittered = *pause / 2 + random() % (*pause / 2 + 1);
+	Wait		wait = wait_begin(NULL);
+
+	log_line(LOG_NOTE, "trying again in %d ms", (int) jittered);
+	while (!stop_requested && !reload_requested && monotonic_ms() < wait.since + jittered)
+		wait_on(&wait, -1, 0, wait.since + jittered - monotonic_ms());
+	*pause = *pause * 2 < LONGEST_WAIT_MS ? *pause * 2 : LONGEST_WAIT_MS;
+}
+
+/* Run sessions until there is nothing to try again */
+ExitStatus
+sessions_run(const Sessions *sessions)
+{
+	int64_t		pause = FIRST_WAIT_MS;
+
+	srandom((unsigned int) time(NULL) ^ (unsigned int) getpid());
+	wait_set_signals();
+	wait_look_after(sessions->attend, sessions->program);
+	while (sessions->heed_signals(sessions->program) == STATUS_RUNNING)
+	{
+		bool		progress = false;
+		ExitStatus	status = sessions->run(sessions->program, &progress);
+
+		if (progress)
+			pause = FIRST_WAIT_MS;
+		if (stop_requested && status != STATUS_INTERNAL)
+			return STATUS_STOPPED;
+		if (status == STATUS_RUNNING)
+			continue;			/* the next one at once */
+		if ((status != STATUS_DATABASE && status != STATUS_ENDPOINT) || sessions->is_last(sessions->program))
+			return status;
+		back_off(&pause);
+	}
+	return STATUS_STOPPED;
+}

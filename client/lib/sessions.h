@@ -1,0 +1,33 @@
+/*
+ * sessions.h
+ *		A program's life: session after session, each from connecting to losing a
+ *		connection, until there is nothing to try again.
+ */
+#ifndef LIB_SESSIONS_H
+#define LIB_SESSIONS_H
+
+#include <stdbool.h>
+
+#include "lib/status.h"
+
+typedef struct Sessions
+{
+	void	   *program;
+
+	/* Where nothing is in hand: obey the signals that came. */
+	ExitStatus	(*heed_signals) (void *program);
+
+	/* One session; did it get anything done? */
+	ExitStatus	(*run) (void *program, bool *progress);
+
+	/* Is a session that was lost the last one? */
+	bool		(*is_last) (const void *program);
+
+	/* Several times a second, whatever is waited for. */
+	void		(*attend) (void *program);
+} Sessions;
+
+extern bool sessions_keep_descriptors(void);
+extern ExitStatus sessions_run(const Sessions *sessions);
+
+#endif							/* LIB_SESSIONS_H */
