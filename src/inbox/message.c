@@ -222,7 +222,7 @@ read_identity(const Source *source, const JsonbContainer *event)
 static Jsonb *
 without_unset_members(Jsonb *item)
 {
-	Jsonb	   *stripped = DatumGetJsonbP(DirectFunctionCall1(jsonb_strip_nulls, JsonbPGetDatum(item)));
+	Jsonb	   *stripped = without_null_members(item);
 	JsonbValue	value;
 	DocumentEdit *edit = document_edit(stripped);
 

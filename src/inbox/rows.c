@@ -94,7 +94,7 @@ find_source(text *name, bool *active)
 
 /* The parameters that name a partition. */
 static void
-partition_parameters(const Partition * partition, Datum *values)
+partition_parameters(const Partition *partition, Datum *values)
 {
 	values[0] = PointerGetDatum(partition->source->name);
 	values[1] = Int32GetDatum(partition->number);
@@ -102,7 +102,7 @@ partition_parameters(const Partition * partition, Datum *values)
 
 /* Make the row of a partition that has none. */
 static void
-make_partition(const Partition * partition)
+make_partition(const Partition *partition)
 {
 	static Statement statement = {
 		"INSERT INTO esgf_stac.source_partition (source, partition) VALUES ($1, $2)"
@@ -117,10 +117,10 @@ make_partition(const Partition * partition)
 
 /* Lock a partition, after whoever has it, and read its position. */
 void
-lock_partition(Partition * partition)
+lock_partition(Partition *partition)
 {
 	static Statement statement = {
-		"SELECT next_offset FROM esgf_stac.source_partition"
+		"SELECT next_offset, results_offset FROM esgf_stac.source_partition"
 		" WHERE source OPERATOR(pg_catalog.=) $1 AND partition OPERATOR(pg_catalog.=) $2 FOR NO KEY UPDATE",
 		2, {TEXTOID, INT4OID}
 	};
@@ -131,12 +131,13 @@ lock_partition(Partition * partition)
 	while (run_statement_as_owner(&statement, values, NULL) == 0)
 		make_partition(partition);
 	partition->next_offset = DatumGetInt64(column(0, 1));
+	partition->results_offset = DatumGetInt64(column(0, 2));
 	SPI_finish();
 }
 
 /* Note that all before an offset is performed, unless more is. */
 void
-move_partition(const Partition * partition, int64 next_offset)
+move_partition(const Partition *partition, int64 next_offset)
 {
 	static Statement statement = {
 		"UPDATE esgf_stac.source_partition SET next_offset = GREATEST(next_offset, $3), updated = pg_catalog.clock_timestamp()"
@@ -191,7 +192,7 @@ same_text(const text *a, const text *b)
 
 /* Refuse a message in whose place the inbox has another: the log is another. */
 static void
-check_same_event(const Partition * partition, const Message *message, const text *known)
+check_same_event(const Partition *partition, const Message *message, const text *known)
 {
 	if (same_text(message->event_id, known))
 		return;
@@ -203,7 +204,7 @@ check_same_event(const Partition * partition, const Message *message, const text
 
 /* Take out what was performed before; answers how many messages are left. */
 int
-take_out_known(const Partition * partition, Message **messages, int count)
+take_out_known(const Partition *partition, Message **messages, int count)
 {
 	static Statement statement = {
 		"SELECT \"offset\", event_id FROM esgf_stac.inbox WHERE source OPERATOR(pg_catalog.=) $1"
@@ -248,7 +249,7 @@ compare_event_ids(const void *a, const void *b)
 
 /* Enter messages, in their order, but those whose event_id the source has; notes which were. */
 static void
-enter(const Partition * partition, Message **sorted, int count)
+enter(const Partition *partition, Message **sorted, int count)
 {
 	static Statement statement = {
 		"INSERT INTO esgf_stac.inbox AS i (source, partition, \"offset\", key, event_id, request_id, attempt, status, outcome, settled_at)"
@@ -286,7 +287,7 @@ enter(const Partition * partition, Message **sorted, int count)
  * have been pruned since it was in the way.
  */
 static void
-find_firsts(const Partition * partition, Message **sorted, int count)
+find_firsts(const Partition *partition, Message **sorted, int count)
 {
 	static Statement statement = {
 		"SELECT event_id, partition, \"offset\", outcome FROM esgf_stac.inbox"
@@ -320,7 +321,7 @@ find_firsts(const Partition * partition, Message **sorted, int count)
 
 /* Of messages sorted by event_id, those that were not entered get the first of theirs in this call; answers how many have none. */
 static int
-pair_within_call(const Partition * partition, Message **sorted, int count)
+pair_within_call(const Partition *partition, Message **sorted, int count)
 {
 	Message    *first = NULL;
 	int			left = 0;
@@ -350,7 +351,7 @@ pair_within_call(const Partition * partition, Message **sorted, int count)
  * a repetition, whose first is found.
  */
 void
-enter_messages(const Partition * partition, Message **messages, int count)
+enter_messages(const Partition *partition, Message **messages, int count)
 {
 	Message   **sorted = palloc(sizeof(Message *) * Max(1, count));
 	int			left = count;
@@ -392,15 +393,18 @@ outcome_json(const Message *message)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
-/* What is kept of a message that was refused: all of it. */
-static Jsonb *
-kept_value(const Message *message)
+/* The parameter for what is kept of a message: all of one that was refused. */
+static Datum
+kept_value(const Message *message, char *is_null)
 {
 	static const char *const members[] = {"bytes", "unreadable"};
 	JsonbParseState *state = NULL;
 
+	*is_null = message->outcome.problem ? ' ' : 'n';
+	if (message->outcome.problem == NULL)
+		return (Datum) 0;
 	if (message->readable)
-		return JsonbValueToJsonb((JsonbValue *) &message->value);
+		return JsonbPGetDatum(JsonbValueToJsonb((JsonbValue *) &message->value));
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < (int) lengthof(members); i++)
 	{
@@ -413,74 +417,57 @@ kept_value(const Message *message)
 			pushJsonbValue(&state, WJB_VALUE, &value);
 		}
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
 /* Outcomes of which results_offset does not speak go out by themselves, once somebody sends any. */
 #define UNSENT(attempt, at, outcome) \
 	"pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('attempt', " attempt ", 'at', " at ", 'outcome', " outcome "))"
 
-/* Write what became of messages that were entered, all at once. */
-static void
-write_entered(const Partition * partition, Message **messages, int count)
+/* Does results_offset not speak of a message? */
+static bool
+is_late(const Partition *partition, const Message *message)
 {
-	static Statement statement = {
-		"UPDATE esgf_stac.inbox AS i SET status = (m.outcome OPERATOR(pg_catalog.->>) 'status')::pg_catalog.int4, outcome = m.outcome, identity = m.identity,"
-		" settled_at = CASE WHEN m.outcome OPERATOR(pg_catalog.->) 'problem' OPERATOR(pg_catalog.=) 'null' THEN i.settled_at END,"
-		" unsent = CASE WHEN i.\"offset\" OPERATOR(pg_catalog.<) p.results_offset THEN " UNSENT("1", "i.received_at", "m.outcome") " END"
-		" FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5)) AS m (\"offset\", outcome, identity),"
-		" esgf_stac.source_partition AS p"
-		" WHERE p.source OPERATOR(pg_catalog.=) $1 AND p.partition OPERATOR(pg_catalog.=) $2"
-		" AND i.source OPERATOR(pg_catalog.=) $1 AND i.partition OPERATOR(pg_catalog.=) $2 AND i.\"offset\" OPERATOR(pg_catalog.=) m.\"offset\"",
-		5, {TEXTOID, INT4OID, INT8ARRAYOID, JSONBARRAYOID, JSONBARRAYOID}
-	};
-	void	  **outcomes = palloc(sizeof(void *) * Max(1, count));
-	void	  **identities = palloc(sizeof(void *) * Max(1, count));
-	Datum		values[5];
-
-	for (int i = 0; i < count; i++)
-	{
-		outcomes[i] = outcome_json(messages[i]);
-		identities[i] = messages[i]->identity;
-	}
-	partition_parameters(partition, values);
-	values[2] = offset_array(messages, count);
-	values[3] = pointer_array(outcomes, count, JSONBOID);
-	values[4] = pointer_array(identities, count, JSONBOID);
-	run_statement_as_owner(&statement, values, NULL);
+	return message->offset < partition->results_offset;
 }
 
-/* Keep a message that was refused. */
+/* Write what became of a message that was entered; one that was refused is kept. */
 static void
-write_value(const Partition * partition, const Message *message)
+write_entered(const Partition *partition, const Message *message)
 {
 	static Statement statement = {
-		"UPDATE esgf_stac.inbox SET value = $4 WHERE source OPERATOR(pg_catalog.=) $1"
-		" AND partition OPERATOR(pg_catalog.=) $2 AND \"offset\" OPERATOR(pg_catalog.=) $3",
-		4, {TEXTOID, INT4OID, INT8OID, JSONBOID}
+		"UPDATE esgf_stac.inbox SET status = $4, outcome = $5, identity = $6, value = $7,"
+		" settled_at = CASE WHEN $7 IS NULL THEN settled_at END,"
+		" unsent = CASE WHEN $8 THEN " UNSENT("1", "received_at", "$5") " END"
+		" WHERE source OPERATOR(pg_catalog.=) $1 AND partition OPERATOR(pg_catalog.=) $2 AND \"offset\" OPERATOR(pg_catalog.=) $3",
+		8, {TEXTOID, INT4OID, INT8OID, INT4OID, JSONBOID, JSONBOID, JSONBOID, BOOLOID}
 	};
-	Datum		values[4];
+	Datum		values[8];
+	char		nulls[] = "        ";
 
 	partition_parameters(partition, values);
 	values[2] = Int64GetDatum(message->offset);
-	values[3] = JsonbPGetDatum(kept_value(message));
-	run_statement_as_owner(&statement, values, NULL);
+	values[3] = Int32GetDatum(message->outcome.status);
+	values[4] = JsonbPGetDatum(outcome_json(message));
+	values[5] = JsonbPGetDatum(message->identity);
+	nulls[5] = message->identity ? ' ' : 'n';
+	values[6] = kept_value(message, &nulls[6]);
+	values[7] = BoolGetDatum(is_late(partition, message));
+	run_statement_as_owner(&statement, values, nulls);
 }
 
 /* Write what a repetition was answered: it is settled. */
 static void
-write_repetition(const Partition * partition, const Message *message)
+write_repetition(const Partition *partition, const Message *message)
 {
 	static Statement statement = {
-		"INSERT INTO esgf_stac.inbox (source, partition, \"offset\", key, event_id, request_id, attempt, status, outcome, settled_at, repeats, unsent)"
-		" SELECT $1, $2, $3, $4, $5, $6, 1, $7, $8, pg_catalog.now(), true,"
-		" CASE WHEN $3 OPERATOR(pg_catalog.<) p.results_offset THEN " UNSENT("1", "pg_catalog.now()", "$8") " END"
-		" FROM esgf_stac.source_partition AS p"
-		" WHERE p.source OPERATOR(pg_catalog.=) $1 AND p.partition OPERATOR(pg_catalog.=) $2",
-		8, {TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID}
+		"INSERT INTO esgf_stac.inbox (source, partition, \"offset\", key, event_id, request_id, attempt, status, outcome, value, settled_at, repeats, unsent)"
+		" VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, pg_catalog.now(), true,"
+		" CASE WHEN $10 THEN " UNSENT("1", "pg_catalog.now()", "$8") " END)",
+		10, {TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, JSONBOID, BOOLOID}
 	};
-	Datum		values[8];
-	char		nulls[] = "        ";
+	Datum		values[10];
+	char		nulls[] = "          ";
 
 	partition_parameters(partition, values);
 	values[2] = Int64GetDatum(message->offset);
@@ -489,6 +476,8 @@ write_repetition(const Partition * partition, const Message *message)
 	values[5] = PointerGetDatum(message->request_id);
 	values[6] = Int32GetDatum(message->outcome.status);
 	values[7] = JsonbPGetDatum(outcome_json(message));
+	values[8] = kept_value(message, &nulls[8]);
+	values[9] = BoolGetDatum(is_late(partition, message));
 	nulls[3] = message->key ? ' ' : 'n';
 	nulls[5] = message->request_id ? ' ' : 'n';
 	run_statement_as_owner(&statement, values, nulls);
@@ -496,23 +485,16 @@ write_repetition(const Partition * partition, const Message *message)
 
 /* Write what became of the messages of a call. */
 void
-write_outcomes(const Partition * partition, Message **messages, int count)
+write_outcomes(const Partition *partition, Message **messages, int count)
 {
-	Message   **entered = palloc(sizeof(Message *) * Max(1, count));
-	int			entered_count = 0;
-
-	for (int i = 0; i < count; i++)
-		if (messages[i]->entered)
-			entered[entered_count++] = messages[i];
 	SPI_connect();
-	write_entered(partition, entered, entered_count);
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!messages[i]->entered)
+		if (messages[i]->entered)
+			write_entered(partition, messages[i]);
+		else
 			write_repetition(partition, messages[i]);
-		if (messages[i]->outcome.problem)
-			write_value(partition, messages[i]);
 	}
 	SPI_finish();
 }

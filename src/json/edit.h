@@ -20,6 +20,9 @@
 extern Jsonb *merge_patch(Jsonb *target, Jsonb *patch);
 extern Jsonb *json_diff(const Jsonb *source, const Jsonb *target);
 
+/* A document without the members that are null, at any depth; itself, if there are none. */
+extern Jsonb *without_null_members(Jsonb *document);
+
 /* RFC 6901: the value points into the document; false if nothing is there. */
 extern bool json_pointer_get(const Jsonb *document, const char *pointer, int len,
 							 JsonbValue *value);

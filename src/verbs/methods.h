@@ -69,7 +69,7 @@ typedef enum NullMembers
 	NULLS_AS_COLLECTION,		/* what the collection's setting says */
 	NULLS_IGNORED,
 	NULLS_REJECTED
-}			NullMembers;
+} NullMembers;
 
 struct ItemRequest
 {
