@@ -37,6 +37,13 @@ errproblem(ProblemKind kind)
 	return facts->hint ? errhint("%s", facts->hint) : 0;
 }
 
+/* Set the table of an error: the noun that it is about; NULL is none. */
+int
+errtable_of(const char *table)
+{
+	return table ? err_generic_string(PG_DIAG_TABLE_NAME, table) : 0;
+}
+
 /* Make one line of a text, in place. */
 char *
 without_controls(char *text)

@@ -33,12 +33,10 @@ typedef struct ProblemFacts
 /* The message of an error that repeats a caller's words. */
 #define errsentence(...)	errmsg_internal("%s", one_line(psprintf(__VA_ARGS__)))
 
-/* The table name of an error: the noun that it is about. */
-#define errtable_of(name)	err_generic_string(PG_DIAG_TABLE_NAME, (name))
-
 extern const ProblemFacts problem_facts[];
 extern ProblemKind problem_kind(const char *slug);
 extern int	errproblem(ProblemKind kind);
+extern int	errtable_of(const char *table);
 extern char *without_controls(char *text);
 extern char *one_line(char *text);
 extern char *clip(const char *words, int len);

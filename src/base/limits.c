@@ -22,7 +22,7 @@ check_length(const char *member, const text *value, int max)
 			 errhint("doc/limits.md lists all limits.")));
 }
 
-/* Refuse a document for the size of its text. */
+/* Refuse a document for the size of its text; the table is NULL for a document of none. */
 void
 document_too_large(const char *table, uint64 max)
 {
@@ -30,6 +30,6 @@ document_too_large(const char *table, uint64 max)
 			(errproblem(PROBLEM_DOCUMENT_TOO_LARGE), errtable_of(table),
 			 errmsg("document is too large"),
 			 errdetail_pointer("", psprintf("must not have more than " UINT64_FORMAT " bytes as text", max)),
-			 strcmp(table, "item") == 0 ?
+			 table && strcmp(table, "item") == 0 ?
 			 errhint("An administrator may raise max_document_bytes with esgf_stac.configure_collection().") : 0));
 }

@@ -80,7 +80,7 @@ pg_noreturn static void
 bad_patch(const Operation *operation, const char *problem)
 {
 	ereport(ERROR,
-			(errproblem(PROBLEM_BAD_PATCH), operation->patch->table ? errtable_of(operation->patch->table) : 0,
+			(errproblem(PROBLEM_BAD_PATCH), errtable_of(operation->patch->table),
 			 errmsg("bad JSON patch: %s", problem),
 			 errdetail_internal("%s", describe_operation(operation))));
 }
@@ -93,7 +93,7 @@ does_not_apply(const Operation *operation, const JsonbSlice *path, const char *p
 
 	add_pointed_problem(&problems, readable_pointer(path), problem);
 	ereport(ERROR,
-			(errproblem(PROBLEM_PATCH_DOES_NOT_APPLY), operation->patch->table ? errtable_of(operation->patch->table) : 0,
+			(errproblem(PROBLEM_PATCH_DOES_NOT_APPLY), errtable_of(operation->patch->table),
 			 errmsg("JSON patch does not apply: %s", problem),
 			 errdetail_beside(&problems, describe_operation(operation))));
 }
@@ -336,7 +336,7 @@ read_json_patch(const Jsonb *operations, const char *table, const char *from_ali
 
 	if (!JB_ROOT_IS_ARRAY(operations) || JB_ROOT_IS_SCALAR(operations))
 		ereport(ERROR,
-				(errproblem(PROBLEM_BAD_PATCH), table ? errtable_of(table) : 0,
+				(errproblem(PROBLEM_BAD_PATCH), errtable_of(table),
 				 errmsg("bad JSON patch: a patch is an array of operations"),
 				 JB_ROOT_IS_OBJECT(operations) ?
 				 errhint("An object is a JSON merge patch, for jsonb_merge_patch().") :
