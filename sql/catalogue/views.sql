@@ -54,7 +54,7 @@ CREATE OR REPLACE VIEW esgf_stac.stream_status AS
 -- How far the partitions of each source have been read, and what of them is refused.
 CREATE OR REPLACE VIEW esgf_stac.source_status AS
     SELECT p.source, p.partition, p.next_offset, p.high_watermark,
-           greatest(p.high_watermark - p.next_offset, 0) AS lag,
+           CASE WHEN p.high_watermark < p.next_offset THEN 0 ELSE p.high_watermark - p.next_offset END AS lag,
            p.results_offset, refusals.refused, refusals.last_problem, p.updated
       FROM esgf_stac.source_partition p
      CROSS JOIN LATERAL (

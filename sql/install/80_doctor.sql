@@ -100,6 +100,19 @@ BEGIN
                format('SELECT esgf_stac.redrive(%L);', d.stream)
           FROM esgf_stac.dead_letter d WHERE d.settled_at IS NULL GROUP BY d.stream
         UNION ALL
+        SELECT 'unread source', s.name, 'nobody has read it for five minutes', format('-- esgf_stac_ingest --source %s; or SELECT esgf_stac.configure_source(%L, ''{"active": false}'');', s.name, s.name)
+          FROM esgf_stac.source s
+         WHERE s.active AND s.created < now() - interval '5 minutes'
+           AND NOT EXISTS (SELECT FROM esgf_stac.source_partition p WHERE p.source = s.name AND p.updated > now() - interval '5 minutes')
+        UNION ALL
+        SELECT 'unsent results', p.source, format('nobody has sent outcomes of partition %s for five minutes', p.partition), format('-- esgf_stac_ingest --source %s --results ...', p.source)
+          FROM esgf_stac.source_partition p
+         WHERE EXISTS (SELECT FROM esgf_stac.inbox i WHERE i.source = p.source AND i.partition = p.partition AND i."offset" >= p.results_offset AND i.attempt = 1 AND i.received_at < now() - interval '5 minutes')
+            OR EXISTS (SELECT FROM esgf_stac.inbox i WHERE i.source = p.source AND i.partition = p.partition AND i.unsent IS NOT NULL AND i.tried_at < now() - interval '5 minutes')
+        UNION ALL
+        SELECT 'refused events', i.source, format('%s events were refused and are not settled', count(*)), format('SELECT esgf_stac.redrive_inbox(%L);', i.source)
+          FROM esgf_stac.inbox i WHERE i.settled_at IS NULL GROUP BY i.source
+        UNION ALL
         SELECT 'two roles', r.rolname::text, 'a login that is a gateway and an administrator needs an identity for all that it does, and administers nothing',
                format('REVOKE esgf_stac_admin FROM %I;', r.rolname)
           FROM pg_roles r

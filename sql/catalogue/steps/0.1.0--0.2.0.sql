@@ -81,7 +81,7 @@ CREATE TABLE esgf_stac.inbox (
     repeats boolean NOT NULL DEFAULT false,
     unsent jsonb,
     PRIMARY KEY (source, partition, "offset")
-) WITH (fillfactor = 30);
+) WITH (fillfactor = 20);
 CREATE UNIQUE INDEX inbox_event ON esgf_stac.inbox (source, event_id) WHERE NOT repeats;
 CREATE INDEX inbox_open ON esgf_stac.inbox (source, tried_at, partition, "offset") WHERE settled_at IS NULL;
 CREATE INDEX inbox_unsent ON esgf_stac.inbox (source, partition, "offset") WHERE unsent IS NOT NULL;
