@@ -8,7 +8,7 @@
 #include "lib/log.h"
 #include "lib/wait.h"
 
-/* Events are made durable, and confirmed, that often while they flow. */
+/* Events are made durable, and confirmed, at least that often; more so while somebody may wait for news. */
 #define SETTLE_INTERVAL_MS 1000
 
 /* Before a stop, a horizon may take so long. */
@@ -50,11 +50,17 @@ settle(Reading *reading)
 	return status;
 }
 
-/* Is it time to settle, even if nothing comes in? */
+/* When is it time to settle, even if nothing comes in? */
+static int64_t
+settle_time(const Reading *reading)
+{
+	return reading->settled_at + (consumer_has_news(&reading->relay->consumer) ? NEWS_INTERVAL_MS : SETTLE_INTERVAL_MS);
+}
+
 static bool
 settle_due(const Reading *reading)
 {
-	return monotonic_ms() >= reading->settled_at + SETTLE_INTERVAL_MS;
+	return monotonic_ms() >= settle_time(reading);
 }
 
 /* The server is quiet: deliver, and see whether it is still there */
@@ -82,7 +88,7 @@ wait_for_server(Reading *reading)
 	{
 		status = use_the_quiet(reading);
 		if (status == STATUS_RUNNING)
-			stream_wait(&relay->stream, reading->settled_at + SETTLE_INTERVAL_MS);
+			stream_wait(&relay->stream, settle_time(reading));
 	}
 	return status;
 }
@@ -111,6 +117,8 @@ take_news(Reading *reading)
 		return wait_for_server(reading);
 	if (news == NEWS_EVENT)
 		status = take_event(relay, &event);
+	if (news == NEWS_SMALL)
+		batch_note_end(&relay->delivery);
 	if (news == NEWS_QUESTION)
 		status = settle(reading);
 

@@ -29,6 +29,8 @@ attend(void *cared_for)
 	if (within)
 		return;
 	within = true;
+	if (relay->stream.streaming)
+		consumer_tell(&relay->consumer);
 	metrics_tick(relay);
 	within = false;
 }

@@ -119,8 +119,12 @@ metrics_ask(Relay *relay)
 	buffer_text(&query, "SELECT e.at, least(e.xid::text::bigint, pg_snapshot_xmin(pg_current_snapshot())::text::bigint) FROM (SELECT) one LEFT JOIN (");
 	if (undelivered_query(&relay->catalogue, search_from(relay), &query, "(extract(epoch FROM occurred_at) * 1000000)::bigint AS at, xid", &problem))
 	{
-		if (row->delivered_snapshot != NULL)
-			buffer_printf(&query, " AND NOT pg_visible_in_snapshot(xid, '%s')", row->delivered_snapshot);
+		if (row->delivered_snapshot.xmax != 0)
+		{
+			buffer_text(&query, " AND NOT pg_visible_in_snapshot(xid, '");
+			pg_snapshot_print(&row->delivered_snapshot, &query);
+			buffer_text(&query, "')");
+		}
 		buffer_text(&query, " ORDER BY xid, seq LIMIT 1) e ON true");
 		result = database_query(relay->catalogue.sql, &problem, query.data, 0, NULL);
 	}

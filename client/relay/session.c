@@ -38,12 +38,6 @@ load_consumer(Relay *relay)
 }
 
 static ExitStatus
-mark_as_delivering(Relay *relay)
-{
-	return consumer_deliver(&relay->consumer);
-}
-
-static ExitStatus
 learn_lag(Relay *relay)
 {
 	metrics_ask(relay);
@@ -88,7 +82,10 @@ start_stream(Relay *relay)
 	if (status != STATUS_RUNNING)
 		return status;
 	standstill_over(&relay->consumer);
-	return horizon_cover(&relay->consumer, batch_in_hand(&relay->delivery));
+	status = horizon_cover(&relay->consumer, batch_in_hand(&relay->delivery));
+
+	/* By that the WAL goes on behind the horizon to be. */
+	return status == STATUS_RUNNING ? consumer_save(&relay->consumer) : status;
 }
 
 /* In their order; without a sink, the slot is all. */
@@ -101,7 +98,6 @@ static const struct
 	{check_catalogue, false},
 	{connect_for_stream, false},
 	{load_consumer, false},
-	{mark_as_delivering, true},
 	{learn_lag, false},
 	{open_sink, true},
 	{check_history, false},

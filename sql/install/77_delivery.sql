@@ -229,3 +229,4 @@ GRANT EXECUTE ON FUNCTION
     esgf_stac.batch_status(text),
     esgf_stac.wait_for_delivery(uuid, text[], interval)
 TO esgf_stac_writer;
+GRANT EXECUTE ON FUNCTION esgf_stac_internal.wal_end() TO esgf_stac_relay;

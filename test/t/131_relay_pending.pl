@@ -123,7 +123,7 @@ for my $loss ('pg_drop_replication_slot(slot_name)', 'pg_replication_slot_advanc
 	my $begun = () = slurp_file($log) =~ /streaming from/g;
 	$relay = start_relay($node, $log, '--stream', 'a', '--sink', "ndjson:$dir/a");
 	$node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM pg_replication_slots});
-	$node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query ~ 'pg_visible|create_logical'});
+	$node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query ~ 'pg_visible|CREATE_REPLICATION_SLOT'});
 	let_go($waiting);
 	wait_for('the stream', streams_again($begun + 1));
 	$node->safe_psql('postgres', create_item("after-$item"));
@@ -137,7 +137,7 @@ $node->safe_psql('postgres', q{SELECT esgf_stac.create_stream('new')});
 sync_with('nobody');
 $waiting = commit_waiting(create_item('seed'));
 my $create = start_relay($node, "$dir/create.log", '--stream', 'new', '--create');
-$node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query ~ 'pg_visible|create_logical'});
+$node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query ~ 'pg_visible|CREATE_REPLICATION_SLOT'});
 is($node->safe_psql('postgres', q{SELECT count(*) FROM esgf_stac.consumer WHERE stream = 'new'}), 0, 'a slot is not done while a commit waits');
 let_go($waiting);
 $create->finish;

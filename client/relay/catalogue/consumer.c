@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/wait.h"
+
 /*
  * Read the row. That of a catalogue from which ours was restored is none: the
  * stream remembers on which table outbox it was made.
@@ -28,7 +30,7 @@ consumer_load(Consumer *consumer)
 
 	free(row->seeded_collection);
 	free(row->seeded_item);
-	free(row->delivered_snapshot);
+	free(row->delivered_snapshot.hidden.xids);
 	*row = (ConsumerRow)
 	{
 		.known = false
@@ -36,7 +38,7 @@ consumer_load(Consumer *consumer)
 	snprintf(system_identifier, sizeof(system_identifier), "%" PRId64, (int64_t) catalogue->system_identifier);
 	result = database_query(catalogue->sql, &problem,
 							"SELECT c.timeline, c.lsn, c.confirmed, c.horizon, c.seeded IS NOT NULL, c.snapshot_position IS NOT NULL,"
-							" c.snapshot_position[1], c.snapshot_position[2], c.snapshot_sent, coalesce(c.snapshot_total, -1), c.delivered,"
+							" c.snapshot_position[1], c.snapshot_position[2], c.snapshot_sent, coalesce(c.snapshot_total, -1), coalesce(c.delivered, c.began),"
 							" c.delivering_since IS NOT NULL, c.problem IS NOT NULL, s.outbox_oid <> o.oid"
 							" FROM esgf_stac.stream s CROSS JOIN (SELECT 'esgf_stac.outbox'::regclass::oid) o (oid)"
 							" LEFT JOIN esgf_stac.consumer c ON c.stream = s.name AND c.system_identifier = $2 AND c.outbox_oid = o.oid"
@@ -61,14 +63,15 @@ consumer_load(Consumer *consumer)
 		}
 		row->snapshot_sent = strtoll(PQgetvalue(result, 0, 8), NULL, 10);
 		row->snapshot_total = strtoll(PQgetvalue(result, 0, 9), NULL, 10);
-		if (!PQgetisnull(result, 0, 10))
-			row->delivered_snapshot = copy_string(PQgetvalue(result, 0, 10));
+		pg_snapshot_read(&row->delivered_snapshot, PQgetvalue(result, 0, 10));
 		row->delivering = PQgetvalue(result, 0, 11)[0] == 't';
 		row->problem_told = PQgetvalue(result, 0, 12)[0] == 't';
 	}
 	PQclear(result);
 	consumer->candidate.position = 0;
-	consumer->uncovered = true;
+	consumer->uncovered.count = 0;
+	consumer->fresh = true;
+	consumer->untold = false;
 	return STATUS_RUNNING;
 }
 
@@ -87,32 +90,33 @@ change(const Catalogue *catalogue, const char *command, int count, const char *c
 
 /*
  * Make the row of a stream that was never read before. The slot's catalog_xmin
- * is older than every transaction that it has yet to deliver.
+ * is older than every transaction that it has yet to deliver; what is visible in
+ * "began", where that is known, is older than the slot.
  */
 ExitStatus
-consumer_begin(Consumer *consumer)
+consumer_begin(Consumer *consumer, const char *began)
 {
 	char		timeline[16];
 	const char *parameters[] = {consumer->catalogue->settings->stream, consumer->catalogue->settings->slot, timeline,
-	consumer->catalogue->settings->has_sink ? "true" : "false"};
+	consumer->catalogue->settings->has_sink ? "true" : "false", began};
 	ExitStatus	status;
 
 	if (consumer->row.known)
 		return STATUS_RUNNING;
 	snprintf(timeline, sizeof(timeline), "%d", consumer->catalogue->timeline);
 	status = change(consumer->catalogue,
-					"INSERT INTO esgf_stac.consumer (stream, system_identifier, timeline, lsn, confirmed, horizon, outbox_oid, delivering_since)"
+					"INSERT INTO esgf_stac.consumer (stream, system_identifier, timeline, lsn, confirmed, horizon, outbox_oid, delivering_since, began)"
 					" SELECT $1, c.system_identifier, $3::int, l.confirmed_flush_lsn, l.confirmed_flush_lsn,"
 					"        (n.xid - (n.xid % 4294967296 - l.catalog_xmin::text::bigint + 4294967296) % 4294967296)::text::xid8,"
-					"        'esgf_stac.outbox'::regclass, CASE WHEN $4::boolean THEN now() END"
+					"        'esgf_stac.outbox'::regclass, CASE WHEN $4::boolean THEN now() END, $5::pg_snapshot"
 					"   FROM pg_control_system() c, pg_replication_slots l,"
 					"        (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint) n(xid)"
 					"  WHERE l.slot_name = $2"
 					" ON CONFLICT (stream) DO UPDATE SET (system_identifier, timeline, lsn, confirmed, horizon, snapshot_position, seeded, updated,"
-					" outbox_oid, delivering_since, delivered, problem, problem_at)"
+					" outbox_oid, delivering_since, delivered, problem, problem_at, began)"
 					" = ROW (excluded.system_identifier, excluded.timeline, excluded.lsn, excluded.confirmed, excluded.horizon, NULL, NULL, now(),"
-					" excluded.outbox_oid, excluded.delivering_since, NULL, NULL, NULL)",
-					4, parameters);
+					" excluded.outbox_oid, excluded.delivering_since, NULL, NULL, NULL, excluded.began)",
+					5, parameters);
 	return status == STATUS_RUNNING ? consumer_load(consumer) : status;
 }
 
@@ -134,7 +138,7 @@ consumer_forget(Consumer *consumer)
 {
 	const char *parameters[] = {consumer->catalogue->settings->stream};
 	ExitStatus	status = change(consumer->catalogue,
-								"UPDATE esgf_stac.consumer SET horizon = '0', delivered = NULL, confirmed = '0/0', seeded = now(), updated = now()"
+								"UPDATE esgf_stac.consumer SET horizon = '0', delivered = NULL, began = NULL, confirmed = '0/0', seeded = now(), updated = now()"
 								" WHERE stream = $1", 1, parameters);
 
 	return status == STATUS_RUNNING ? consumer_load(consumer) : status;
@@ -190,6 +194,7 @@ consumer_save(Consumer *consumer)
 	const Catalogue *catalogue = consumer->catalogue;
 	ConsumerRow *row = &consumer->row;
 	Buffer		problem = {0};
+	Buffer		delivered = {0};
 	Buffer		command = {0};
 	bool		saved;
 
@@ -197,29 +202,64 @@ consumer_save(Consumer *consumer)
 	row->confirmed = consumer->durable;
 	if (consumer->delivered > row->delivered)
 		row->delivered = consumer->delivered;
+	if (row->delivered_snapshot.xmax != 0)
+		pg_snapshot_print(&row->delivered_snapshot, &delivered);
 	buffer_printf(&command, "SET LOCAL synchronous_commit = off;"
 				  "UPDATE esgf_stac.consumer SET timeline = %d, lsn = '" LSN_FORMAT "', confirmed = '" LSN_FORMAT "',"
 				  " horizon = '%" PRIu64 "', delivered = nullif('%s', '')::pg_snapshot, updated = now() WHERE stream = '%s'",
 				  row->timeline, LSN_PARTS(row->delivered), LSN_PARTS(row->confirmed), row->horizon,
-				  row->delivered_snapshot != NULL ? row->delivered_snapshot : "", catalogue->settings->stream);
+				  delivered.data != NULL ? delivered.data : "", catalogue->settings->stream);
+	consumer->untold = false;
+	consumer->told_at = monotonic_ms();
 	saved = database_do(catalogue->sql, &problem, command.data);
+	buffer_free(&delivered);
 	buffer_free(&command);
 	return saved ? STATUS_RUNNING : database_lost(&problem);
+}
+
+/* The stream has brought all events of a transaction */
+void
+consumer_arrived(Consumer *consumer, uint64_t xid)
+{
+	xids_add(&consumer->arrived, xid);
 }
 
 /* All that was received is durable */
 void
 consumer_settle(Consumer *consumer)
 {
+	for (size_t i = 0; i < consumer->arrived.count; i++)
+		horizon_deliver(consumer, consumer->arrived.xids[i]);
+	consumer->arrived.count = 0;
 	consumer->durable = consumer->received;
 	consumer->delivered = consumer->received_end;
 	standstill_over(consumer);
+}
+
+/* Could more be written down now than the row says? */
+bool
+consumer_has_news(const Consumer *consumer)
+{
+	const Candidate *candidate = &consumer->candidate;
+
+	return consumer->untold || consumer->received_end > consumer->row.delivered ||
+		(candidate->position != 0 && candidate->covers && consumer->received >= candidate->position);
+}
+
+/* The sink keeps us waiting: write down what it has, if that is due; no error if it cannot be done now */
+void
+consumer_tell(Consumer *consumer)
+{
+	if (consumer->untold && monotonic_ms() >= consumer->told_at + NEWS_INTERVAL_MS &&
+		PQtransactionStatus(consumer->catalogue->sql) == PQTRANS_IDLE)
+		consumer_save(consumer);
 }
 
 /* What was received and is not durable comes again */
 void
 consumer_drop(Consumer *consumer)
 {
+	consumer->arrived.count = 0;
 	consumer->received = consumer->durable;
 	consumer->received_end = consumer->delivered;
 }

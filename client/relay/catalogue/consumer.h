@@ -7,11 +7,19 @@
  * durable		up to there, the sink keeps every event: what we confirm
  * delivered	the end of the last transaction of which that holds
  * horizon		every event of an older transaction is durable
+ * covered		a horizon that was taken, if it holds, shows the transaction
  */
 #ifndef CATALOGUE_CONSUMER_H
 #define CATALOGUE_CONSUMER_H
 
 #include "catalogue/catalogue.h"
+#include "catalogue/pg_snapshot.h"
+
+/*
+ * What is durable is written down that often while events flow: somebody may
+ * wait to hear of it.
+ */
+#define NEWS_INTERVAL_MS 400
 
 /* What the table consumer remembers of our stream. */
 typedef struct ConsumerRow
@@ -30,15 +38,14 @@ typedef struct ConsumerRow
 	char	   *seeded_item;
 	int64_t		snapshot_sent;
 	int64_t		snapshot_total; /* -1: not known */
-	char	   *delivered_snapshot; /* queries saw in it what is durable;
-									 * NULL: not known */
+	PgSnapshot	delivered_snapshot; /* the events of all transactions that it
+									 * shows are durable */
 } ConsumerRow;
 
 /* A horizon to be: it holds once all up to that position is durable. */
 typedef struct Candidate
 {
-	uint64_t	horizon;
-	char	   *snapshot;
+	PgSnapshot	snapshot;		/* its xmin is the horizon */
 	bool		covers;			/* something that no earlier one did */
 	uint64_t	position;		/* 0: none */
 } Candidate;
@@ -65,9 +72,12 @@ typedef struct Consumer
 	int			delivered_timeline; /* 0: no session yet */
 	bool		begun_anew;		/* --create was asked for, after a restore */
 
-	uint64_t	last_xid;		/* of the last event delivered */
-	bool		uncovered;		/* something was delivered that no snapshot in
-								 * consumer covers */
+	XidList		arrived;		/* transactions with events that are received
+								 * whole, and not yet durable */
+	XidList		uncovered;		/* those that are durable */
+	bool		fresh;			/* nothing is covered in this session */
+	bool		untold;			/* more is durable than the row says */
+	int64_t		told_at;		/* when the row was written */
 	Candidate	candidate;
 	uint64_t	horizon_position;	/* where the horizon was taken */
 	Standstill	standstill;
@@ -75,16 +85,20 @@ typedef struct Consumer
 
 /* consumer.c */
 extern ExitStatus consumer_load(Consumer *consumer);
-extern ExitStatus consumer_begin(Consumer *consumer);
+extern ExitStatus consumer_begin(Consumer *consumer, const char *began);
 extern ExitStatus consumer_deliver(Consumer *consumer);
 extern ExitStatus consumer_forget(Consumer *consumer);
 extern ExitStatus consumer_replayed(Consumer *consumer);
 extern ExitStatus consumer_seeded(Consumer *consumer, const char *collection_id, const char *item_id);
 extern ExitStatus consumer_save(Consumer *consumer);
+extern void consumer_arrived(Consumer *consumer, uint64_t xid);
 extern void consumer_settle(Consumer *consumer);
+extern bool consumer_has_news(const Consumer *consumer);
+extern void consumer_tell(Consumer *consumer);
 extern void consumer_drop(Consumer *consumer);
 
 /* horizon.c */
+extern void horizon_deliver(Consumer *consumer, uint64_t xid);
 extern ExitStatus horizon_cover(Consumer *consumer, bool in_hand);
 extern ExitStatus horizon_advance(Consumer *consumer, bool ending);
 

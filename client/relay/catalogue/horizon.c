@@ -6,16 +6,46 @@
  * will not deliver, for commits overtake each other. A horizon can: a snapshot's
  * xmin, read before the WAL's end. Every older transaction had ended by then;
  * once all up to that end is durable, so is every event of theirs, and of all
- * others that the snapshot shows.
+ * others that the snapshot shows. Until then the last one of which that holds is
+ * kept, with each transaction added to it whose events have become durable.
  */
 #include "catalogue/consumer.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* WAL of others that passes before an idle stream takes a new horizon. */
 #define IDLE_WAL (16 * 1024 * 1024)
+
+/* The events of a transaction are durable */
+void
+horizon_deliver(Consumer *consumer, uint64_t xid)
+{
+	const Candidate *candidate = &consumer->candidate;
+
+	consumer->untold = true;
+	pg_snapshot_add(&consumer->row.delivered_snapshot, xid);
+	if (candidate->position == 0 || !pg_snapshot_shows(&candidate->snapshot, xid))
+		xids_add(&consumer->uncovered, xid);
+}
+
+/* Leave those uncovered that a candidate does not show */
+static void
+cover(XidList *uncovered, const PgSnapshot *snapshot)
+{
+	size_t		left = 0;
+
+	for (size_t i = 0; i < uncovered->count; i++)
+		if (!pg_snapshot_shows(snapshot, uncovered->xids[i]))
+			uncovered->xids[left++] = uncovered->xids[i];
+	uncovered->count = left;
+}
+
+/* Was something delivered that no candidate covers? */
+static bool
+is_uncovered(const Consumer *consumer)
+{
+	return consumer->fresh || consumer->uncovered.count > 0;
+}
 
 /*
  * Read what may become the horizon; the statement's snapshot comes first. What
@@ -26,23 +56,17 @@ take_candidate(Consumer *consumer)
 {
 	Candidate  *candidate = &consumer->candidate;
 	Buffer		problem = {0};
-	char		last_xid[32];
-	const char *parameters[] = {last_xid};
-	PGresult   *result;
+	PGresult   *result = database_query(consumer->catalogue->sql, &problem,
+										"SELECT s, esgf_stac_internal.wal_end() FROM pg_current_snapshot() s", 0, NULL);
 
-	snprintf(last_xid, sizeof(last_xid), "%" PRIu64, consumer->last_xid);
-	result = database_query(consumer->catalogue->sql, &problem,
-							"SELECT pg_snapshot_xmin(s), s, pg_visible_in_snapshot($1::xid8, s), pg_current_wal_insert_lsn()"
-							" FROM pg_current_snapshot() s", 1, parameters);
 	if (result == NULL)
 		return database_lost(&problem);
-	free(candidate->snapshot);
-	candidate->horizon = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
-	candidate->snapshot = copy_string(PQgetvalue(result, 0, 1));
-	candidate->covers = consumer->uncovered;
-	consumer->uncovered = PQgetvalue(result, 0, 2)[0] != 't';
-	lsn_parse(PQgetvalue(result, 0, 3), &candidate->position);
+	pg_snapshot_read(&candidate->snapshot, PQgetvalue(result, 0, 0));
+	lsn_parse(PQgetvalue(result, 0, 1), &candidate->position);
 	PQclear(result);
+	candidate->covers = is_uncovered(consumer);
+	consumer->fresh = false;
+	cover(&consumer->uncovered, &candidate->snapshot);
 	return STATUS_RUNNING;
 }
 
@@ -50,32 +74,45 @@ take_candidate(Consumer *consumer)
 ExitStatus
 horizon_cover(Consumer *consumer, bool in_hand)
 {
-	return consumer->uncovered || in_hand ? take_candidate(consumer) : STATUS_RUNNING;
+	return is_uncovered(consumer) || in_hand ? take_candidate(consumer) : STATUS_RUNNING;
 }
 
-/* Before a confirmation, perhaps the last one: write down what is durable, and move the horizon */
-ExitStatus
-horizon_advance(Consumer *consumer, bool ending)
+/* All that the candidate was waiting for is durable: it is the horizon */
+static void
+adopt_candidate(Consumer *consumer)
 {
 	ConsumerRow *row = &consumer->row;
 	Candidate  *candidate = &consumer->candidate;
+	PgSnapshot	before = row->delivered_snapshot;
+
+	row->delivered_snapshot = candidate->snapshot;
+	candidate->snapshot = before;	/* for its memory */
+	for (size_t i = 0; i < consumer->uncovered.count; i++)
+		pg_snapshot_add(&row->delivered_snapshot, consumer->uncovered.xids[i]);
+	row->horizon = row->delivered_snapshot.xmin;
+	consumer->horizon_position = candidate->position;
+	candidate->position = 0;
+}
+
+/*
+ * Before a confirmation, perhaps the last one: write down what is durable, and
+ * move the horizon. A new candidate comes before the row is written: by that the
+ * WAL goes on behind it, and an idle server's stream as well.
+ */
+ExitStatus
+horizon_advance(Consumer *consumer, bool ending)
+{
+	Candidate  *candidate = &consumer->candidate;
 	ExitStatus	status = STATUS_RUNNING;
-	bool		changed = ending || consumer->delivered > row->delivered || consumer->durable > row->confirmed + IDLE_WAL;
+	bool		changed = ending || consumer->untold || consumer->delivered > consumer->row.delivered || consumer->durable > consumer->row.confirmed + IDLE_WAL;
 
 	if (candidate->position != 0 && consumer->durable >= candidate->position)
 	{
-		changed = changed || candidate->covers || candidate->horizon > row->horizon;
-		row->horizon = candidate->horizon;
-		free(row->delivered_snapshot);
-		row->delivered_snapshot = candidate->snapshot;
-		candidate->snapshot = NULL;
-		consumer->horizon_position = candidate->position;
-		candidate->position = 0;
+		changed = changed || candidate->covers || candidate->snapshot.xmin > consumer->row.horizon;
+		adopt_candidate(consumer);
 	}
-	if (changed)
-		status = consumer_save(consumer);
-	if (status == STATUS_RUNNING && !ending && candidate->position == 0 &&
-		(consumer->uncovered || consumer->durable > consumer->horizon_position + IDLE_WAL))
+	if (!ending && candidate->position == 0 &&
+		(is_uncovered(consumer) || consumer->durable > consumer->horizon_position + IDLE_WAL))
 		status = take_candidate(consumer);
-	return status;
+	return status == STATUS_RUNNING && changed ? consumer_save(consumer) : status;
 }

@@ -14,6 +14,9 @@
 /* A killed relay's walsender may live on for a moment. */
 #define PATIENCE_MS 5000
 
+/* So often a slot is asked for. */
+#define ATTEMPTS 5
+
 /* What the server says of our slot. */
 typedef struct Slot
 {
@@ -24,28 +27,79 @@ typedef struct Slot
 	uint64_t	position;
 } Slot;
 
-/* Make the slot; the server waits for the transactions that run */
+/* Ask for the slot; its snapshot holds until the connection is used again. NULL and a problem if there is none */
+static PGresult *
+ask_for_slot(const Catalogue *catalogue, Buffer *problem)
+{
+	Buffer		command = {0};
+	PGresult   *result;
+
+	buffer_printf(&command, "CREATE_REPLICATION_SLOT \"%s\" LOGICAL pgoutput (SNAPSHOT 'export'%s)", catalogue->settings->slot,
+				  PQserverVersion(catalogue->replication) >= 170000 ? ", FAILOVER" : "");
+	result = database_query(catalogue->replication, problem, command.data, 0, NULL);
+	buffer_free(&command);
+	return result;
+}
+
+/*
+ * Make the slot; the server waits for the transactions that run. Too many of
+ * them may have come to nothing meanwhile for a snapshot to tell: then once more.
+ */
 static ExitStatus
-create_slot(const Catalogue *catalogue)
+make_slot(const Catalogue *catalogue, PGresult **slot)
+{
+	for (int attempt = 1;; attempt++)
+	{
+		Buffer		problem = {0};
+		Wait		wait = wait_begin(NULL);
+
+		*slot = ask_for_slot(catalogue, &problem);
+		if (*slot != NULL)
+			return STATUS_RUNNING;
+		if (stop_requested || PQstatus(catalogue->replication) != CONNECTION_OK)
+			return database_lost(&problem);
+		if (attempt == ATTEMPTS)
+			log_problem("slot-not-made", "could not make slot %s: %s", catalogue->settings->slot, problem.data);
+		buffer_free(&problem);
+		if (attempt == ATTEMPTS)
+			return STATUS_CATALOGUE;
+		wait_on(&wait, -1, 0, 50 * attempt);
+	}
+}
+
+/* Read what is visible in a snapshot that the connection for the stream exports */
+static ExitStatus
+read_exported(const Catalogue *catalogue, const char *name, char **snapshot)
 {
 	Buffer		problem = {0};
-	const char *parameters[] = {catalogue->settings->slot};
-	const char *command = PQserverVersion(catalogue->sql) >= 170000 ?
-	"SELECT lsn FROM pg_create_logical_replication_slot($1, 'pgoutput', failover => true)" :
-	"SELECT lsn FROM pg_create_logical_replication_slot($1, 'pgoutput')";
-	PGresult   *result = database_query(catalogue->sql, &problem, command, 1, parameters);
+	Buffer		command = {0};
+	PGresult   *result = NULL;
 
-	if (result != NULL)
-	{
-		log_line(LOG_NOTE, "made slot %s at %s", catalogue->settings->slot, PQgetvalue(result, 0, 0));
-		PQclear(result);
-		return STATUS_RUNNING;
-	}
-	if (stop_requested || PQstatus(catalogue->sql) != CONNECTION_OK)
+	buffer_printf(&command, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '%s'", name);
+	if (database_do(catalogue->sql, &problem, command.data))
+		result = database_query(catalogue->sql, &problem, "SELECT pg_current_snapshot()", 0, NULL);
+	buffer_free(&command);
+	if (result == NULL || !database_do(catalogue->sql, &problem, "COMMIT") ||
+		!database_do(catalogue->replication, &problem, "IDENTIFY_SYSTEM"))	/* lets go of it */
 		return database_lost(&problem);
-	log_problem("slot-not-made", "could not make slot %s: %s", catalogue->settings->slot, problem.data);
-	buffer_free(&problem);
-	return STATUS_CATALOGUE;
+	*snapshot = copy_string(PQgetvalue(result, 0, 0));
+	PQclear(result);
+	return STATUS_RUNNING;
+}
+
+/* Make the slot, and learn what is older than all that it will deliver */
+static ExitStatus
+create_slot(const Catalogue *catalogue, char **began)
+{
+	PGresult   *slot;
+	ExitStatus	status = make_slot(catalogue, &slot);
+
+	if (status != STATUS_RUNNING)
+		return status;
+	log_line(LOG_NOTE, "made slot %s at %s", catalogue->settings->slot, PQgetvalue(slot, 0, 1));
+	status = read_exported(catalogue, PQgetvalue(slot, 0, 2), began);
+	PQclear(slot);
+	return status;
 }
 
 /* Remove a slot whose WAL the server has thrown away */
@@ -128,8 +182,12 @@ slot_prepare(Consumer *consumer)
 	Catalogue  *catalogue = consumer->catalogue;
 	CatalogueSettings *settings = catalogue->settings;
 	Slot		slot;
+	char	   *began = NULL;
 	ExitStatus	status = find_slot(catalogue, &slot);
 
+	/* It is ours from now on: a slot that replaces it says nothing. */
+	if (status == STATUS_RUNNING)
+		status = consumer_deliver(consumer);
 	if (status == STATUS_RUNNING && slot.exists && slot.lost)
 	{
 		status = drop_slot(catalogue);
@@ -151,7 +209,7 @@ slot_prepare(Consumer *consumer)
 						catalogue->settings->slot);
 			return STATUS_CATALOGUE;
 		}
-		status = create_slot(catalogue);
+		status = create_slot(catalogue, &began);
 		if (status == STATUS_RUNNING)
 			status = wait_for_commits(catalogue);
 		if (status == STATUS_RUNNING)
@@ -163,7 +221,8 @@ slot_prepare(Consumer *consumer)
 	/* What was asked for is done; a later session finds the slot. */
 	settings->create = false;
 	catalogue->slot_position = slot.position;
-	status = consumer_begin(consumer);
+	status = consumer_begin(consumer, began);
+	free(began);
 	return status == STATUS_RUNNING && settings->has_sink ? skip_prepare(consumer) : status;
 }
 

@@ -176,11 +176,6 @@ judge(Delivery *delivery, Event *event, bool *done)
 	}
 	if (!*done)
 		return status;
-	if (event->xid != 0)
-	{
-		delivery->consumer->last_xid = event->xid;
-		delivery->consumer->uncovered = true;
-	}
 	if (event->outcome != EVENT_DONE)
 		delivery->dead_letters++;
 	else
@@ -345,6 +340,64 @@ write_batch(Delivery *delivery, Buffer *problem)
 	return written;
 }
 
+/*
+ * Which transactions have events in the batch? Both are in the order of the
+ * stream. False if they do not fit together: then nothing is known.
+ */
+static bool
+find_in_batch(const Delivery *delivery, bool *in_batch)
+{
+	const XidList *arrived = &delivery->consumer->arrived;
+	int			next = 0;
+
+	for (size_t i = 0; i < arrived->count; i++)
+	{
+		in_batch[i] = next < delivery->count && delivery->batch[next].xid == arrived->xids[i];
+		while (next < delivery->count && delivery->batch[next].xid == arrived->xids[i])
+			next++;
+	}
+
+	/* What is left must be the beginning of one that has not arrived whole. */
+	return next == delivery->count || delivery->batch[next].xid == delivery->batch[delivery->count - 1].xid;
+}
+
+/* The sink has what it took, and not yet all: tell of the transactions that it has whole */
+static void
+settle_apart(Delivery *delivery)
+{
+	XidList    *arrived = &delivery->consumer->arrived;
+	bool	   *in_batch = allocate(arrived->count * sizeof(bool) + 1);
+	size_t		left = 0;
+
+	if (find_in_batch(delivery, in_batch))
+	{
+		for (size_t i = 0; i < arrived->count; i++)
+		{
+			if (in_batch[i])
+				arrived->xids[left++] = arrived->xids[i];
+			else
+				horizon_deliver(delivery->consumer, arrived->xids[i]);
+		}
+		arrived->count = left;
+	}
+	free(in_batch);
+}
+
+/* Where what a sink has taken is durable, that is known at once */
+static void
+note_taken(Delivery *delivery)
+{
+	if (delivery->sink->kind->flush != NULL)
+		return;
+	if (delivery->count > 0)
+		settle_apart(delivery);
+	else
+	{
+		delivery->unflushed = false;
+		consumer_settle(delivery->consumer);
+	}
+}
+
 /* Hand the batch to the sink; afterwards it is empty */
 ExitStatus
 batch_deliver(Delivery *delivery)
@@ -369,10 +422,19 @@ batch_deliver(Delivery *delivery)
 		if (!write_batch(delivery, &problem))
 			return sink_down(delivery, &problem);
 		status = judge_batch(delivery);
+		note_taken(delivery);
 		watch_busy(delivery, &busy);
 	}
 	delivery->bytes = 0;
 	return status;
+}
+
+/* A transaction has ended; if nothing of it is in hand, it is durable */
+void
+batch_note_end(Delivery *delivery)
+{
+	if (!batch_in_hand(delivery))
+		consumer_settle(delivery->consumer);
 }
 
 /* Make durable all that was received */

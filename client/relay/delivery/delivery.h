@@ -46,6 +46,7 @@ typedef struct Delivery
 extern ExitStatus sink_open(Delivery *delivery);
 extern void sink_close(Delivery *delivery);
 extern ExitStatus batch_add(Delivery *delivery, const Event *event);
+extern void batch_note_end(Delivery *delivery);
 extern bool batch_in_hand(const Delivery *delivery);
 extern void batch_drop(Delivery *delivery);
 extern void batch_free(Delivery *delivery);

@@ -187,16 +187,20 @@ take_data(Stream *stream, char *bytes, size_t length, StreamNews *news, Event *e
 		case MESSAGE_BEGIN:
 			stream->ended = past_end(stream, message.position);
 			stream->in_transaction = !stream->ended;
+			stream->xid = 0;
 			stream->begun_at = message.committed_at + EPOCH_DISTANCE * INT64_C(1000000);
 			break;
 		case MESSAGE_EVENT:
 			*news = NEWS_EVENT;
 			*event = message.event;
+			stream->xid = message.event.xid;
 			event->memory = bytes;
 			event->release = PQfreemem;
 			return STATUS_RUNNING;
 		case MESSAGE_COMMIT:
 			stream->in_transaction = false;
+			if (stream->xid != 0)
+				consumer_arrived(stream->consumer, stream->xid);
 			receive_up_to(stream->consumer, message.position);
 			stream->consumer->received_end = message.position;
 			stream->committed_at = message.committed_at + EPOCH_DISTANCE * INT64_C(1000000);

@@ -32,6 +32,7 @@ typedef struct Stream
 	Decoder		decoder;
 	bool		streaming;
 	bool		in_transaction;
+	uint64_t	xid;			/* of its events; 0: it has brought none yet */
 	bool		ended;			/* endpos is reached */
 
 	uint64_t	reported;		/* what we last confirmed to the server; 0:
