@@ -113,6 +113,13 @@ find_states(Waiting *waiting, Datum seq)
 	}
 }
 
+/* See that there is a catalogue, or 503. */
+static void
+find_catalogue(Waiting *waiting)
+{
+	require_catalogue();
+}
+
 /* Look at the tables as they are now. */
 static void
 look(Waiting *waiting)
@@ -134,9 +141,9 @@ look(Waiting *waiting)
 	SPI_finish();
 }
 
-/* Look, and keep no lock. */
+/* Read something, and keep no lock. */
 static void
-look_and_let_go(Waiting *waiting)
+read_and_let_go(void (*read) (Waiting *waiting), Waiting *waiting)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -146,7 +153,7 @@ look_and_let_go(Waiting *waiting)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		look(waiting);
+		read(waiting);
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -213,7 +220,7 @@ wait_until_delivered(Waiting *waiting, TimestampTz deadline)
 		/* What is pending at the deadline is what is answered. */
 		bool		last = GetCurrentTimestamp() >= deadline;
 
-		look_and_let_go(waiting);
+		read_and_let_go(look, waiting);
 		check_found(waiting);
 		if (last || !is_pending(waiting))
 			return;
@@ -293,7 +300,7 @@ esgf_wait_for_delivery(PG_FUNCTION_ARGS)
 	Waiting		waiting = {0};
 	TimestampTz deadline;
 
-	require_catalogue();
+	read_and_let_go(find_catalogue, &waiting);
 	check_arguments(fcinfo);
 	check_transaction();
 	require_identity();
