@@ -26,6 +26,7 @@
 #include "utils/memutils.h"
 
 #define DEPTH_MAX	12
+#define TEXT_MAX	(16 * 1024)	/* of a patched document */
 #define MANY		40			/* more than jsonb has lengths between two
 								 * offsets */
 
@@ -282,7 +283,7 @@ fuzz_json_patch(Recipe *recipe)
 	append_operations(&json, recipe);
 	PG_TRY();
 	{
-		result = json_patch(source, read_json_patch(exact_copy(parse(json.data)), NULL, NULL), NULL, 1024 * 1024);
+		result = json_patch(source, read_json_patch(exact_copy(parse(json.data)), NULL, NULL), NULL, TEXT_MAX);
 		must_be_canonical(result);
 	}
 	PG_FINALLY();
