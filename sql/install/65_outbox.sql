@@ -6,7 +6,7 @@ COMMENT ON FUNCTION esgf_stac_internal.current_snapshot() IS 'pg_current_snapsho
 
 CREATE FUNCTION esgf_stac_internal.next_transaction() RETURNS xid8
     AS 'MODULE_PATHNAME', 'esgf_next_transaction' LANGUAGE C STABLE STRICT;
-COMMENT ON FUNCTION esgf_stac_internal.next_transaction() IS 'all transactions that this server knows are older';
+COMMENT ON FUNCTION esgf_stac_internal.next_transaction() IS 'all transactions are older; null on a standby, which knows of each only later';
 
 -- Events are read window by window: those that one snapshot sees and an earlier
 -- one does not, in the order of seq. A change commits before the one that
@@ -57,7 +57,7 @@ BEGIN
             given := NULL;
         END;
         IF given IS NULL OR given[1] <> cluster OR given[3] IS NULL AND given[2] <> outbox::text
-            OR NOT pg_is_in_recovery() AND pg_snapshot_xmax(until) > esgf_stac_internal.next_transaction() THEN
+            OR pg_snapshot_xmax(until) > esgf_stac_internal.next_transaction() THEN
             PERFORM esgf_stac_internal.refuse('bad-request', 'outbox', format('this cursor was not made here: %s', esgf_stac_internal.one_line($1)),
                 hint => 'Read esgf_stac.published_item anew, and then go on from a null cursor.');
         ELSIF given[7] IS DISTINCT FROM $3 THEN

@@ -76,9 +76,11 @@ esgf_current_snapshot(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(DirectFunctionCall1(pg_snapshot_in, CStringGetDatum(text.data)));
 }
 
-/* next_transaction(): every transaction that this server knows is older. */
+/* next_transaction(): every transaction is older; NULL on a standby, which knows of each only later. */
 Datum
 esgf_next_transaction(PG_FUNCTION_ARGS)
 {
+	if (RecoveryInProgress())
+		PG_RETURN_NULL();
 	PG_RETURN_FULLTRANSACTIONID(ReadNextFullTransactionId());
 }

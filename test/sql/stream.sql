@@ -41,7 +41,7 @@ BEGIN
     RETURN events;
 END $$;
 SELECT lives_ok($$SELECT esgf_stac.create_stream('cordex', '{CORDEX}'), esgf_stac.create_stream('titled', filter => '$.properties.title == "t"'),
-                  esgf_stac.create_item('CMIP6', pg_temp.document('titled.v1', '{"properties": {"title": "t", "datetime": "2000-01-01T00:00:00Z"}}'))$$, 'streams of each kind');
+                  esgf_stac.create_item('CMIP6', pg_temp.document('titled.v1', '{"properties": {"title": "t", "datetime": "1800-01-01T00:00:00Z"}}'))$$, 'streams of each kind');
 INSERT INTO esgf_stac.consumer (stream, system_identifier, timeline, lsn, confirmed, horizon, outbox_oid, delivering_since)
 SELECT name, 0, 1, '0/0', '0/0', '0', outbox_oid, now() FROM esgf_stac.stream;
 SELECT results_eq('SELECT name, lag_events, lag_events > 0 FROM esgf_stac.stream_status ORDER BY name',
