@@ -1,8 +1,9 @@
-# esgf_stac: the server's side. The program stands in client/relay/
-# with a makefile of its own, because PGXS cannot build a module and a program in one.
+# esgf_stac: the server's side. The programs stand in client/relay/ and client/ingest/
+# with makefiles of their own, because PGXS cannot build a module and a program in one.
 #
 #   make            the extension; needs the server's headers alone
 #   make relay      esgf_stac_relay; needs libpq
+#   make ingest     esgf_stac_ingest; needs libpq
 #   make installcheck   pgTAP, isolation and TAP tests against what is installed
 
 EXTENSION = esgf_stac
@@ -42,8 +43,8 @@ catalogue.sql: sql/catalogue/functions.awk $(sort $(wildcard sql/catalogue/*.sql
 esgf_stac--%--$(EXTVERSION).sql: sql/upgrade/%--$(EXTVERSION).sql $(PARTS)
 	{ cat $< && sed -e '/^CREATE TYPE/,/^);/d' -e 's/^CREATE FUNCTION/CREATE OR REPLACE FUNCTION/' $(filter-out %/00_schemas.sql %/02_new_roles.sql,$(PARTS)); } > $@
 
-# The programs: built by "make relay", installed where they were built.
-PROGRAMS = relay
+# The programs: built by "make relay" and "make ingest", installed where they were built.
+PROGRAMS = relay ingest
 BUILT = $(foreach program,$(PROGRAMS),$(if $(wildcard client/$(program)/esgf_stac_$(program)),$(program)))
 
 .PHONY: $(PROGRAMS)
@@ -53,7 +54,7 @@ install: $(addprefix install-,$(BUILT))
 uninstall: $(addprefix uninstall-,$(PROGRAMS))
 clean: $(addprefix clean-,$(PROGRAMS))
 
-# Of each: WHAT-PROGRAM makes WHAT there.
+# Of both: WHAT-PROGRAM makes WHAT there.
 define in_program
 install-$(1) uninstall-$(1) clean-$(1):
 	$$(MAKE) -C client/$(1) $$(patsubst %-$(1),%,$$@) PG_CONFIG=$$(PG_CONFIG)

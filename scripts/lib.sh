@@ -241,7 +241,7 @@ build() {
 		run_quietly "${make[@]}" clean || return 1
 		echo "$server" | "${builder[@]}" tee "$made_for" >/dev/null
 	fi
-	if ! run_quietly "${make[@]}" all || ! run_quietly "${make[@]}" relay; then
+	if ! run_quietly "${make[@]}" all || ! run_quietly "${make[@]}" relay ingest; then
 		say "the build failed: see above"
 		return 1
 	fi

@@ -502,7 +502,7 @@ note_refusal(const PGresult *result)
 	snprintf(refusal.sqlstate, sizeof(refusal.sqlstate), "%s", parts[0] != NULL ? parts[0] : "");
 	snprintf(refusal.slug, sizeof(refusal.slug), "%s", parts[1] != NULL ? parts[1] : "");
 	snprintf(refusal.message, sizeof(refusal.message), "%s%s%s", parts[2] != NULL ? parts[2] : "",
-			 parts[3] != NULL ? ": " : "", parts[3] != NULL ? parts[3] : "");
+			 parts[3] != NULL && strncmp(parts[3], ": ", 2) != 0 ? ": " : "", parts[3] != NULL ? parts[3] : "");
 }
 
 /* Send a query. A walsender speaks the simple protocol alone. */

@@ -10,6 +10,7 @@ GRANT SELECT ON esgf_stac.catalogue, esgf_stac.access_rule, esgf_stac.request, e
 GRANT SELECT ON esgf_stac.published_item, esgf_stac.collection, esgf_stac.catalogue, esgf_stac.stream,
                 esgf_stac.stream_status TO esgf_stac_relay;
 GRANT SELECT ON esgf_stac.source, esgf_stac.source_partition, esgf_stac.inbox, esgf_stac.source_status TO esgf_stac_admin, esgf_stac_ingest;
+GRANT SELECT ON esgf_stac.catalogue TO esgf_stac_ingest;
 GRANT SELECT, INSERT, UPDATE ON esgf_stac.consumer, esgf_stac.dead_letter TO esgf_stac_relay;
 DO $$
 BEGIN

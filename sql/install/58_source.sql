@@ -184,15 +184,18 @@ END
 $$;
 COMMENT ON FUNCTION esgf_stac_internal.begin_source(text, int, jsonb, bigint, bigint, text, boolean) IS 'sees that a log is the one that the source was read from; answers where to go on';
 
--- A reader says where its log ends, as often as it likes; that it is there is written twice a minute.
-CREATE FUNCTION esgf_stac_internal.note_source(source text, partition int, high_watermark bigint) RETURNS void
+-- A reader says where its log ends, as often as it likes; that it is there is written
+-- twice a minute. Where nothing below read_to is left to be read, as behind the markers
+-- of a transaction, that is the position: else they would be missed once they expire.
+CREATE FUNCTION esgf_stac_internal.note_source(source text, partition int, high_watermark bigint, read_to bigint DEFAULT NULL) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
-    UPDATE esgf_stac.source_partition p SET high_watermark = $3, updated = clock_timestamp()
+    UPDATE esgf_stac.source_partition p
+       SET high_watermark = $3, next_offset = greatest(p.next_offset, $4), updated = clock_timestamp()
      WHERE p.source = $1 AND p.partition = $2
-       AND (p.high_watermark IS DISTINCT FROM $3 OR p.updated < clock_timestamp() - interval '30 s')
+       AND (p.high_watermark IS DISTINCT FROM $3 OR p.next_offset < $4 OR p.updated < clock_timestamp() - interval '30 s')
 $$;
-COMMENT ON FUNCTION esgf_stac_internal.note_source(text, int, bigint) IS 'the reader of a partition says where its log ends';
+COMMENT ON FUNCTION esgf_stac_internal.note_source(text, int, bigint, bigint) IS 'the reader of a partition says where its log ends';
 
 REVOKE ALL ON FUNCTION
     esgf_stac_internal.source_setting_problems(jsonb),
@@ -203,7 +206,7 @@ REVOKE ALL ON FUNCTION
     esgf_stac.seek_source(text, int, bigint),
     esgf_stac_internal.source_position(text, int),
     esgf_stac_internal.begin_source(text, int, jsonb, bigint, bigint, text, boolean),
-    esgf_stac_internal.note_source(text, int, bigint)
+    esgf_stac_internal.note_source(text, int, bigint, bigint)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     esgf_stac.configure_source(text, jsonb),
@@ -214,5 +217,5 @@ TO esgf_stac_admin;
 GRANT EXECUTE ON FUNCTION
     esgf_stac_internal.source_position(text, int),
     esgf_stac_internal.begin_source(text, int, jsonb, bigint, bigint, text, boolean),
-    esgf_stac_internal.note_source(text, int, bigint)
+    esgf_stac_internal.note_source(text, int, bigint, bigint)
 TO esgf_stac_ingest;

@@ -1,0 +1,92 @@
+/*
+ * main.c
+ *		esgf_stac_ingest: has the database perform the events of one source,
+ *		session after session, until it is told to stop or a file is at its end.
+ */
+#include "ingest/ingest.h"
+
+#include <string.h>
+
+#include "lib/log.h"
+#include "lib/program.h"
+#include "lib/sessions.h"
+
+const char *const program_name = "esgf_stac_ingest";
+const char *const program_noun = "ingester";
+
+/* Whatever is waited for: look after the source, and what the operator watches */
+static void
+attend(void *program)
+{
+	Ingest	   *ingest = program;
+
+	if (ingest->source != NULL && ingest->source->kind->attend != NULL)
+		ingest->source->kind->attend(ingest->source);
+	metrics_tick(ingest);
+}
+
+/* Between sessions: read the configuration again, and open results anew, whose files may have been moved away */
+static ExitStatus
+heed_signals(void *program)
+{
+	Ingest	   *ingest = program;
+
+	if (stop_requested)
+		return STATUS_STOPPED;
+	if (!reload_requested)
+		return STATUS_RUNNING;
+	reload_requested = false;
+	options_reload(&ingest_options, &ingest->options);
+	log_start("source", ingest->options.catalogue.source, ingest->options.verbose);
+	session_close_results(ingest);
+	ingest->catalogue.limit = ingest->options.catalogue.batch;
+	log_line(LOG_NOTE, "read the configuration, and opened the results, anew");
+	return STATUS_RUNNING;
+}
+
+/* One session; did it perform anything? */
+static ExitStatus
+run_session(void *program, bool *progress)
+{
+	Ingest	   *ingest = program;
+	int64_t		events = ingest->catalogue.events;
+	ExitStatus	status;
+
+	ingest->metrics.sessions++;
+	status = session_run(ingest);
+	*progress = ingest->catalogue.events > events;
+	return status;
+}
+
+static bool
+is_last(const void *program)
+{
+	const Ingest *ingest = program;
+
+	return ingest->options.no_loop || ingest->gone;
+}
+
+int
+main(int argc, char **argv)
+{
+	static Ingest ingest;
+	const Sessions sessions = {.program = &ingest,.heed_signals = heed_signals,.run = run_session,.is_last = is_last,.attend = attend};
+	bool		has_stdout = sessions_keep_descriptors();
+	OptionsOutcome outcome = options_read(&ingest_options, &ingest.options, argc, argv);
+	ExitStatus	status;
+
+	if (outcome != OPTIONS_GOOD)
+		return outcome == OPTIONS_ANSWERED ? STATUS_STOPPED : STATUS_USAGE;
+	if (!has_stdout && ingest.options.results.name != NULL && strcmp(ingest.options.results.name, "ndjson:-") == 0)
+	{
+		log_line(LOG_ERROR, "stdout is closed, and results are to go there");
+		return STATUS_ENDPOINT;
+	}
+	ingest.catalogue.settings = &ingest.options.catalogue;
+	ingest.catalogue.limit = ingest.options.catalogue.batch;
+	log_start("source", ingest.options.catalogue.source, ingest.options.verbose);
+	status = sessions_run(&sessions);
+	session_close_results(&ingest);
+	session_close_source(&ingest);
+	return (int) status;
+}

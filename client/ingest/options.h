@@ -1,0 +1,26 @@
+/*
+ * options.h
+ *		What the operator wants: each part for whom it concerns.
+ */
+#ifndef INGEST_OPTIONS_H
+#define INGEST_OPTIONS_H
+
+#include "ingest/catalogue/catalogue.h"
+#include "lib/options.h"
+
+typedef struct Options
+{
+	CatalogueSettings catalogue;
+	SourceSettings source;
+	ResultsSettings results;
+	const SourceKind *source_kind;
+	const ResultsKind *results_kind;	/* NULL: nobody wants them */
+	bool		no_loop;
+	const char *metrics_file;
+	const char *config;
+	bool		verbose;
+} Options;
+
+extern const OptionTable ingest_options;
+
+#endif							/* INGEST_OPTIONS_H */

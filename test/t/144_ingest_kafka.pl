@@ -1,0 +1,200 @@
+# esgf_stac_ingest reads a topic of a real broker: what stands in it, in what state
+# it may be, and that its outcomes get back.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use IngestTest;
+use JSON::PP ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use RelayTest;
+use ServerTest;
+use Test::More;
+
+plan skip_all => 'the ingester was built without librdkafka' if `esgf_stac_ingest --version` !~ /^sources:.* kafka\b/m;
+my $missing = server_missing('kafka');
+plan skip_all => $missing if $missing;
+plan skip_all => 'there is no kcat' if system('command -v kcat >/dev/null') != 0;
+
+my $node = ingest_node('ingest_kafka');
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $nowhere = PostgreSQL::Test::Cluster::get_free_port();
+my $json = JSON::PP->new->canonical->utf8;
+my ($status, $stderr);
+
+($status, undef, $stderr) = run_ingest($node, '', '--source', 'api', '--from', "kafka:127.0.0.1:$nowhere/t", '--no-loop');
+is($status, 5, 'no broker there: exit status 5');
+like($stderr, qr/source is down: .*127.0.0.1:$nowhere.*Connection refused/, 'and why');
+write_log("$dir/one", event('one', delete_of('none.v1')));
+new_source($node, 'one');
+($status, undef, $stderr) = run_ingest($node, '', '--source', 'one', '--from', "ndjson:$dir/one", '--results', "kafka:127.0.0.1:$nowhere/t", '--no-loop');
+is($status, 5, 'nor for results');
+like($stderr, qr/results are down: .*127.0.0.1:$nowhere.*Connection refused/, 'and why');
+
+my $kafka = start_kafka('message.max.bytes' => 30_000_000, 'num.partitions' => 3, 'group.initial.rebalance.delay.ms' => 0,
+	'group.min.session.timeout.ms' => 1000, 'transaction.state.log.replication.factor' => 1, 'transaction.state.log.min.isr' => 1,
+	'log.cleaner.backoff.ms' => 200, 'log.retention.check.interval.ms' => 500);
+my $address = $kafka->{address};
+my @quick = ('--source-option', 'session.timeout.ms=2000', '--source-option', 'heartbeat.interval.ms=500');
+
+# Write to a partition: lines of key, tab, value.
+sub produce
+{
+	my ($topic, $partition, @messages) = @_;
+	kcat($kafka, join('', map { "$_->[0]\t" . (ref $_->[1] ? $json->encode($_->[1]) : $_->[1]) . "\n" } @messages),
+		'-P', '-t', $topic, '-p', $partition, '-K', "\t", '-Z', '-X', 'message.max.bytes=30000000');
+	return;
+}
+
+sub count_of { return $node->safe_psql('postgres', "SELECT count(*) FROM esgf_stac.inbox WHERE source = '$_[0]'"); }
+
+# Partition and offset, and its success or slug, of the outcomes in a topic.
+sub outcomes
+{
+	my ($topic) = @_;
+	return map {
+		my ($key, $text) = split /\t/, $_, 2;
+		my $event = $json->decode($text);
+		{ key => $key, event => $event, place => "$event->{original_event}{partition}/$event->{original_event}{offset}" }
+	} split /\n/, kcat($kafka, '', '-C', '-t', $topic, qw(-e -q -o beginning), '-f', '%k\t%s\n');
+}
+
+# ---------------------------------------------------------------- there and back
+
+produce('events', 0, [ 'a.v1', event('e1', post('a.v1')) ], [ 'a.v1', event('e2', patch_of('a.v1', { properties => { title => 'one' } })) ]);
+produce('events', 2, [ 'b.v1', event('e3', post('b.v1')) ], [ 'b.v1', 'no JSON' ], [ 'b.v1', '' ], [ 'b.v1', event('e4', patch_of('c.v1', { properties => { title => 'x' } })) ]);
+my @api = ('--source', 'api', '--from', "kafka:$address/events", '--results', "kafka:$address/out-{outcome}", @quick, '--metrics-file', "$dir/metrics", '--verbose');
+my $ingester = start_ingest($node, "$dir/log", @api);
+wait_for('six events', sub { count_of('api') == 6 });
+is(told($node, 'api'), 'e1:201 e2:200 e3:201 -:400 -:400 e4:404', 'each event has its outcome, a tombstone too');
+wait_for('the outcomes', sub { slurp_file("$dir/metrics") =~ /^esgf_stac_ingest_results_total\S* 6$/m });
+my @good = outcomes('out-success');
+is(join(' ', sort map { "$_->{key}:$_->{place}" } @good), 'a.v1:0/0 a.v1:0/1 b.v1:2/0', 'successes have their topic, and the keys of what they answer');
+my @bad = outcomes('out-error');
+is(join(' ', map { "$_->{key}:$_->{place}" } @bad), 'b.v1:2/1 b.v1:2/2 b.v1:2/3', 'errors have theirs, in order');
+wait_for('the lag', sub { position($node, 'api') eq "2|2|0|2\n0|0|0|0\n4|4|0|4" });
+pass('positions, and no lag');
+is($node->safe_psql('postgres', q{SELECT log ->> 'topic' FROM esgf_stac.source WHERE name = 'api'}), 'events', 'the log is remembered');
+
+# 20 MB, and one that is larger than all queues may be. The key may be no text.
+produce('events', 1, [ 'large', event('e5', patch_of('a.v1', { properties => { text => 'x' x 20_000_000 } })) ]);
+produce('events', 1, [ "k\xff", event('e6', patch_of('a.v1', { properties => { title => 'two' } })) ]);
+wait_for('20 MB', sub { count_of('api') == 8 });
+is($node->safe_psql('postgres', q{SELECT concat_ws(' ', event_id, status, key) FROM esgf_stac.inbox WHERE source = 'api' AND partition = 1 ORDER BY "offset"}),
+	"e5 200 large\n400", '20 MB pass; a key that is no text makes an event unreadable');
+
+# Memory: many large events, of which queues and a call hold their share.
+SKIP:
+{
+	skip 'no /proc here', 1 if !-e "/proc/$$/status";
+	produce('events', $_ % 3, map { [ 'm', event("m$_-$a", patch_of('a.v1', { properties => { text => $a x 400_000 } })) ] } 1 .. 20) for 1 .. 15;
+	wait_for('300 of 400 KB', sub { count_of('api') == 308 });
+	my ($peak) = slurp_file("/proc/$ingester->{KIDS}[0]{PID}/status") =~ /^VmHWM:\s+(\d+) kB/m;
+	note 'peak memory of the ingester: ' . int($peak / 1024) . ' MB';
+	cmp_ok($peak / 1024, '<', 220, 'memory is bounded');
+}
+
+# The server, and the broker, go away and come back.
+$node->stop('immediate');
+produce('events', 0, [ 'a.v1', event('e7', delete_of('b.v1')) ]);
+wait_for('it to notice', sub { slurp_file("$dir/log") =~ /trying again/ });
+$node->start;
+wait_for('the event', sub { count_of('api') == 309 });
+kill_server($kafka);
+start_server($kafka);
+produce('events', 0, [ 'a.v1', event('e8', delete_of('b.v1')) ]);
+wait_for('the next one', sub { count_of('api') == 310 });
+wait_for('its outcome', sub { scalar(grep { $_->{event}{original_event}{event_id} eq 'e8' } outcomes('out-error')) });
+pass('whatever was away');
+is(stop_relay($ingester), 0, 'stops as asked');
+
+# ---------------------------------------------------------------- topics in any state
+
+# Transactions, of which some are aborted, and which leave markers.
+sub transaction
+{
+	my ($topic, $commit, @messages) = @_;
+	my $program = "$dir/transaction";
+	if (!-x $program)
+	{
+		append_to_file("$program.c", <<'C');
+#include <librdkafka/rdkafka.h>
+#include <stdio.h>
+#include <string.h>
+int main(int argc, char **argv)
+{
+	char line[65536];
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	rd_kafka_t *producer;
+	rd_kafka_conf_set(conf, "bootstrap.servers", argv[1], NULL, 0);
+	rd_kafka_conf_set(conf, "transactional.id", argv[3], NULL, 0);
+	producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, NULL, 0);
+	if (rd_kafka_init_transactions(producer, 30000) || rd_kafka_begin_transaction(producer))
+		return 1;
+	while (fgets(line, sizeof(line), stdin))
+		rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(argv[2]), RD_KAFKA_V_PARTITION(0), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+						  RD_KAFKA_V_VALUE(line, strcspn(line, "\n")), RD_KAFKA_V_END);
+	rd_kafka_flush(producer, 30000);
+	if (strcmp(argv[4], "commit") == 0 ? rd_kafka_commit_transaction(producer, 30000) != NULL : rd_kafka_abort_transaction(producer, 30000) != NULL)
+		return 1;
+	rd_kafka_destroy(producer);
+	return 0;
+}
+C
+		system("cc -w -o $program $program.c -lrdkafka") == 0 or return;
+	}
+	my $input = lines_of(@messages);
+	return IPC::Run::run([ $program, $address, $topic, 'test', $commit ? 'commit' : 'abort' ], '<', \$input);
+}
+
+sub read_to_end
+{
+	my ($source, $topic, $events, @more) = @_;
+	my $running = start_ingest($node, "$dir/$source.log", '--source', $source, '--from', "kafka:$address/$topic", @quick, @more);
+	wait_for("$events events of $source", sub { count_of($source) == $events });
+	wait_for("no lag of $source", sub { $node->safe_psql('postgres', "SELECT bool_and(coalesce(lag, 1) = 0) FROM esgf_stac.source_status WHERE source = '$source'") eq 't' });
+	is(stop_relay($running), 0, "$source: stops as asked");
+	return;
+}
+
+SKIP:
+{
+	new_source($node, 'transactions');
+	skip 'no transactions can be made here', 4 if !transaction('transactions', 1, event('t1', post('t.v1')), event('t2', delete_of('t.v1')));
+	transaction('transactions', 0, event('t3', post('t.v1')), event('t4', post('t.v1')));
+	transaction('transactions', 1, event('t5', delete_of('t.v1')));
+	transaction('transactions', 0, event('t6', post('t.v1')));
+	read_to_end('transactions', 'transactions', 3);
+	is(told($node, 'transactions'), 't1:201 t2:200 t5:404', 'what was aborted is no event');
+	my $position = $node->safe_psql('postgres', q{SELECT next_offset, lag FROM esgf_stac.source_status WHERE source = 'transactions' AND partition = 0});
+	is($position, '10|0', 'and what stands behind the last event is passed, markers and all');
+	transaction('transactions', 1, event('t7', post('t.v1')));
+	read_to_end('transactions', 'transactions', 4);
+}
+
+# A compacted topic has gaps.
+new_source($node, 'gaps');
+produce('gaps', 0, map { [ "k$_", event("g$_", post("g-$_.v1")) ] } 1 .. 5);
+read_to_end('gaps', 'gaps', 5);
+
+# ---------------------------------------------------------------- another log
+
+sub ends
+{
+	my ($what, $expected, $slug, $source, $topic) = @_;
+	($status, undef, $stderr) = run_ingest($node, '', '--source', $source, '--from', "kafka:$address/$topic", @quick);
+	is($status, $expected, "$what: exit status $expected") or diag $stderr;
+	like($stderr, qr/problem=$slug /, 'and why');
+	return;
+}
+ends('another topic', 4, 'source-differs', 'api', 'gaps');
+$node->safe_psql('postgres', q{SELECT esgf_stac.seek_source('gaps', 0, 1000)});
+ends('a topic that ends below its position', 4, 'source-differs', 'gaps', 'gaps');
+($status, undef, $stderr) = run_ingest($node, '', '--source', 'api', '--from', "kafka:$address/absent", '--no-loop');
+is($status, 5, 'a topic that is not there: exit status 5, where nothing is waited for');
+like($stderr, qr/source is down: topic absent: .*[Uu]nknown topic/, 'and why');
+
+done_testing();
