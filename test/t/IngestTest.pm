@@ -23,7 +23,7 @@ my $json = JSON::PP->new->canonical->utf8;
 sub ingest_node
 {
 	my ($name, $conf) = @_;
-	my $node = catalogue_node($name, $conf);
+	my $node = catalogue_node($name, "log_parameter_max_length = 200\n" . ($conf // ''));
 	$node->safe_psql('postgres', q{
 		CREATE ROLE ingester LOGIN IN ROLE esgf_stac_ingest;
 		INSERT INTO esgf_stac.site (node, href_prefixes) VALUES ('a.example', '{https://a.example/}');

@@ -51,6 +51,8 @@ batch_add(Batch *batch, int64_t offset, const char *key, size_t key_length, cons
 	/* The server would see only what stands before a NUL. */
 	if (value == NULL)
 		event->unreadable = "there is no value: it is a tombstone";
+	else if (value_length > EVENT_BYTES)
+		event->unreadable = EVENT_TOO_LARGE;
 	else if (memchr(value, '\0', value_length) != NULL)
 		event->unreadable = "the value holds a NUL byte";
 	else if (key != NULL && memchr(key, '\0', key_length) != NULL)

@@ -14,6 +14,10 @@
 /* A batch is full with that many bytes, too; a larger event has one to itself. */
 #define BATCH_BYTES ((size_t) 16 * 1024 * 1024)
 
+/* No jsonb is larger, so neither may the text of an event be: nothing is sent of it. */
+#define EVENT_BYTES ((size_t) 256 * 1024 * 1024)
+#define EVENT_TOO_LARGE "the value is larger than 256 MB"
+
 typedef struct IngestEvent
 {
 	int64_t		offset;

@@ -27,7 +27,7 @@
 #define ASK_MS 1000
 
 /* A broker that was started anew may not know yet where a log ends: so long it is asked. */
-#define SETTLE_MS 10000
+#define SETTLE_MS 3000
 
 /* That brokers are away is looked into so often. */
 #define PROBE_MS 1000

@@ -23,8 +23,7 @@
 /* So much is read at once. */
 #define READ_SIZE (256 * 1024)
 
-/* No jsonb is made of a line of that many bytes. Its beginning will do. */
-#define LINE_LIMIT ((size_t) 512 * 1024 * 1024)
+/* Of a line that is too large its beginning will do. */
 #define LINE_SHOWN (64 * 1024)
 
 /* So often a file is looked at for more. */
@@ -191,7 +190,7 @@ static void
 shorten_line(NdjsonSource *source)
 {
 	drop_taken(source);
-	if (source->bytes.length <= LINE_LIMIT)
+	if (source->bytes.length <= EVENT_BYTES)
 		return;
 	source->overlong = true;
 	source->passed += (int64_t) (source->bytes.length - LINE_SHOWN);
@@ -207,7 +206,7 @@ add_line(NdjsonSource *source, Batch *batch, size_t length)
 
 	if (source->overlong)
 	{
-		event->unreadable = "the line is too large";
+		event->unreadable = EVENT_TOO_LARGE;
 		source->overlong = false;
 	}
 	pass_line(source, length);
