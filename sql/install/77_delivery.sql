@@ -135,6 +135,15 @@ BEGIN
                    NULL::jsonb AS problem, r.answered_at AS received_at
               FROM esgf_stac.request r
              WHERE r.request_id = $1 AND r.outcome IS NOT NULL AND (author IS NULL OR r.client = author)
+        ), ingested AS (
+            -- A repetition has the outcome of the first.
+            SELECT DISTINCT ON (i.source, first.partition, first."offset")
+                   i.status, i.outcome ->> 'collection_id', i.outcome ->> 'item_id', (i.outcome ->> 'version')::bigint, i.outcome ->> 'action', (i.outcome ->> 'event_id')::uuid AS event_id,
+                   nullif(i.outcome -> 'problem', 'null'), i.received_at
+              FROM esgf_stac.inbox i
+             CROSS JOIN LATERAL (SELECT coalesce((i.outcome #>> '{repeats,partition}')::int, i.partition) AS partition, coalesce((i.outcome #>> '{repeats,offset}')::bigint, i."offset") AS "offset") first
+             WHERE i.request_id = $1 AND (author IS NULL OR esgf_stac_internal.author_of(i.identity) = author)
+             ORDER BY i.source, first.partition, first."offset", i.repeats
         ), happened AS (
             SELECT CASE WHEN o.type LIKE '%.published' THEN 201 ELSE 200 END,
                    CASE WHEN o.aggregatetype = 'collection' THEN o.aggregateid ELSE o.aggregatetype END,
@@ -143,9 +152,10 @@ BEGIN
               FROM esgf_stac.outbox o
              WHERE o.request_id = $1 AND (author IS NULL OR esgf_stac_internal.author_of(o.identity) = author)
                AND NOT EXISTS (SELECT FROM answered a WHERE a.event_id = o.id)
+               AND NOT EXISTS (SELECT FROM ingested i WHERE i.event_id = o.id)
         )
         SELECT $1, r.status, r.collection_id, r.item_id, r.version, CASE WHEN r.problem IS NULL THEN r.action IS NOT NULL END, r.action, r.event_id, r.problem, r.received_at
-          FROM (TABLE answered UNION ALL TABLE happened) r
+          FROM (TABLE answered UNION ALL TABLE ingested UNION ALL TABLE happened) r
          ORDER BY r.received_at, r.collection_id, r.item_id, r.version;
 END
 $$;
