@@ -60,8 +60,9 @@ BEGIN
     RETURN QUERY
         WITH reader AS MATERIALIZED (
             SELECT s.name, s.collections, s.filter IS NOT NULL AS filtered,
-                   c.delivering_since IS NOT NULL AS relayed, c.began, c.seeded IS NOT NULL AS seeded,
-                   CASE WHEN c.delivering_since IS NOT NULL THEN coalesce(c.delivered, esgf_stac_internal.all_before(c.horizon))
+                   c.ours AND c.delivering_since IS NOT NULL AS relayed, CASE WHEN c.ours THEN c.began END AS began, c.seeded IS NOT NULL AS seeded,
+                   CASE WHEN NOT c.ours THEN NULL
+                        WHEN c.delivering_since IS NOT NULL THEN coalesce(c.delivered, esgf_stac_internal.all_before(c.horizon))
                         WHEN past IS NOT NULL THEN
                             (SELECT CASE WHEN l.confirmed_flush_lsn >= past THEN pg_current_snapshot()
                                          ELSE esgf_stac_internal.all_before(esgf_stac_internal.with_epoch(l.catalog_xmin)) END
@@ -69,8 +70,8 @@ BEGIN
                               WHERE l.slot_name = 'esgf_stac_' || s.name AND l.database = current_database())
                    END AS delivered
               FROM esgf_stac.stream s
-              LEFT JOIN esgf_stac.consumer c ON c.stream = s.name AND c.outbox_oid = 'esgf_stac.outbox'::regclass
-               AND c.system_identifier = esgf_stac_internal.system_identifier()
+              LEFT JOIN (SELECT *, outbox_oid = 'esgf_stac.outbox'::regclass AND system_identifier = esgf_stac_internal.system_identifier() AS ours
+                           FROM esgf_stac.consumer) c ON c.stream = s.name
              WHERE wanted IS NULL OR s.name = ANY (wanted)
         )
         SELECT o.id, event.collection_id, event.item_id, o.version, r.name, judged.state,
