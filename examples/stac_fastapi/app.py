@@ -11,7 +11,6 @@ from brotli_asgi import BrotliMiddleware
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 from psycopg.types.json import Jsonb
-from psycopg_pool import AsyncConnectionPool as Pool
 from stac_fastapi.api import middleware, models
 from stac_fastapi.api.app import StacApi
 from stac_fastapi.extensions import transaction
@@ -22,6 +21,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from auth import curator, identity
+from database import pools, transaction_for, transaction_in
+from delivery import get_request, prefer
 from web import (
     EXPOSED,
     GEOJSON,
@@ -31,6 +32,7 @@ from web import (
     Edge,
     body_of,
     check,
+    database_problem,
     describe,
     refuse,
     versions,
@@ -43,26 +45,6 @@ NEVER = 10**18  # a version that no item has
 VERBS = dict(POST=("create", "item"), PUT=("replace", "item"), PATCH=("patch", "patch"), DELETE=("delete", "reason"))
 COLLECTIONS = "SELECT version, document FROM esgf_stac.collection WHERE NOT deleted"
 ITEMS = "SELECT version, document FROM esgf_stac.published_item WHERE collection_id = %s"
-
-
-@asynccontextmanager
-async def transaction_in(pool):
-    """A transaction, which an exception undoes."""
-    try:
-        async with pool.connection() as connection:
-            yield connection
-    except psycopg.errors.ObjectNotInPrerequisiteState:  # 55000: they have loaded the library of another version
-        await pool.drain()
-        raise
-
-
-@asynccontextmanager
-async def transaction_for(request, who):
-    """A transaction of whoever asks."""
-    sent = {"request_id": request.headers.get("x-request-id"), "batch": request.headers.get("x-batch")}
-    async with transaction_in(request.app.state.pool) as connection:
-        await connection.execute("SELECT esgf_stac.set_identity(%s)", [Jsonb(who | sent)])
-        yield connection
 
 
 async def transact(connection, request, method, given):
@@ -182,10 +164,8 @@ async def health():
 
 @asynccontextmanager
 async def lifespan(app):
-    waiting = dict(min_size=0, timeout=5, max_waiting=1000, check=Pool.check_connection)
-    async with Pool("", max_size=10, **waiting) as app.state.pool:
-        async with Pool("user=stac_curator", max_size=2, **waiting) as app.state.curators:
-            yield
+    async with pools(app.state):
+        yield
 
 
 app = Api(
@@ -207,6 +187,7 @@ app = Api(
     ],
     app=FastAPI(lifespan=lifespan, openapi_url="/api", docs_url="/api.html", redirect_slashes=False, **ABOUT),
 ).app
+app.add_api_route("/requests/{id:path}", get_request, methods=["GET"])
 app.openapi = functools.cache(lambda: describe(app))
 for kind in REFUSED:
     app.add_exception_handler(kind, refuse)
@@ -223,7 +204,9 @@ async def bulk_items(request: Request, collection_id: str, who=Depends(identity)
             raise HTTPException(400, "this wants items by their ids, and the method insert or upsert")
     given = [{"item_id": id, "item": without_our_links(item)} for id, item in items.items()]
     async with transaction_for(request, who) as connection:
-        return f"Successfully {done} {len(await transact(connection, request, method, given))} items."
+        outcomes = await transact(connection, request, method, given)
+    response = JSONResponse(f"Successfully {done} {len(outcomes)} items.")
+    return await prefer(request, who, [outcome["event_id"] for outcome in outcomes], response)
 
 
 @app.post("/collections/{collection_id}/items")
@@ -231,7 +214,9 @@ async def create_items(request: Request, collection_id: str, who=Depends(identit
     match body:
         case {"type": "FeatureCollection", "features": list(features)}:
             async with transaction_for(request, who) as connection:
-                return JSONResponse(await transact(connection, request, "POST", [{"item": f} for f in features]), 201)
+                outcomes = await transact(connection, request, "POST", [{"item": feature} for feature in features])
+            events = [outcome["event_id"] for outcome in outcomes]
+            return await prefer(request, who, events, JSONResponse(outcomes, 201))
     return await change_item(request, collection_id, None, who, body)
 
 
@@ -246,7 +231,18 @@ async def change_item(request: Request, collection_id: str, item_id: str, who=De
             check(request, outcome["version"] - outcome["changed"])
         found = await read(connection, request, f"{ITEMS} AND id = %s", collection_id, outcome["item_id"])
         status = PATCH_STATUS if request.method == "PATCH" else outcome["status"]
-        return answer(request, found or [(outcome["version"], outcome)], status)
+        response = answer(request, found or [(outcome["version"], outcome)], status)
+    return await prefer(request, who, [outcome["event_id"]], response)
+
+
+# What is wrong, and where, with the collection that a body makes: an error says it in its DETAIL, to people.
+WRONG = """
+    SELECT to_jsonb(wrong)
+      FROM (SELECT (SELECT document FROM esgf_stac.collection WHERE id = %(id)s) AS old, %(body)s::jsonb AS body) given,
+           LATERAL esgf_stac.validate_collection(CASE WHEN %(verb)s <> 'patch' THEN body
+                                                      WHEN jsonb_typeof(body) = 'array' THEN esgf_stac.jsonb_patch(old, body)
+                                                      ELSE esgf_stac.jsonb_merge_patch(old, body) END) wrong
+     LIMIT 100"""
 
 
 @app.post("/collections")
@@ -261,16 +257,25 @@ async def change_collection(request: Request, collection_id: str, who=Depends(cu
     verb, one = VERBS[request.method][0], f"{COLLECTIONS} AND id = %s"
     async with transaction_in(request.app.state.curators) as connection:  # the login's act, whose client this names
         await connection.execute("SELECT set_config('application_name', %s, true)", [f"{who['sub']} of {who['iss']}"])
-        if verb == "replace" and versions(request, "if-none-match") == "*":
-            if not await read(connection, request, one, collection_id) and isinstance(body, dict):
-                verb, body = "create", {"id": collection_id} | body
+        if verb == "replace" and isinstance(body, dict):
+            body = {"id": collection_id} | body
+            if versions(request, "if-none-match") == "*" and not await read(connection, request, one, collection_id):
+                verb = "create"
                 if body["id"] != collection_id:
                     raise HTTPException(400, "the document has another id")
         given = {"create": "%(body)s", "delete": "%(id)s"}.get(verb, "%(id)s, %(body)s")
         values = {"id": collection_id, "body": Jsonb(body)}
-        cursor = await connection.execute(f"SELECT * FROM esgf_stac.{verb}_collection({given})", values)
-        id, _, version, changed, *_ = await cursor.fetchone()
+        try:
+            async with connection.transaction():  # a savepoint, to ask from in the end
+                cursor = await connection.execute(f"SELECT * FROM esgf_stac.{verb}_collection({given})", values)
+        except psycopg.Error as error:
+            if error.diag.constraint_name != "stac-validation":
+                raise
+            errors = [row async for (row,) in await connection.execute(WRONG, values | {"verb": verb})]
+            raise HTTPException(400, database_problem(request, error, errors)) from error
+        id, _, version, changed, _, event = await cursor.fetchone()
         check(request, None if verb == "create" else version - changed)
         found = await read(connection, request, one, id)
         status = {"create": 201, "patch": PATCH_STATUS}.get(verb, 200)
-        return answer(request, found or [(version, {"id": id})], status)
+        response = answer(request, found or [(version, {"id": id})], status)
+    return await prefer(request, None, [event], response)

@@ -21,6 +21,7 @@ from starlette.routing import Match
 from auth import identity
 
 MAX_BODY = int(os.environ.get("STAC_MAX_BODY", 10_000_000))  # bytes
+MAX_WAIT = int(os.environ.get("STAC_MAX_WAIT", 20))  # seconds; less than the statement_timeout of the logins
 PATCH_STATUS = int(os.environ.get("STAC_PATCH_STATUS", 200))  # of a PATCH that was done; 202 as today's API has it
 if PATCH_STATUS not in (200, 202):
     sys.exit("STAC_PATCH_STATUS is 200 or 202")
@@ -29,6 +30,7 @@ DOCUMENT = {JSON: object, GEOJSON: dict}
 PATCH = {JSON: object, "application/merge-patch+json": dict, "application/json-patch+json": list}
 ERRORS = "https://esgf.io/publication/errors/"
 TAG = re.compile(r'(W/)?"([^"]*)"')
+QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)("|$)')
 LIST = re.compile(r"[\s,]*\0(\s*,[\s,]*\0)*[\s,]*")  # of tags, each a NUL; elements may be empty
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -118,6 +120,23 @@ def check(request, version):
     return True
 
 
+# ---------------------------------------------------------------- preferences
+
+
+def preferences(request):
+    """What Prefer asks of a change (RFC 7240): how many seconds to wait, or None; whether to answer before it is delivered.
+
+    The first of a name counts; what is malformed, or not known, says nothing."""
+    value = QUOTED.sub(lambda one: one[1] if one[1].isalnum() else "?", ", ".join(request.headers.getlist("prefer")))
+    asked = {}
+    for preference in value.split(","):
+        name, _, given = preference.partition(";")[0].partition("=")
+        asked.setdefault(name.strip().lower(), given.strip())
+    seconds = re.fullmatch("0*([0-9]+)", asked.get("wait", ""))
+    seconds = seconds and (MAX_WAIT if len(seconds[1]) > 9 else min(int(seconds[1]), MAX_WAIT))
+    return seconds, asked.get("respond-async") == ""
+
+
 # ---------------------------------------------------------------- refusals
 
 
@@ -134,15 +153,14 @@ def problem(request, status, detail, uri="about:blank", errors=()):
     )
 
 
-def database_problem(request, error):
-    """What an error of the database, or on the way to it, is to the client."""
+def database_problem(request, error, errors=()):
+    """What an error of the database, or on the way to it, is to the client; errors are what its DETAIL tells people."""
     state, told, status = error.sqlstate or "", error.diag.message_primary, 500
     if state.startswith("PT"):
-        lines = (error.diag.message_detail or "").splitlines()
-        errors = [dict(zip(("pointer", "detail"), line.split(": ", 1))) for line in lines if line.startswith("/")]
+        more = "" if errors else "; ".join((error.diag.message_detail or "").splitlines())
         uri = ERRORS + error.diag.constraint_name
         hint = {"hint": error.diag.message_hint} if error.diag.message_hint else {}
-        return problem(request, int(state[2:]), told, uri, errors) | hint
+        return problem(request, int(state[2:]), f"{told}: {more}" if more else told, uri, errors) | hint
     if state.startswith("54"):
         status = 413
     elif isinstance(error, psycopg.DataError):
@@ -231,15 +249,18 @@ class Edge:
 
 # ---------------------------------------------------------------- OpenAPI
 
-EXPOSED = ["Accept-Patch", "ETag", "Location", "Retry-After"]  # to scripts in browsers
+# To scripts in browsers.
+EXPOSED = ["Accept-Patch", "Delivery", "ETag", "Link", "Location", "Preference-Applied", "Retry-After"]
 HEADERS = {
     "If-Match": "The tags of the versions for which the request is meant, or `*`.",
     "If-None-Match": "On GET, the tags of the versions that you have. On PUT and POST, `*`: make what is not there.",
     "Idempotency-Key": "The same request with the same key is done once, and answered again.",
     "X-Request-ID": "By which the request can be found: it is on the event.",
     "X-Batch": "The name of a campaign: it is on its events.",
+    "Prefer": "`wait=SECONDS`: answer when every stream has delivered the change, or the time is over. `respond-async`:"
+    " answer before, with 202.",
 }
-REFUSALS = {"get": [400, 503], "write": [400, 401, 403, 404, 409, 412, 413, 415, 428, 503]}
+REFUSALS = {"get": [400, 503], "write": [400, 403, 404, 409, 412, 413, 415, 428, 503]}
 DONE = {"post": [201], "put": [200, 201], "patch": [PATCH_STATUS], "delete": [200]}
 STRING, OBJECT = {"type": "string"}, {"type": "object"}
 OPERATION = {"type": "object", "required": ["op", "path"], "properties": {"op": STRING, "path": STRING, "from": STRING}}
@@ -280,17 +301,20 @@ def describe(app):
     api["components"] |= {"parameters": headers, "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}}
     for path, method, operation in [(path, *each) for path, found in api["paths"].items() for each in found.items()]:
         replies, one, writes = operation["responses"], path.endswith("_id}"), method != "get"
+        asks = writes or path.startswith("/requests/")  # for an identity
         replies.pop("422", None)  # which is answered as 400
-        refusals = REFUSALS["write" if writes else "get"] + [404] * ("{" in path) + [412] * one
+        refusals = REFUSALS["write" if writes else "get"] + [401] * asks + [404] * ("{" in path) + [412] * one
         names = ["If-Match", "If-None-Match"] if one else []
         if writes:
-            names += ["Idempotency-Key", "X-Request-ID", "X-Batch"] if "items" in path else []
-            operation |= {"security": [{"bearer": []}], "requestBody": request_body(method)}
+            names += ["Prefer"] + (["Idempotency-Key", "X-Request-ID", "X-Batch"] if "items" in path else [])
+            operation["requestBody"] = request_body(method)
             replies.clear()
-            for status in [200] if path.endswith("bulk_items") else DONE[method]:
+            for status in ([200] if path.endswith("bulk_items") else DONE[method]) + [202] * ("items" in path):
                 replies |= reply(status, JSON, GEOJSON)
         elif one:
             replies |= reply(304)
+        if asks:
+            operation["security"] = [{"bearer": []}]
         for status in refusals:
             replies |= reply(status, "application/problem+json")
         operation.setdefault("parameters", []).extend({"$ref": f"#/components/parameters/{name}"} for name in names)

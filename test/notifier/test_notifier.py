@@ -56,10 +56,7 @@ class MailServer:
     def lines(self, address=None):
         """The notices of all mails, or of those to somebody."""
         return [
-            line
-            for mail in self.mails
-            if address in (None, mail["To"])
-            for line in mail.get_content().splitlines()[2:]
+            line for mail in self.mails if address in (None, mail["To"]) for line in mail.get_content().splitlines()[2:]
         ]
 
 
@@ -218,7 +215,9 @@ def test_what_others_did(server, do, ids):
     assert (mail["From"], mail["Subject"]) == ("catalogue@example.org", "2 notices about your data")
     assert mail["Message-ID"].endswith("@example.org>") and mail["Auto-Submitted"] == "auto-generated" and mail["Date"]
     told = [line.split(" ", 2)[2] for line in server.lines("ada@example.org")]
-    assert told == [f"CMIP6 {id} was retracted by eve of {ISSUER}, batch withdrawn 7: wrong units" for id in (first, second)]
+    assert told == [
+        f"CMIP6 {id} was retracted by eve of {ISSUER}, batch withdrawn 7: wrong units" for id in (first, second)
+    ]
     time.strptime(" ".join(server.lines()[0].split()[:2]), "%Y-%m-%d %H:%M")
     assert run(server) == (0, "") and len(server.mails) == 2
 
@@ -358,7 +357,11 @@ def test_killed_anywhere(server, admin, do, ids, monkeypatch):
     twice, status = [], -signal.SIGKILL
     for steps in itertools.count():
         reasons = [f"{id} before step {steps}" for id in ids[:3]]
-        do("eve", *(act("RETRACT", id, reason=reason) for id, reason in zip(ids, reasons)), *(act("REINSTATE", id) for id in ids[:3]))
+        do(
+            "eve",
+            *(act("RETRACT", id, reason=reason) for id, reason in zip(ids, reasons)),
+            *(act("REINSTATE", id) for id in ids[:3]),
+        )
         refuse(admin, ids[0], f"letter before step {steps}")
         server.mails.clear()
         status, _ = run(server, steps=steps)
@@ -460,7 +463,9 @@ def test_it_goes_on(server, admin, do, ids):
             while len(server.lines()) < n and time.monotonic() < end_of_wait:
                 time.sleep(0.05)
             assert len(server.lines()) == n
-            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'notifier.py'")
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'notifier.py'"
+            )
     finally:
         os.kill(process, signal.SIGTERM)
         end(process)
@@ -484,7 +489,9 @@ def test_a_campaign(server, admin):
                  FROM esgf_stac.item i, generate_series(1, %s - 1) n, concat('many-', n) name WHERE i.id = 'many-0.v1'""",
             [size],
         )
-        admin.execute("UPDATE esgf_stac.item SET document = jsonb_set(document, '{id}', to_jsonb(id)) WHERE id LIKE 'many-%'")
+        admin.execute(
+            "UPDATE esgf_stac.item SET document = jsonb_set(document, '{id}', to_jsonb(id)) WHERE id LIKE 'many-%'"
+        )
     admin.execute("CREATE ROLE campaigner IN ROLE esgf_stac_admin")
     with admin.transaction():
         admin.execute("SET LOCAL ROLE campaigner")

@@ -446,7 +446,15 @@ async def test_collection(app_client, load_test_collection, state):
         (await app_client.patch(path), 400, "bad-patch"),
     ):
         refused(response, status, slug)
-    refused(await app_client.put(path, json=got | {"extent": 5}), 400, "stac-validation", "/extent")
+    extent = [{"op": "replace", "path": "/extent", "value": 5}]
+    for response in (
+        await app_client.put(path, json=got | {"extent": 5}),
+        await app_client.post("/collections", json=got | {"id": "n", "extent": 5}),
+        await app_client.patch(path, json={"extent": 5}),
+        await app_client.patch(path, json=extent),
+    ):
+        problem = refused(response, 400, "stac-validation", "/extent")
+        assert len(problem["errors"]) == 1 and "extent" not in problem["detail"]
     assert state() == before
     deleted = await app_client.delete(path, headers={"If-Match": f'"{version + 2}"'})
     assert deleted.status_code == 200

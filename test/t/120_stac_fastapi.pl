@@ -65,7 +65,7 @@ sub run_tests
 # ---------------------------------------------------------------- our own
 
 new_catalogue('own');
-my @own = run_tests($tests, qw(test_app.py test_http.py));
+my @own = run_tests($tests, qw(test_app.py test_http.py test_delivery.py));
 cmp_ok(scalar @own, '>', 100, 'our own tests ran');
 ok($_->[0] eq 'PASSED', $_->[1]) foreach @own;
 
