@@ -26,14 +26,12 @@ AS $$
 $$;
 COMMENT ON FUNCTION esgf_stac_internal.source_setting_problems(jsonb) IS 'what is wrong with the settings of a source, in pairs of pointer and problem; null: nothing';
 
-CREATE FUNCTION esgf_stac_internal.refuse_source(source text) RETURNS void
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION esgf_stac_internal.no_such_source(source text) RETURNS text
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-BEGIN
-    PERFORM esgf_stac_internal.refuse('source-does-not-exist', 'source', format('source %s does not exist', coalesce('"' || esgf_stac_internal.one_line(source) || '"', 'NULL')));
-END
+    SELECT format('source %s does not exist', coalesce('"' || esgf_stac_internal.one_line(source) || '"', 'NULL'))
 $$;
-COMMENT ON FUNCTION esgf_stac_internal.refuse_source(text) IS '404: there is no such source';
+COMMENT ON FUNCTION esgf_stac_internal.no_such_source(text) IS 'what is said of a source that does not exist';
 
 CREATE FUNCTION esgf_stac.configure_source(name text, settings jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
@@ -54,7 +52,7 @@ BEGIN
            active = coalesce((settings -> 'active')::boolean, s.active)
      WHERE s.name = configure_source.name;
     IF NOT FOUND THEN
-        PERFORM esgf_stac_internal.refuse_source(name);
+        PERFORM esgf_stac_internal.refuse('source-does-not-exist', 'source', esgf_stac_internal.no_such_source(name));
     END IF;
 END
 $$;
@@ -90,7 +88,7 @@ BEGIN
     PERFORM FROM esgf_stac.source_partition p WHERE p.source = drop_source.name ORDER BY p.partition FOR UPDATE;
     DELETE FROM esgf_stac.source s WHERE s.name = drop_source.name;
     IF NOT FOUND THEN
-        PERFORM esgf_stac_internal.refuse_source(name);
+        PERFORM esgf_stac_internal.refuse('source-does-not-exist', 'source', esgf_stac_internal.no_such_source(name));
     END IF;
     DELETE FROM esgf_stac.inbox i WHERE i.source = drop_source.name;
 END
@@ -104,7 +102,7 @@ BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     PERFORM esgf_stac_internal.require_own_rights();
     IF NOT EXISTS (SELECT FROM esgf_stac.source s WHERE s.name = $1) THEN
-        PERFORM esgf_stac_internal.refuse_source(source);
+        PERFORM esgf_stac_internal.refuse('source-does-not-exist', 'source', esgf_stac_internal.no_such_source(source));
     ELSIF partition IS NULL OR partition < 0 OR next_offset IS NULL OR next_offset < 0 THEN
         PERFORM esgf_stac_internal.refuse('bad-request', 'source_partition', 'partition and next_offset must be given, and not be negative',
             hint => 'SELECT * FROM esgf_stac.source_status shows where each partition stands.');
@@ -125,7 +123,7 @@ BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     SELECT s.active INTO active FROM esgf_stac.source s WHERE s.name = $1;
     IF NOT FOUND THEN
-        PERFORM esgf_stac_internal.refuse_source(source);
+        PERFORM esgf_stac_internal.refuse('source-does-not-exist', 'source', esgf_stac_internal.no_such_source(source));
     ELSIF NOT active THEN
         PERFORM esgf_stac_internal.refuse('source-inactive', 'source', format('source "%s" is not active', source));
     ELSIF partition IS NULL OR partition < 0 THEN
@@ -199,7 +197,7 @@ COMMENT ON FUNCTION esgf_stac_internal.note_source(text, int, bigint, bigint) IS
 
 REVOKE ALL ON FUNCTION
     esgf_stac_internal.source_setting_problems(jsonb),
-    esgf_stac_internal.refuse_source(text),
+    esgf_stac_internal.no_such_source(text),
     esgf_stac.configure_source(text, jsonb),
     esgf_stac.create_source(text, jsonb),
     esgf_stac.drop_source(text),

@@ -18,7 +18,7 @@ BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     PERFORM esgf_stac_internal.require_own_rights();
     IF NOT EXISTS (SELECT FROM esgf_stac.source s WHERE s.name = $1) THEN
-        PERFORM esgf_stac_internal.refuse_source(source);
+        PERFORM esgf_stac_internal.refuse('source-does-not-exist', 'source', esgf_stac_internal.no_such_source(source));
     END IF;
     UPDATE esgf_stac.inbox i SET settled_at = clock_timestamp()
      WHERE i.source = $1 AND i.partition = $2 AND i."offset" = $3 AND i.settled_at IS NULL;

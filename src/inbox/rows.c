@@ -100,17 +100,20 @@ partition_parameters(const Partition *partition, Datum *values)
 	values[1] = Int32GetDatum(partition->number);
 }
 
-/* Make the row of a partition that has none. */
+/* Make the row of a partition that has none, if its source is still there. */
 static void
 make_partition(const Partition *partition)
 {
 	static Statement statement = {
-		"INSERT INTO esgf_stac.source_partition (source, partition) VALUES ($1, $2)"
+		"INSERT INTO esgf_stac.source_partition (source, partition)"
+		" SELECT name, $2 FROM esgf_stac.source WHERE name OPERATOR(pg_catalog.=) $1 FOR KEY SHARE"
 		" ON CONFLICT (source, partition) DO NOTHING",
 		2, {TEXTOID, INT4OID}
 	};
 	Datum		values[2];
+	bool		active;
 
+	find_source(partition->source->name, &active);
 	partition_parameters(partition, values);
 	run_statement_as_owner(&statement, values, NULL);
 }
