@@ -15,6 +15,11 @@ CREATE FUNCTION esgf_stac_internal.access_roles() RETURNS text[]
 COMMENT ON FUNCTION esgf_stac_internal.access_roles() IS 'what a rule of access may permit';
 REVOKE ALL ON FUNCTION esgf_stac_internal.access_roles() FROM PUBLIC;
 
+CREATE FUNCTION esgf_stac_internal.node_roles() RETURNS text[]
+    AS 'MODULE_PATHNAME', 'esgf_node_roles' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION esgf_stac_internal.node_roles() IS 'what a change may need on a data node';
+REVOKE ALL ON FUNCTION esgf_stac_internal.node_roles() FROM PUBLIC;
+
 -- Why a rule may give nobody anything, sentence by sentence: what it names may
 -- come to be, so that such a rule is not refused.
 CREATE FUNCTION esgf_stac_internal.rule_doubts(principal text, role text, scope text, target text) RETURNS SETOF text
@@ -29,7 +34,7 @@ AS $$
          format('there is no site "%s"', esgf_stac_internal.one_line(target))),
         (scope = 'project' AND target <> '*' AND NOT EXISTS (SELECT FROM esgf_stac.collection c WHERE c.id = target AND NOT c.deleted),
          format('there is no collection "%s"', esgf_stac_internal.one_line(target))),
-        (scope = 'node' AND role NOT IN ('CREATE', 'UPDATE', 'REPLICATE'),
+        (scope = 'node' AND role <> ALL (esgf_stac_internal.node_roles()),
          format('%s is not asked for on nodes', role))) AS d(doubted, doubt)
      WHERE doubted
 $$;

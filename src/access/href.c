@@ -67,7 +67,7 @@ has_dot_segment(const char *path, int len)
 
 		while (i < len && (c = decode(path, len, &i)) != '/')
 		{
-			if (strchr(";&#", c))
+			if (memchr(";&#", c, 3))
 				parameter = true;
 			else if (!parameter && c == '.')
 				dots++;

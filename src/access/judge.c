@@ -54,6 +54,7 @@ typedef struct Judgement
 } Judgement;
 
 PG_FUNCTION_INFO_V1(esgf_calling_role);
+PG_FUNCTION_INFO_V1(esgf_node_roles);
 
 /* Is the caller an administrator? */
 bool
@@ -275,6 +276,17 @@ judge_locations(Judgement *judgement)
 		if (change->fate != LOCATION_REMOVED)
 			judge_claim(judgement, &place, roles);
 	}
+}
+
+/* node_roles(): what is asked for on data nodes, by judge_locations(). */
+Datum
+esgf_node_roles(PG_FUNCTION_ARGS)
+{
+	Role		roles[lengthof(creation) + lengthof(replication)];
+
+	memcpy(roles, creation, sizeof(creation));
+	memcpy(roles + lengthof(creation), replication, sizeof(replication));
+	return role_name_array(roles, lengthof(roles));
 }
 
 /* Judge all parts of a change. */

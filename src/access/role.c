@@ -41,13 +41,24 @@ find_scope(const char *name)
 	return strcmp(name, scope_names[SCOPE_NODE]) == 0 ? SCOPE_NODE : SCOPE_PROJECT;
 }
 
+/* The names of roles, as text[]. */
+Datum
+role_name_array(const Role *roles, int count)
+{
+	Datum	   *names = palloc(count * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+		names[i] = CStringGetTextDatum(role_names[roles[i]]);
+	return PointerGetDatum(construct_array(names, count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
 /* access_roles() */
 Datum
 esgf_access_roles(PG_FUNCTION_ARGS)
 {
-	Datum		names[ROLE_COUNT];
+	Role		roles[ROLE_COUNT];
 
 	for (int i = 0; i < ROLE_COUNT; i++)
-		names[i] = CStringGetTextDatum(role_names[i]);
-	PG_RETURN_ARRAYTYPE_P(construct_array(names, ROLE_COUNT, TEXTOID, -1, false, TYPALIGN_INT));
+		roles[i] = i;
+	return role_name_array(roles, ROLE_COUNT);
 }

@@ -23,5 +23,6 @@ extern const char *const scope_names[];
 
 extern bool find_role(const char *name, int len, Role *role);
 extern Scope find_scope(const char *name);
+extern Datum role_name_array(const Role *roles, int count);
 
 #endif							/* ESGF_STAC_ACCESS_ROLE_H */

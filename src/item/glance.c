@@ -27,6 +27,9 @@ typedef enum DatasetColumn
 	DATASET_COLLECTION_ID = 1, DATASET_BASE_ID, DATASET_LATEST_ID, DATASET_INSTITUTION, DATASET_INSTITUTION_GENERATION
 } DatasetColumn;
 
+/* Columns by which we look, of the collection and of the dataset. */
+#define KEY_COUNT 2
+
 /* A scan of one of our tables by one of its indexes. */
 typedef struct Glance
 {
@@ -34,9 +37,9 @@ typedef struct Glance
 	SysScanDesc scan;
 } Glance;
 
-/* Can an index be read, by any snapshot? */
+/* Can an index be read, by any snapshot, and is it of these columns first? */
 static bool
-is_usable(Oid index)
+is_usable(Oid index, Oid table, const ScanKeyData *keys)
 {
 	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
 	Form_pg_index form;
@@ -45,7 +48,10 @@ is_usable(Oid index)
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	form = (Form_pg_index) GETSTRUCT(tuple);
-	usable = form->indisvalid && !form->indcheckxmin;
+	usable = form->indisvalid && !form->indcheckxmin && form->indrelid == table &&
+		heap_attisnull(tuple, Anum_pg_index_indpred, NULL) && form->indnkeyatts >= KEY_COUNT;
+	for (int i = 0; usable && i < KEY_COUNT; i++)
+		usable = form->indkey.values[i] == keys[i].sk_attno;
 	ReleaseSysCache(tuple);
 	return usable;
 }
@@ -63,14 +69,14 @@ begin_glance(Glance *glance, const char *table, const char *index, ScanKey keys)
 
 	glance->table = table_open(get_relname_relid(table, schema), AccessShareLock);
 	index_oid = get_relname_relid(index, schema);
-	if (!is_usable(index_oid))
+	if (!is_usable(index_oid, RelationGetRelid(glance->table), keys))
 	{
 		table_close(glance->table, NoLock);
 		return false;
 	}
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	glance->scan = systable_beginscan(glance->table, index_oid, true, GetActiveSnapshot(), 2, keys);
+	glance->scan = systable_beginscan(glance->table, index_oid, true, GetActiveSnapshot(), KEY_COUNT, keys);
 	return true;
 }
 
@@ -94,7 +100,7 @@ equals(ScanKey key, AttrNumber column, Oid collation, Datum value)
 bool
 find_dataset_row(Datum collection_id, Datum base_id, DatasetRow *row)
 {
-	ScanKeyData keys[2];
+	ScanKeyData keys[KEY_COUNT];
 	Glance		glance;
 	HeapTuple	tuple;
 
@@ -124,7 +130,7 @@ find_dataset_row(Datum collection_id, Datum base_id, DatasetRow *row)
 VersionCount
 count_versions(Datum collection_id, Datum base_id, text **latest_id)
 {
-	ScanKeyData keys[2];
+	ScanKeyData keys[KEY_COUNT];
 	Glance		glance;
 	HeapTuple	tuple;
 	VersionCount count = VERSIONS_NONE;
@@ -151,7 +157,7 @@ count_versions(Datum collection_id, Datum base_id, text **latest_id)
 bool
 glance_at_item(Datum collection_id, Datum id, bool *exists)
 {
-	ScanKeyData keys[2];
+	ScanKeyData keys[KEY_COUNT];
 	Glance		glance;
 
 	equals(&keys[0], ITEM_COLLECTION_ID, DEFAULT_COLLATION_OID, collection_id);

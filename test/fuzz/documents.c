@@ -26,7 +26,7 @@
 #include "utils/memutils.h"
 
 #define DEPTH_MAX	12
-#define TEXT_MAX	(16 * 1024)	/* of a patched document */
+#define TEXT_MAX	(16 * 1024) /* of a patched document */
 #define MANY		40			/* more than jsonb has lengths between two
 								 * offsets */
 

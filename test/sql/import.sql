@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- import_items: items of another catalogue come in as they are there, without events.
-SELECT plan(75);
+SELECT plan(76);
 
 -- A document as another catalogue has it.
 CREATE FUNCTION pg_temp.old(id text, properties jsonb DEFAULT '{}', more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$
@@ -43,6 +43,22 @@ END
 $$;
 SELECT is(pg_temp.index_of('SELECT document FROM esgf_stac.item WHERE collection_id = $1 AND id = $2'), 'item_pkey', 'the index that finds an item');
 SELECT is(pg_temp.index_of('SELECT document FROM esgf_stac.item WHERE collection_id = $1 AND base_id = $2'), 'item_dataset', 'the index that finds a dataset');
+
+-- An index of another shape is not ours, whatever its name.
+CREATE FUNCTION pg_temp.beside_another_index() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    latest text;
+BEGIN
+    DROP INDEX esgf_stac.item_dataset;
+    CREATE INDEX item_dataset ON esgf_stac.item (collection_id, id);
+    PERFORM esgf_stac.import_items(ARRAY[pg_temp.old(id)]) FROM unnest('{shape.v1,shape.v2}'::text[]) id;
+    SELECT string_agg(id, ' ') INTO latest FROM esgf_stac.item i WHERE i.latest;
+    RAISE SQLSTATE 'YT000';
+EXCEPTION WHEN SQLSTATE 'YT000' THEN
+    RETURN latest;
+END
+$$;
+SELECT is(pg_temp.beside_another_index(), 'shape.v2', 'an index of that name and of other columns');
 
 -- What comes in is what was there.
 SELECT results_eq($$SELECT * FROM esgf_stac.import_items(ARRAY[pg_temp.old('a.v1', '{"latest": false}'), pg_temp.old('a.v2')])$$,

@@ -40,7 +40,7 @@ $relay = start_relay($node, $log, '--stream', 'a', '--sink', "ndjson:$dir/a", '-
 $node->poll_query_until('postgres', 'SELECT active FROM pg_replication_slots');
 new_items($node, 21, 30);
 wait_for('ten more', sub { read_lines("$dir/a") == 20 });
-ok($node->poll_query_until('postgres', q{SELECT lag_events = 0 AND lag_seconds = 0 FROM esgf_stac.stream_status WHERE name = 'a'}), 'no lag beside an open transaction');
+ok($node->poll_query_until('postgres', q{SELECT lag_events = 0 AND lag_seconds = 0 AND lag_bytes = 0 FROM esgf_stac.stream_status WHERE name = 'a'}), 'no lag beside an open transaction');
 ok($node->safe_psql('postgres', q{SELECT count(*) > 0 FROM esgf_stac.outbox, esgf_stac.consumer WHERE xid >= horizon}) eq 't', 'which holds back the horizon');
 new_items($node, 31, 31);
 wait_for('one more', sub { read_lines("$dir/a") == 21 });
@@ -80,10 +80,12 @@ is(metric($file, 'lag_seconds'), 0, 'there is no lag while there is no event');
 new_items($node, 40, 40);
 wait_for('the lag', sub { metric($file, 'lag_seconds') > 2 });
 my $before = metric($file, 'lag_seconds');
-wait_for('a longer lag', sub { metric($file, 'lag_seconds') > $before + 1 });
-cmp_ok(metric($file, 'lag_bytes'), '>', 0, 'lag is the age of the oldest event, and grows between attempts');
+ok(wait_for('a longer lag', sub { metric($file, 'lag_seconds') > $before + 1 }), 'lag is the age of the oldest event, and grows between attempts');
+my $size = $node->safe_psql('postgres', 'SELECT pg_column_size(payload) FROM esgf_stac.outbox ORDER BY seq DESC LIMIT 1');
+wait_for('the bytes of it', sub { metric($file, 'lag_bytes') >= $size });
 is(stop_relay($relay), 0, 'stopped');
 is(status('a', 'lag_events'), 1, 'one event waits');
+is(status('a', "lag_bytes BETWEEN $size AND wal_held_bytes"), 't', 'and the WAL that tells of it');
 
 SKIP:
 {
