@@ -155,9 +155,11 @@ test_packages() {
 	apt-cache pkgnames "postgresql-$major-plpgsql-check" # as well, where there is one
 	echo strace # for what the relay's file sink syncs
 	echo g++ nlohmann-json3-dev # for what test/oracle compares with
-	echo librdkafka-dev kcat # for the relay's sink for Kafka
+	kafka_packages
 	echo python3-psycopg # for examples/publisher
 }
+# What reading and writing Kafka takes.
+kafka_packages() { echo librdkafka-dev kcat; }
 # What the relay's sink for OpenSearch, and asking it, takes.
 index_packages() { echo pkgconf libcurl4-openssl-dev zlib1g-dev libjansson-dev libssl-dev curl; }
 # What scripts/server runs on; a JDK later than 21 is too new for OpenSearch.
@@ -257,7 +259,8 @@ choose_worker() {
 	as_worker=(env HOME="$temp" TMPDIR="$temp/tmp")
 	if is_root; then
 		worker=postgres cache=$temp/cache
-		as_worker=(become postgres "${as_worker[@]}")
+		# No function: programs such as setsid run it, too.
+		as_worker=(setpriv --reuid postgres --regid "$(id -g postgres)" --init-groups -- "${as_worker[@]}")
 		chown postgres "$temp"
 	fi
 	export ESGF_STAC_CACHE=${ESGF_STAC_CACHE:-$cache}
