@@ -8,6 +8,7 @@ use warnings FATAL => 'all';
 use File::Path qw(make_path);
 use FindBin;
 use IPC::Run ();
+use JSON::PP ();
 use lib $FindBin::RealBin;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -33,6 +34,7 @@ sub commands
 {
 	my ($heading) = @_;
 	my ($section) = $page =~ /^#+ \Q$heading\E\n(.*?)(?=^#|\z)/ms or die "no section $heading";
+	$section =~ s/^```.*?^```$//msg;
 	return $section =~ /((?:^    .*\n)+)/mg;
 }
 
@@ -228,5 +230,66 @@ sql($by_hand);
 is(sql(q{SELECT string_agg(concat_ws(' ', n, i.version, i.document #>> '{properties,title}' = 'changed meanwhile', i.retracted), ', ' ORDER BY n)
 	FROM staging s JOIN esgf_stac.item i ON i.id = s.document ->> 'id' WHERE n IN (10, 20, 30, 40)}), '10 2 t f, 20 2 t f, 30 2 f t, 40 1 f f', 'and overwritten by hand');
 is(sql(q{SELECT string_agg(type, ' ' ORDER BY type) FROM esgf_stac.outbox WHERE aggregatetype <> 'collection'}), 'item.deleted item.retracted item.updated item.updated', 'with events, and what has gone is deleted');
+
+# ---------------------------------------------------------------- a federation goes over
+
+# An event as the transaction API sends it, a line.
+sub event
+{
+	my ($id, $method, $item_id, %payload) = @_;
+	my $event = {
+		metadata => { event_id => $id, request_id => "request of $id", time => '2026-07-17T09:18:58+00:00', schema_version => '1.0.0',
+			publisher => { package => 'stac-transaction-api', version => '1.0' },
+			auth => { auth_policy_id => undef, requester_data => { client_id => 'publisher', iss => 'https://aai.egi.eu', sub => 'ada' } } },
+		data => { type => 'STAC', payload => { method => $method, collection_id => 'CMIP6', item_id => $item_id, %payload } } };
+	return JSON::PP->new->ascii->canonical->encode($event) . "\n";
+}
+
+# Commands of the page with files where it has topics and an index.
+sub run_with_files
+{
+	my ($what, $block) = @_;
+	$block =~ s{kafka:broker:9092/}{ndjson:}g;
+	$block =~ s{opensearch:\S+\}'}{ndjson:new_east.ndjson'};
+	run_commands($what, $block);
+	return;
+}
+
+# Which events the outcomes in a file are of.
+sub events_of { return join ' ', map { $_->{original_event}{event_id} } read_events("$dir/$_[0]") }
+
+{
+	my $item = JSON::PP::decode_json(sql(q{SELECT document || '{"id": "over.v1", "assets": {}}' #- '{properties,base_id}' #- '{properties,version}' FROM source LIMIT 1}));
+	append_to_file("$dir/esgf.transactions", join '', event('e1', 'POST', 'over.v1', item => { %$item, collection => 'CMIP6' }),
+		event('e2', 'PATCH', 'over.v1', patch => { properties => { title => 'one' } }), event('e3', 'PATCH', 'none.v1', patch => { properties => { title => 'none' } }));
+	my ($ends, $seek, $shadow, $copy, $compare) = commands('Step 1: shadow');
+	like("$ends$seek", qr/kcat.*seek_source/s, 'kcat, and the offsets that it tells, are not of a file');
+	sql(example("create_source\\('api'"));
+	run_with_files('the shadow', $shadow);
+	is(join('|', map { events_of("shadow.$_.ndjson") } qw(success error)), 'e1 e2|e3', 'performs and answers each event');
+
+	# Of two consumers one took what is refused here, and has not heard of the last.
+	my @theirs = map { JSON::PP::encode_json({ %$_, metadata => { publisher => { package => 'west-consumer' } } }) . "\n" } map { read_events("$dir/shadow.$_.ndjson") } qw(success error);
+	append_to_file("$dir/theirs.ndjson", join '', $theirs[0], $theirs[2] =~ s/"error":\{[^}]*\}/"x":1/r);
+	sql(example('VIEW disagreements'));
+	run_commands('what consumers said', $copy =~ s/^.*kcat.*\n//mr);
+	is(sql('SELECT * FROM disagreements ORDER BY example'), "|200|||1|e2\nwest-consumer|404|200|1|e3" =~ s/\|\|\|/||/r, 'is compared');
+	run_commands('as the page does', $compare);
+
+	my ($stream, $switch) = commands('Step 2: switch the indices to the relay');
+	{
+		local $ENV{ESGF_STAC_RELAY_ENDPOS} = sql('SELECT pg_current_wal_insert_lsn()');
+		run_with_files('a new index', $stream);
+	}
+	is(scalar(grep { ($_->{item_id} // '') eq 'over.v1' && $_->{document}{properties}{title} eq 'one' } read_events("$dir/new_east.ndjson")), 1, 'has complete documents');
+	append_to_file("$dir/esgf.transactions", event('e4', 'PATCH', 'over.v1', patch => { properties => { title => 'two' } }));
+	run_with_files('the ingester, switched', $switch);
+	is(events_of('esgf.success'), 'e4', 'answers what nobody has answered');
+
+	my ($status, @close) = map { split /^(?=    psql)/m } commands('Step 3: call the verbs');
+	run_commands('how far it is', $status);
+	run_commands('the road is closed', join '', @close);
+	is(sql(q{SELECT active FROM esgf_stac.source}) . sql(q{SELECT count(*) FROM esgf_stac.access_rule WHERE principal = 'source:api' AND (valid_to IS NULL OR valid_to > now())}), 'f0', 'to its events');
+}
 
 done_testing();
