@@ -22,10 +22,10 @@ async def pools(state):
 
 
 @asynccontextmanager
-async def transaction_in(pool):
-    """A transaction, which an exception undoes."""
+async def transaction_in(pool, timeout=None):
+    """A transaction, which an exception undoes; timeout is for a connection, where it is to be another than usual."""
     try:
-        async with pool.connection() as connection:
+        async with pool.connection(timeout) as connection:
             yield connection
     except psycopg.errors.ObjectNotInPrerequisiteState:  # 55000: they have loaded the library of another version
         await pool.drain()
@@ -41,9 +41,9 @@ def id_of(request):
 
 
 @asynccontextmanager
-async def transaction_for(request, who, pool=None):
+async def transaction_for(request, who, pool=None, timeout=None):
     """A transaction of whoever asks."""
     sent = {"request_id": id_of(request), "batch": request.headers.get("x-batch")}
-    async with transaction_in(pool or request.app.state.pool) as connection:
+    async with transaction_in(pool or request.app.state.pool, timeout) as connection:
         await connection.execute("SELECT esgf_stac.set_identity(%s)", [Jsonb(who | sent)])
         yield connection

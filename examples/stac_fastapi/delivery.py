@@ -52,8 +52,11 @@ async def prefer(request, who, events, response):
         return response
     states, applied = None, []
     if seconds is not None:
-        state = request.app.state
-        transaction = transaction_for(request, who, state.waiting) if who else transaction_in(state.waiting_curators)
+        state, patience = request.app.state, max(seconds, 5)
+        if who:
+            transaction = transaction_for(request, who, state.waiting, patience)
+        else:
+            transaction = transaction_in(state.waiting_curators, patience)
         states = await wait(transaction, events, seconds)
     if states is not None:
         applied.append(f"wait={seconds}")

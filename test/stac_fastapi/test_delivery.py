@@ -145,16 +145,18 @@ async def test_nothing_to_wait_for(app_client, load_test_item, streams, state):
     assert state() == before
 
 
-async def test_many_wait(app_client, load_test_collection, item, streams, waiting):
+async def test_many_wait(app_client, load_test_collection, item, streams, waiting, monkeypatch):
     """Who waits keeps no connection from those who change."""
-    ids = [f"item-{n}" for n in range(16)]
+    monkeypatch.setattr(web, "MAX_WAIT", 29)
+    ids, patches = [f"item-{n}" for n in range(11)], []
     await app_client.post(ITEMS, json={"type": "FeatureCollection", "features": [item(id) for id in ids]})
-    wait = {"Prefer": "wait=20"}
-    patches = [asyncio.create_task(app_client.patch(f"{ITEMS}/{id}", json=TITLE, headers=wait)) for id in ids]
-    await waiting(16)
+    for id in ids:
+        patch = app_client.patch(f"{ITEMS}/{id}", json=TITLE, headers={"Prefer": "wait=29"})
+        patches.append(asyncio.create_task(patch))
+        await waiting(len(patches))
     assert (await app_client.patch(f"{ITEMS}/item-0", json={"properties": {"title": "y"}})).status_code == 200
     for response in await answered(streams, *patches):
-        assert (response.status_code, told(response)) == (200, ("wait=20", "east=delivered, west=delivered"))
+        assert (response.status_code, told(response)) == (200, ("wait=29", "east=delivered, west=delivered"))
 
 
 async def test_waiting_fails(app_client, load_test_item, streams, waiting, admin):
