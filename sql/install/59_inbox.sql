@@ -43,12 +43,10 @@ AS $$
 DECLARE
     own_version CONSTANT text := esgf_stac.installed_version();
     acknowledged bigint;
-    performed bigint;
     bytes bigint := 0;
 BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
-    SELECT p.results_offset, p.next_offset INTO acknowledged, performed
-      FROM esgf_stac.source_partition p WHERE p.source = $1 AND p.partition = $2;
+    SELECT p.results_offset INTO acknowledged FROM esgf_stac.source_partition p WHERE p.source = $1 AND p.partition = $2;
     FOR "offset", attempt, success, key, value IN
         SELECT r."offset", r.attempt, r.outcome -> 'problem' = 'null', r.key, (jsonb_build_object(
                    'data', jsonb_build_object('type', 'STAC', 'payload', jsonb_build_object(
@@ -70,7 +68,7 @@ BEGIN
                || CASE WHEN r.outcome -> 'problem' <> 'null' THEN jsonb_build_object('error', r.outcome -> 'problem') ELSE '{}' END)::text
           FROM (SELECT i."offset", 1 AS attempt, i.received_at AS at, i.outcome, i.key, i.event_id, i.request_id, i.identity, i.value
                   FROM esgf_stac.inbox i
-                 WHERE i.source = $1 AND i.partition = $2 AND i."offset" >= acknowledged AND i."offset" < performed AND i.attempt = 1
+                 WHERE i.source = $1 AND i.partition = $2 AND i."offset" >= acknowledged AND i.attempt = 1
                 UNION ALL
                 SELECT i."offset", (u ->> 'attempt')::int, (u ->> 'at')::timestamptz, u -> 'outcome', i.key, i.event_id, i.request_id, i.identity, i.value
                   FROM esgf_stac.inbox i, jsonb_array_elements(i.unsent) u

@@ -340,6 +340,26 @@ perform_event(void *message)
 	perform_task(&((Message *) message)->outcome, &((Message *) message)->request);
 }
 
+/* Whom an event names, which is not performed; NULL: nobody. */
+static Jsonb *
+named_identity(const JsonbContainer *event)
+{
+	static const char *const members[] = {"client_id", "iss", "sub"};
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < (int) lengthof(members); i++)
+	{
+		JsonKey		path[] = {AUTH, JSON_KEY("requester_data"), {members[i], strlen(members[i])}};
+		text	   *name = peek_at_string(event, lengthof(path), path);
+
+		if (name == NULL || VARSIZE_ANY_EXHDR(name) == 0)
+			return NULL;
+		push_string_member(&state, members[i], VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
 /* Answer an event whose event_id has come before as that was answered. */
 static void
 repeat_outcome(Message *message)
@@ -347,6 +367,7 @@ repeat_outcome(Message *message)
 	Outcome    *outcome = &message->outcome;
 	const Outcome *first;
 
+	message->identity = named_identity(object_of(&message->value));
 	if (message->first_outcome)
 	{
 		recall_outcome(outcome, message->first_outcome);

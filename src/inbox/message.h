@@ -35,8 +35,8 @@ typedef struct Message
 	text	   *event_id;		/* NULL: none that is a name */
 	text	   *request_id;		/* likewise */
 	text	   *method;			/* likewise */
-	Jsonb	   *identity;		/* as whom it was performed; NULL: it does not
-								 * say */
+	Jsonb	   *identity;		/* as whom it was performed, or whom a
+								 * repetition names; NULL: it does not say */
 	ItemRequest request;
 	bool		known;			/* it was performed before */
 	bool		entered;		/* its event_id has not come before */

@@ -211,14 +211,18 @@ take_out_known(const Partition *partition, Message **messages, int count)
 {
 	static Statement statement = {
 		"SELECT \"offset\", event_id FROM esgf_stac.inbox WHERE source OPERATOR(pg_catalog.=) $1"
-		" AND partition OPERATOR(pg_catalog.=) $2 AND \"offset\" OPERATOR(pg_catalog.=) ANY ($3)",
-		3, {TEXTOID, INT4OID, INT8ARRAYOID}
+		" AND partition OPERATOR(pg_catalog.=) $2 AND \"offset\" OPERATOR(pg_catalog.=) ANY ($3)"
+		/* Mostly there is none, and the places of all need not be looked up. */
+		" AND EXISTS (SELECT FROM esgf_stac.inbox AS i WHERE i.source OPERATOR(pg_catalog.=) $1"
+		" AND i.partition OPERATOR(pg_catalog.=) $2 AND i.\"offset\" OPERATOR(pg_catalog.>=) $4)",
+		4, {TEXTOID, INT4OID, INT8ARRAYOID, INT8OID}
 	};
-	Datum		values[3];
+	Datum		values[4];
 	int			left = 0;
 
 	partition_parameters(partition, values);
 	values[2] = offset_array(messages, count);
+	values[3] = Int64GetDatum(messages[0]->offset);
 	SPI_connect();
 	run_statement_as_owner(&statement, values, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -464,13 +468,13 @@ static void
 write_repetition(const Partition *partition, const Message *message)
 {
 	static Statement statement = {
-		"INSERT INTO esgf_stac.inbox (source, partition, \"offset\", key, event_id, request_id, attempt, status, outcome, value, settled_at, repeats, unsent)"
-		" VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, pg_catalog.now(), true,"
-		" CASE WHEN $10 THEN " UNSENT("1", "pg_catalog.now()", "$8") " END)",
-		10, {TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, JSONBOID, BOOLOID}
+		"INSERT INTO esgf_stac.inbox (source, partition, \"offset\", key, event_id, request_id, attempt, status, outcome, identity, value, settled_at, repeats, unsent)"
+		" VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, pg_catalog.now(), true,"
+		" CASE WHEN $11 THEN " UNSENT("1", "pg_catalog.now()", "$8") " END)",
+		11, {TEXTOID, INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, JSONBOID, JSONBOID, BOOLOID}
 	};
-	Datum		values[10];
-	char		nulls[] = "          ";
+	Datum		values[11];
+	char		nulls[] = "           ";
 
 	partition_parameters(partition, values);
 	values[2] = Int64GetDatum(message->offset);
@@ -479,8 +483,10 @@ write_repetition(const Partition *partition, const Message *message)
 	values[5] = PointerGetDatum(message->request_id);
 	values[6] = Int32GetDatum(message->outcome.status);
 	values[7] = JsonbPGetDatum(outcome_json(message));
-	values[8] = kept_value(message, &nulls[8]);
-	values[9] = BoolGetDatum(is_late(partition, message));
+	values[8] = JsonbPGetDatum(message->identity);
+	values[9] = kept_value(message, &nulls[9]);
+	values[10] = BoolGetDatum(is_late(partition, message));
+	nulls[8] = message->identity ? ' ' : 'n';
 	nulls[3] = message->key ? ' ' : 'n';
 	nulls[5] = message->request_id ? ' ' : 'n';
 	run_statement_as_owner(&statement, values, nulls);

@@ -3,7 +3,7 @@
 \set ingest :srcdir '/ingest.psql'
 \i :ingest
 -- Events in all the forms that clients use; outcomes as they are sent; refusals performed again, settled, pruned; the log that a source is.
-SELECT plan(97);
+SELECT plan(98);
 CREATE ROLE esgf_stac_test_admin IN ROLE esgf_stac_admin;
 DO $$ BEGIN
     PERFORM esgf_stac.create_source('s');
@@ -82,6 +82,7 @@ SELECT is((SELECT jsonb_object_agg("offset", value::jsonb #> '{data,payload}') F
             "106": {"method": "PATCH", "original_method": "", "collection_id": "", "item_id": "", "version": null, "action": null, "changed": null}}', 'what today''s models do not know');
 SELECT is((SELECT jsonb_object_agg("offset", jsonb_build_array(value::jsonb #> '{metadata,auth,requester_data}', value::jsonb #> '{metadata,request_id}' = value::jsonb #> '{metadata,event_id}', value::jsonb #> '{original_event,event_id}')) FROM esgf_stac_internal.source_results('s', 0, 100) WHERE "offset" IN (105, 106)),
           '{"105": [{"client_id": "esgf_stac", "iss": "esgf_stac", "sub": ""}, true, ""], "106": [{"client_id": "esgf_stac", "iss": "esgf_stac", "sub": "esgf_stac"}, true, ""]}', 'what an event does not say');
+SELECT is((SELECT value::jsonb #> '{metadata,auth,requester_data}' FROM esgf_stac_internal.source_results('s', 0, 100) WHERE "offset" = 104), '{"client_id": "c1", "iss": "https://iss", "sub": "ada"}', 'a repetition''s is its own author''s');
 SELECT is((SELECT value::jsonb -> 'error' FROM esgf_stac_internal.source_results('s', 0, 100) WHERE "offset" = 101), (SELECT outcome -> 'problem' FROM esgf_stac.inbox WHERE "offset" = 101), 'an error has the problem');
 SELECT is_empty($$SELECT FROM esgf_stac_internal.source_results('s', 0, 100) WHERE success = (value::jsonb ? 'error') OR (value::jsonb ? 'error' AND NOT value::jsonb -> 'error' ?& '{type,title,status,detail,instance}')$$, 'no success has one');
 SELECT is((SELECT array_agg("offset") FROM esgf_stac_internal.source_results('s', 0, 2)), '{100,101}', 'as many as are asked for');
