@@ -34,7 +34,7 @@
 
 /* The pauses between two looks grow from the one to the other. */
 #define FIRST_PAUSE_MS 5
-#define LONGEST_PAUSE_MS 100
+#define LONGEST_PAUSE_MS 200
 
 /* What is waited for. */
 typedef struct Waiting
