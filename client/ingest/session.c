@@ -132,7 +132,7 @@ begin_partitions(Ingest *ingest)
 
 /* Send the outcomes of a partition, if they are wanted */
 static ExitStatus
-send_outcomes(Ingest *ingest, Partition *partition)
+send_outcomes(Ingest *ingest, const Partition *partition)
 {
 	ExitStatus	status = STATUS_RUNNING;
 
@@ -186,7 +186,7 @@ look_around(Ingest *ingest, bool at_end)
 			partition->noted_at = 0;
 		status = send_outcomes(ingest, partition);
 		if (status == STATUS_RUNNING)
-			status = position_note(&ingest->catalogue, partition);
+			status = position_note(&ingest->catalogue, partition, &ingest->moved);
 	}
 	ingest->looked_at = monotonic_ms();
 	return status;
@@ -218,7 +218,8 @@ read_source(Ingest *ingest)
 	ExitStatus	status = STATUS_RUNNING;
 
 	ingest->metrics.reading = true;
-	while (status == STATUS_RUNNING && !stop_requested && !reload_requested && !ingest->source->ended)
+	ingest->moved = false;
+	while (status == STATUS_RUNNING && !stop_requested && !reload_requested && !ingest->source->ended && !ingest->moved)
 	{
 		status = begin_partitions(ingest);
 		if (status == STATUS_RUNNING)
@@ -226,7 +227,9 @@ read_source(Ingest *ingest)
 		if (status == STATUS_RUNNING)
 			status = look_around(ingest, false);
 	}
-	if (status == STATUS_RUNNING)
+	if (ingest->moved)
+		log_line(LOG_NOTE, "an administrator has moved back where a partition stands: the session begins anew");
+	else if (status == STATUS_RUNNING)
 		status = look_around(ingest, true);
 	if (status != STATUS_RUNNING)
 		return status;

@@ -4,6 +4,7 @@
  */
 #include "lib/kafka.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/log.h"
@@ -25,6 +26,20 @@ kafka_split_target(const char *target, char **brokers, const char **topic)
 	(*brokers)[slash - target] = '\0';
 	*topic = slash + 1;
 	return true;
+}
+
+/* The topic of BROKERS/TOPIC; NULL and a problem if it has none */
+const char *
+kafka_target_topic(const char *target, Buffer *problem)
+{
+	char	   *brokers;
+	const char *topic = NULL;
+
+	if (kafka_split_target(target, &brokers, &topic))
+		free(brokers);
+	else
+		buffer_text(problem, "no /TOPIC behind the brokers");
+	return topic;
 }
 
 /* Kafka's own rule, but for some characters more */

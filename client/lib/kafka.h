@@ -38,6 +38,7 @@ typedef struct KafkaClient
 } KafkaClient;
 
 extern bool kafka_split_target(const char *target, char **brokers, const char **topic);
+extern const char *kafka_target_topic(const char *target, Buffer *problem);
 extern bool kafka_topic_valid(const char *name, const char *more);
 extern bool kafka_options_valid(const KafkaProperties *properties, const Pairs *options, Buffer *problem);
 extern rd_kafka_conf_t *kafka_make_properties(const KafkaProperties *properties, const Pairs *options, Buffer *problem);

@@ -1,7 +1,7 @@
 /*
  * status.h
  *		Why something ended, up to the program itself: its exit status is part of
- *		the contract, see doc/relay.md and doc/ingest.md.
+ *		the contract, see doc/relay.md and doc/ingester.md.
  */
 #ifndef LIB_STATUS_H
 #define LIB_STATUS_H

@@ -199,10 +199,15 @@ like($metrics, qr/^esgf_stac_ingest_$_->[0]\{source="growing"\} $_->[1]$/m, "met
 
   for ([ up => 1 ], [ partitions => 1 ], [ refused_total => 1 ], [ events_total => 24 ], [ lag => 0 ], [ unreadable_total => 0 ], [ call_events => 7 ]);
 
+# An administrator moves it back meanwhile: what is not in the inbox any more comes in again.
+$node->safe_psql('postgres', q{DELETE FROM esgf_stac.inbox WHERE source = 'growing' AND event_id = 'f22'; SELECT esgf_stac.seek_source('growing', 0, 0)});
+wait_for('the event to come in again', sub { told($node, 'growing') =~ /f22:404/ && results_of("$dir/growing.results") =~ /f22:item-does-not-exist/ });
+like(slurp_file("$dir/growing.log"), qr/moved back where a partition stands/, 'a position that an administrator moves back is noticed');
+
 # Results are moved away, and the log is cut.
 rename "$dir/growing.results", "$dir/growing.results.1";
 $ingester->signal('HUP');
-wait_for('it to say so', sub { () = slurp_file("$dir/growing.log") =~ /opened the results, anew/g; slurp_file("$dir/growing.log") =~ /anew.*anew/s });
+wait_for('it to say so', sub { slurp_file("$dir/growing.log") =~ /(?:opened the results, anew.*){2}/s });
 write_log($growing, event('f25', delete_of('g.v1')));
 wait_for('results in a new file', sub { -e "$dir/growing.results" && results_of("$dir/growing.results") eq 'f25:success' });
 truncate $growing, 500;

@@ -46,12 +46,12 @@ extern ExitStatus failure_status(Buffer *problem);
 /* position.c */
 extern ExitStatus position_group(const Catalogue *catalogue, Buffer *group);
 extern ExitStatus position_begin(const Catalogue *catalogue, Source *source, Partition *partition, const Batch *batch, bool results);
-extern ExitStatus position_note(const Catalogue *catalogue, Partition *partition);
+extern ExitStatus position_note(const Catalogue *catalogue, Partition *partition, bool *moved);
 
 /* call.c */
 extern ExitStatus call_next(Catalogue *catalogue, Batch *batch);
 
 /* outcomes.c */
-extern ExitStatus outcomes_send(Catalogue *catalogue, Results *results, Partition *partition);
+extern ExitStatus outcomes_send(Catalogue *catalogue, Results *results, const Partition *partition);
 
 #endif							/* INGEST_CATALOGUE_CATALOGUE_H */

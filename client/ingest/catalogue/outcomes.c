@@ -67,7 +67,7 @@ write_outcomes(Results *results, const PGresult *rows)
 	return written ? STATUS_RUNNING : STATUS_ENDPOINT;
 }
 
-/* Note that outcomes are acknowledged: those of first attempts by how far they are, all by name */
+/* Note that outcomes are acknowledged: how far they are, and which, for some come late */
 static ExitStatus
 note_outcomes(const Catalogue *catalogue, const char *partition, const PGresult *rows)
 {
@@ -78,14 +78,11 @@ note_outcomes(const Catalogue *catalogue, const char *partition, const PGresult 
 
 	for (int i = 0; i < PQntuples(rows); i++)
 	{
-		bool		again = number_at(rows, i, COLUMN_ATTEMPT) > 1;
-
-		if (again)
-			buffer_printf(&sent, "%s[%s,%s]", sent.length > 0 ? "," : "[", PQgetvalue(rows, i, COLUMN_OFFSET), PQgetvalue(rows, i, COLUMN_ATTEMPT));
-		else
+		buffer_printf(&sent, "%s[%s,%s]", i > 0 ? "," : "[", PQgetvalue(rows, i, COLUMN_OFFSET), PQgetvalue(rows, i, COLUMN_ATTEMPT));
+		if (number_at(rows, i, COLUMN_ATTEMPT) == 1)
 			snprintf(up_to, sizeof(up_to), "%" PRId64, number_at(rows, i, COLUMN_OFFSET) + 1);
 	}
-	buffer_text(&sent, sent.length > 0 ? "]" : "[]");
+	buffer_text(&sent, "]");
 	{
 		const char *parameters[] = {catalogue->settings->source, partition, up_to[0] != '\0' ? up_to : NULL, sent.data};
 
@@ -101,7 +98,7 @@ note_outcomes(const Catalogue *catalogue, const char *partition, const PGresult 
 
 /* Send all outcomes of a partition that are to be sent */
 ExitStatus
-outcomes_send(Catalogue *catalogue, Results *results, Partition *partition)
+outcomes_send(Catalogue *catalogue, Results *results, const Partition *partition)
 {
 	char		number[16];
 	ExitStatus	status = STATUS_RUNNING;
@@ -124,6 +121,5 @@ outcomes_send(Catalogue *catalogue, Results *results, Partition *partition)
 			catalogue->results += count;
 		PQclear(rows);
 	} while (status == STATUS_RUNNING && count > 0 && !partition->lost && !stop_due());
-	partition->results_due = status != STATUS_RUNNING;
 	return status;
 }

@@ -13,7 +13,7 @@
 
 /* The log's end is noted that often, if it moves, and otherwise to say that somebody reads. */
 #define NOTE_MS 1000
-#define REMIND_MS 10000
+#define REMIND_MS 5000
 
 typedef char Number[24];
 
@@ -125,7 +125,6 @@ position_begin(const Catalogue *catalogue, Source *source, Partition *partition,
 	if (status == STATUS_RUNNING && !partition->lost)
 	{
 		partition->surveyed = true;
-		partition->results_due = results;
 		log_line(LOG_NOTE, "reading partition %d from %" PRId64 " on", partition->number, partition->position);
 	}
 	buffer_free(&survey.last_line);
@@ -133,14 +132,17 @@ position_begin(const Catalogue *catalogue, Source *source, Partition *partition,
 	return status;
 }
 
-/* Note where the log of a partition ends, if it is time */
+/*
+ * Note where the log of a partition ends, if it is time; and see whether an
+ * administrator has moved back where it stands
+ */
 ExitStatus
-position_note(const Catalogue *catalogue, Partition *partition)
+position_note(const Catalogue *catalogue, Partition *partition, bool *moved)
 {
 	int64_t		now = monotonic_ms();
 	bool		news = partition->end != partition->noted_end ||
 	(partition->at_end && partition->position != partition->noted_position);
-	Number		numbers[3];
+	Number		numbers[2];
 	const char *parameters[] = {catalogue->settings->source, number_text(numbers[0], partition->number),
 	number_text(numbers[1], partition->end), partition->at_end ? numbers[1] : NULL};
 	Buffer		problem = {0};
@@ -149,9 +151,11 @@ position_note(const Catalogue *catalogue, Partition *partition)
 	if (now < partition->noted_at + (news ? NOTE_MS : REMIND_MS))
 		return STATUS_RUNNING;
 	result = database_query(catalogue->sql, &problem,
-							"SELECT esgf_stac_internal.note_source($1, $2::int, $3::bigint, $4::bigint)", 4, parameters);
+							"SELECT (SELECT next_offset FROM esgf_stac.source_partition WHERE source = $1 AND partition = $2::int),"
+							" esgf_stac_internal.note_source($1, $2::int, $3::bigint, $4::bigint)", 4, parameters);
 	if (result == NULL)
 		return failure_status(&problem);
+	*moved = field(result, 0) == NULL || strtoll(field(result, 0), NULL, 10) < partition->position;
 	PQclear(result);
 	if (partition->at_end && partition->end > partition->position)
 		partition->position = partition->end;

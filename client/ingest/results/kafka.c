@@ -23,17 +23,12 @@ typedef struct KafkaResults
 static bool
 kafka_check(const ResultsSettings *settings, Buffer *problem)
 {
-	char	   *brokers;
-	const char *topic;
+	const char *topic = kafka_target_topic(settings->target, problem);
 	Buffer		name = {0};
 	bool		valid = false;
 
-	if (!kafka_split_target(settings->target, &brokers, &topic))
-	{
-		buffer_text(problem, "no /TOPIC behind the brokers");
+	if (topic == NULL)
 		return false;
-	}
-	free(brokers);
 	if (results_target_valid(topic))
 	{
 		results_target(&name, topic, true);

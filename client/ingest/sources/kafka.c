@@ -85,15 +85,10 @@ static const KafkaProperties consumer_properties = {.type = RD_KAFKA_CONSUMER,.d
 static bool
 consumer_check(const SourceSettings *settings, Buffer *problem)
 {
-	char	   *brokers;
-	const char *topic;
+	const char *topic = kafka_target_topic(settings->target, problem);
 
-	if (!kafka_split_target(settings->target, &brokers, &topic))
-	{
-		buffer_text(problem, "no /TOPIC behind the brokers");
+	if (topic == NULL)
 		return false;
-	}
-	free(brokers);
 	if (!kafka_topic_valid(topic, ""))
 	{
 		buffer_text(problem, "no name for a topic");

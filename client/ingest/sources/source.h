@@ -41,7 +41,6 @@ typedef struct Partition
 	int64_t		noted_end;		/* as the database knows; -1: does not */
 	int64_t		noted_position;
 	int64_t		noted_at;
-	bool		results_due;
 } Partition;
 
 /* What a log says of itself. */

@@ -35,15 +35,10 @@ typedef struct KafkaSink
 static bool
 kafka_check(const SinkSettings *settings, Buffer *problem)
 {
-	char	   *brokers;
-	const char *topics;
+	const char *topics = kafka_target_topic(settings->target, problem);
 
-	if (!kafka_split_target(settings->target, &brokers, &topics))
-	{
-		buffer_text(problem, "no /TOPIC behind the brokers");
+	if (topics == NULL)
 		return false;
-	}
-	free(brokers);
 	if (!event_template_valid(topics, false) || !kafka_topic_valid(topics, "{}"))
 	{
 		buffer_text(problem, "no name for a topic");
