@@ -20,6 +20,9 @@
 			"Request is not well-formed", NULL) \
 	PROBLEM(BAD_PATCH, "bad-patch", 400, \
 			"Patch is not well-formed", NULL) \
+	PROBLEM(BAD_SCHEMA, "bad-schema", 400, \
+			"Schema is not well-formed, or asks what is not implemented", \
+			"doc/schemas.md tells which keywords of which drafts there are.") \
 	PROBLEM(STAC_VALIDATION, "stac-validation", 400, \
 			"Document is not what STAC and the catalogue ask", NULL) \
 	PROBLEM(OPERATION_NOT_PERMITTED, "operation-not-permitted", 400, \

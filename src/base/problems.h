@@ -34,6 +34,7 @@ typedef struct Problem
 	const char *scope;
 	const char *target;
 	const char *reason;
+	const char *keyword;		/* of a schema that was not met; else NULL */
 } Problem;
 
 typedef struct ProblemList

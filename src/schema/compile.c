@@ -1,0 +1,761 @@
+/*
+ * schema/compile.c
+ *		Compiles a schema: reads every place that is one, follows references, and
+ *		refuses circles. See schema/compile.h, and schema/keywords.c for what a
+ *		keyword asks.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+
+#include "base/errors.h"
+#include "json/pointer.h"
+#include "schema/compile.h"
+#include "schema/metaschema.h"
+#include "schema/reference.h"
+
+/* What all automata of a schema may take. */
+#define AUTOMATA_MAX (16 * 1024 * 1024)
+
+/* So many schemas of a value are joined into one list. */
+#define JOINT_MAX 64
+
+/* A reference is told up to so many bytes. */
+#define REFERENCE_SHOWN 200
+
+/* Where a resource's or an anchor's schema lies. */
+typedef struct Target
+{
+	JsonbSlice	schema;
+	Scope	   *scope;
+} Target;
+
+typedef struct Reference
+{
+	SchemaNode *node;			/* that has it */
+	JsonKey		url;			/* absolute, but where the base is not */
+	char	   *pointer;		/* where it stands */
+} Reference;
+
+/* The node of a place in a document. */
+typedef struct PlaceEntry
+{
+	const char *data;
+	SchemaNode *node;
+	Scope	   *scope;			/* of its keywords */
+	char		status;
+} PlaceEntry;
+
+#define SH_PREFIX place_table
+#define SH_ELEMENT_TYPE PlaceEntry
+#define SH_KEY_TYPE const char *
+#define SH_KEY data
+#define SH_HASH_KEY(table, key) murmurhash32((uint32) ((uintptr_t) (key) >> 2))
+#define SH_EQUAL(table, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* Refuse a schema for what stands at a pointer. */
+pg_noreturn static void
+bad_schema_at(const char *pointer, const char *detail)
+{
+	ereport(ERROR,
+			(errproblem(PROBLEM_BAD_SCHEMA), errtable_of("schema"),
+			 errmsg("schema is not well-formed, or asks what is not implemented"),
+			 errdetail_pointer(pointer, detail)));
+}
+
+/* The same, at a place. */
+void
+bad_schema(const Place *place, const char *format,...)
+{
+	StringInfoData detail;
+
+	initStringInfo(&detail);
+	for (;;)
+	{
+		va_list		arguments;
+		int			needed;
+
+		va_start(arguments, format);
+		needed = appendStringInfoVA(&detail, format, arguments);
+		va_end(arguments);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&detail, needed);
+	}
+	bad_schema_at(place_pointer(place), detail.data);
+}
+
+/* ---- places ---- */
+
+/* The key in "urls" of a resource, or of an anchor in it. */
+static JsonKey
+target_key(JsonKey url, JsonKey anchor)
+{
+	StringInfoData key;
+
+	if (anchor.len == 0)
+		return url;
+	initStringInfo(&key);
+	appendBinaryStringInfo(&key, url.data, url.len);
+	appendStringInfoChar(&key, '#');
+	appendBinaryStringInfo(&key, anchor.data, anchor.len);
+	return (JsonKey) {key.data, key.len};
+}
+
+/* Note where a URL, or an anchor there, leads; the first to have it keeps it. */
+void
+add_target(Compiler *compiler, JsonKey url, JsonKey anchor, const JsonbSlice *schema, Scope *scope)
+{
+	bool		found;
+	KeyEntry   *entry = enter_entry(compiler->urls, target_key(url, anchor), &found);
+	Target	   *target;
+
+	if (found)
+		return;
+	target = palloc(sizeof(Target));
+	target->schema = *schema;
+	target->scope = scope;
+	compiler->targets = lappend(compiler->targets, target);
+	entry->count = list_length(compiler->targets);
+}
+
+static Target *
+find_target(Compiler *compiler, JsonKey url, JsonKey anchor)
+{
+	KeyEntry   *entry = find_entry(compiler->urls, target_key(url, anchor));
+
+	return entry ? list_nth(compiler->targets, entry->count - 1) : NULL;
+}
+
+/* Note a reference of the schema in hand, to be followed when all is read. */
+void
+add_reference(KeywordReader *reader, JsonKey url)
+{
+	Reference  *reference = palloc(sizeof(Reference));
+
+	reference->node = reader->node;
+	reference->url = resolve_reference(reader->scope->base, url);
+	reference->pointer = place_pointer(&reader->place);
+	reader->compiler->references = lappend(reader->compiler->references, reference);
+}
+
+/* Look for a member of an object. */
+static bool
+find_member(const JsonbContainer *object, JsonKey key, JsonbSlice *value)
+{
+	uint32		count = JsonContainerSize(object);
+	uint32		place;
+
+	if (!find_key(object, 0, count, key.data, key.len, &place))
+		return false;
+	container_child(object, count + place, value);
+	return true;
+}
+
+#define FIND_MEMBER(object, name, value) find_member((object), (JsonKey) {(name), sizeof(name) - 1}, (value))
+
+/*
+ * The scope of a schema that has an "$id": another resource, or, in draft-07, an
+ * anchor in the same one.
+ */
+static Scope *
+scope_of_id(Compiler *compiler, const JsonbSlice *schema, const JsonbSlice *id, Scope *outer, const Place *place)
+{
+	Place		here = MEMBER_PLACE(place, "$id");
+	Scope	   *scope = outer;
+	JsonKey		url;
+
+	if (!JBE_ISSTRING(id->type))
+		bad_schema(&here, "\"$id\" must be a string");
+	url = resolve_reference(outer->base, slice_key(id));
+	if (fragment_of(url).len > 0 && outer->draft != DRAFT_07)
+		bad_schema(&here, "\"$id\" must have no fragment");
+	if (without_fragment(slice_key(id)).len > 0)
+	{
+		scope = palloc(sizeof(Scope));
+		*scope = *outer;
+		scope->base = without_fragment(url);
+		scope->root = *schema;
+		add_target(compiler, scope->base, (JsonKey) {"", 0}, schema, scope);
+	}
+	if (fragment_of(url).len > 0)
+		add_target(compiler, scope->base, fragment_of(url), schema, scope);
+	return scope;
+}
+
+/* Read the schema that an object is into its node. */
+static void
+read_object(Compiler *compiler, SchemaNode *node, const JsonbSlice *schema, Scope *scope, const Place *place)
+{
+	const JsonbContainer *object = slice_container(schema);
+	KeywordReader reader = {compiler, scope, node};
+	JsonbSlice	value;
+	Place		here = MEMBER_PLACE(place, "$ref");
+
+	/* Beside a reference draft-07 sees nothing. */
+	if (scope->draft == DRAFT_07 && FIND_MEMBER(object, "$ref", &value))
+	{
+		if (!JBE_ISSTRING(value.type))
+			bad_schema(&here, "\"$ref\" must be a string");
+		reader.place = here;
+		add_reference(&reader, slice_key(&value));
+		return;
+	}
+	if (FIND_MEMBER(object, "$schema", &value) && draft_of_url(&value) != scope->draft)
+	{
+		here = (Place) MEMBER_PLACE(place, "$schema");
+		bad_schema(&here, "\"$schema\" must name the draft of the whole document");
+	}
+	if (scope->draft != DRAFT_07 && FIND_MEMBER(object, "$anchor", &value) && JBE_ISSTRING(value.type))
+		add_target(compiler, scope->base, slice_key(&value), schema, scope);
+	read_keywords(&reader, object, place);
+}
+
+/* The node of a schema, which is read if it was not yet. */
+SchemaNode *
+read_schema(Compiler *compiler, const JsonbSlice *value, Scope *scope, const Place *place)
+{
+	PlaceEntry *entry;
+	SchemaNode *node;
+	JsonbSlice	id;
+	bool		found;
+
+	check_stack_depth();
+	if (JBE_ISBOOL(value->type))
+		return JBE_ISBOOL_TRUE(value->type) ? compiler->everything : compiler->nothing;
+	if (!slice_is_object(value))
+		bad_schema(place, "a schema must be an object or a boolean");
+
+	entry = place_table_insert(compiler->places, value->data, &found);
+	if (found)
+		return entry->node;
+	node = MemoryContextAllocZero(compiler->schema->context, sizeof(SchemaNode));
+	node->types = TYPE_ANY;
+	if (FIND_MEMBER(slice_container(value), "$id", &id) &&
+		!(scope->draft == DRAFT_07 && FIND_MEMBER(slice_container(value), "$ref", &(JsonbSlice) {0})))
+		scope = scope_of_id(compiler, value, &id, scope, place);
+	entry->node = node;
+	entry->scope = scope;
+	compiler->nodes = lappend(compiler->nodes, node);
+	read_object(compiler, node, value, scope, place);
+	return node;
+}
+
+/* Read a whole document, found at a URL, or "" where nobody knows. */
+static SchemaNode *
+read_document(Compiler *compiler, const Jsonb *document, JsonKey url)
+{
+	Scope	   *scope = palloc0(sizeof(Scope));
+	Place		here = MEMBER_PLACE(NULL, "$schema");
+	JsonbSlice	value;
+
+	slice_of_jsonb(document, &scope->root);
+	scope->base = url;
+	scope->draft = DRAFT_07;
+	if (slice_is_object(&scope->root) && FIND_MEMBER(slice_container(&scope->root), "$schema", &value))
+	{
+		scope->draft = draft_of_url(&value);
+		if (scope->draft == DRAFT_NONE)
+			bad_schema(&here, "\"$schema\" must name draft-07, 2019-09 or 2020-12 by its URL");
+	}
+	add_target(compiler, url, (JsonKey) {"", 0}, &scope->root, scope);
+	return read_schema(compiler, &scope->root, scope, NULL);
+}
+
+/* ---- references ---- */
+
+pg_noreturn static void
+leads_nowhere(const Reference *reference, const char *why)
+{
+	JsonKey		url = reference->url;
+
+	bad_schema_at(reference->pointer,
+				  psprintf("\"$ref\" leads nowhere: %.*s%s %s",
+						   url.len <= REFERENCE_SHOWN ? url.len : pg_mbcliplen(url.data, url.len, REFERENCE_SHOWN),
+						   url.data, url.len <= REFERENCE_SHOWN ? "" : "...", why));
+}
+
+/* The resource at a URL: in what is read, with the keeper of documents, built in. */
+static Target *
+find_resource(Compiler *compiler, JsonKey url)
+{
+	Target	   *target = find_target(compiler, url, (JsonKey) {"", 0});
+	const Jsonb *document = NULL;
+
+	if (target)
+		return target;
+	if (compiler->lookup)
+		document = compiler->lookup(compiler->keeper, url);
+	if (document == NULL && bytes_are(url.data, url.len, METASCHEMA_URL))
+	{
+		MemoryContext old = MemoryContextSwitchTo(compiler->schema->context);
+
+		document = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(metaschema)));
+		MemoryContextSwitchTo(old);
+	}
+	if (document == NULL)
+		return NULL;
+	read_document(compiler, document, url);
+	return find_target(compiler, url, (JsonKey) {"", 0});
+}
+
+/* The scope of what lies at a place, if a schema was read there. */
+static void
+enter_scope(Compiler *compiler, const JsonbSlice *value, Scope **scope)
+{
+	PlaceEntry *entry = value->type == JENTRY_ISCONTAINER ? place_table_lookup(compiler->places, value->data) : NULL;
+
+	if (entry && entry->scope)
+		*scope = entry->scope;
+}
+
+/* Follow a JSON pointer from a resource's schema. */
+static SchemaNode *
+follow_pointer(Compiler *compiler, const Reference *reference, const Target *resource, JsonKey fragment)
+{
+	JsonbSlice	string = {JENTRY_ISSTRING, fragment.len, fragment.data};
+	JsonbSlice	value = resource->schema;
+	Scope	   *scope = resource->scope;
+	Place	   *place = NULL;
+	JsonPointer pointer;
+
+	if (pointer_problem(&string))
+		leads_nowhere(reference, "has no JSON pointer");
+	enter_scope(compiler, &value, &scope);
+	for (pointer_init(&pointer, &string); !pointer_at_end(&pointer);)
+	{
+		JsonbSlice	token;
+		Place	   *parent = place;
+		uint32		index;
+
+		pointer_next(&pointer, &token);
+		place = palloc0(sizeof(Place));
+		*place = (Place) {parent, token.data, token.len, 0};
+		if (slice_is_object(&value))
+		{
+			if (!find_member(slice_container(&value), slice_key(&token), &value))
+				leads_nowhere(reference, "is not there");
+		}
+		else if (slice_is_array(&value) && token_to_index(&token, &index) &&
+				 index < JsonContainerSize(slice_container(&value)))
+			container_child(slice_container(&value), index, &value);
+		else
+			leads_nowhere(reference, "is not there");
+		enter_scope(compiler, &value, &scope);
+	}
+	if (!slice_is_object(&value) && !JBE_ISBOOL(value.type))
+		leads_nowhere(reference, "is no schema");
+	return read_schema(compiler, &value, scope, place);
+}
+
+/* The node to which a reference leads. */
+static SchemaNode *
+follow_reference(Compiler *compiler, const Reference *reference)
+{
+	Target	   *resource = find_resource(compiler, without_fragment(reference->url));
+	Target	   *anchor;
+	JsonKey		fragment;
+
+	if (resource == NULL)
+		leads_nowhere(reference, "is not known here");
+	if (!decode_fragment(fragment_of(reference->url), &fragment))
+		leads_nowhere(reference, "has no JSON pointer");
+	if (fragment.len == 0 || fragment.data[0] == '/')
+		return follow_pointer(compiler, reference, resource, fragment);
+	anchor = find_target(compiler, resource->scope->base, fragment);
+	if (anchor == NULL)
+		leads_nowhere(reference, "is not there");
+	return read_schema(compiler, &anchor->schema, anchor->scope, NULL);
+}
+
+/* Follow all references; more may come up on the way. */
+static void
+follow_references(Compiler *compiler)
+{
+	for (int i = 0; i < list_length(compiler->references); i++)
+	{
+		Reference  *reference = list_nth(compiler->references, i);
+
+		CHECK_FOR_INTERRUPTS();
+		reference->node->reference = follow_reference(compiler, reference);
+		reference->node->reference->shared = true;
+	}
+}
+
+/* ---- circles ---- */
+
+enum
+{
+	MARK_NONE,
+	MARK_ON_THE_WAY,
+	MARK_DONE,
+	MARK_SIMPLIFIED
+};
+
+/* A step of a walk through schemas of the same value. */
+typedef struct Step
+{
+	const struct Step *before;
+	const SchemaNode *from;
+	bool		by_reference;
+} Step;
+
+static void walk(Compiler *compiler, SchemaNode *node, const Step *before);
+
+/* Refuse a circle, which ends where it began. */
+pg_noreturn static void
+refuse_circle(Compiler *compiler, const SchemaNode *start, const Step *last)
+{
+	const SchemaNode *holder = NULL;
+	ListCell   *cell;
+
+	for (const Step *step = last; step; step = step->before)
+	{
+		if (step->by_reference)
+			holder = step->from;
+		if (step->from == start)
+			break;
+	}
+	foreach(cell, compiler->references)
+	{
+		Reference  *reference = lfirst(cell);
+
+		if (reference->node == holder)
+			bad_schema_at(reference->pointer, "\"$ref\" leads in a circle that does not descend into the document");
+	}
+	elog(ERROR, "circle of schemas without a reference");
+}
+
+static void
+walk_to(Compiler *compiler, const SchemaNode *from, SchemaNode *to, bool by_reference, const Step *before)
+{
+	Step		step = {before, from, by_reference};
+
+	if (to == NULL || to->mark == MARK_DONE)
+		return;
+	if (to->mark == MARK_ON_THE_WAY)
+		refuse_circle(compiler, to, &step);
+	walk(compiler, to, &step);
+}
+
+static void
+walk_list(Compiler *compiler, const SchemaNode *from, const NodeList *list, const Step *before)
+{
+	for (uint32 i = 0; i < list->count; i++)
+		walk_to(compiler, from, list->nodes[i], false, before);
+}
+
+/* Walk on from a node to all that judge the same value. */
+static void
+walk(Compiler *compiler, SchemaNode *node, const Step *before)
+{
+	const Combination *combination = node->combination;
+
+	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
+	node->mark = MARK_ON_THE_WAY;
+	walk_to(compiler, node, node->reference, true, before);
+	if (combination)
+	{
+		walk_list(compiler, node, &combination->all, before);
+		walk_list(compiler, node, &combination->any, before);
+		walk_list(compiler, node, &combination->one, before);
+		walk_to(compiler, node, combination->not, false, before);
+		walk_to(compiler, node, combination->condition, false, before);
+		walk_to(compiler, node, combination->consequence, false, before);
+		walk_to(compiler, node, combination->alternative, false, before);
+	}
+	for (uint32 i = 0; node->object && i < node->object->dependency_count; i++)
+		walk_to(compiler, node, node->object->dependencies[i].node, false, before);
+	node->mark = MARK_DONE;
+}
+
+/* Refuse references that lead in a circle without descending into the document. */
+static void
+refuse_circles(Compiler *compiler)
+{
+	ListCell   *cell;
+
+	foreach(cell, compiler->references)
+	{
+		Reference  *reference = lfirst(cell);
+
+		if (reference->node->mark == MARK_NONE)
+			walk(compiler, reference->node, NULL);
+	}
+}
+
+/* ---- what is simpler and says the same ---- */
+
+/* Does a node have nothing but a reference? */
+static bool
+is_reference(const SchemaNode *node)
+{
+	return node->reference && node->types == TYPE_ANY && !node->values && !node->constant && !node->number &&
+		!node->string && !node->array && !node->object && !node->combination;
+}
+
+/* The node itself, or the one to which a bare reference leads; but false is told by whom it is held. */
+static SchemaNode *
+shortcut(SchemaNode *node)
+{
+	while (node && is_reference(node) && !node->reference->nothing)
+		node = node->reference;
+	return node;
+}
+
+static void
+shorten_list(NodeList *list)
+{
+	for (uint32 i = 0; i < list->count; i++)
+		list->nodes[i] = shortcut(list->nodes[i]);
+}
+
+static void
+shorten_references(SchemaNode *node)
+{
+	Combination *combination = node->combination;
+	ObjectRules *object = node->object;
+	ArrayRules *array = node->array;
+
+	node->reference = shortcut(node->reference);
+	if (combination)
+	{
+		shorten_list(&combination->all);
+		shorten_list(&combination->any);
+		shorten_list(&combination->one);
+		combination->not = shortcut(combination->not);
+		combination->condition = shortcut(combination->condition);
+		combination->consequence = shortcut(combination->consequence);
+		combination->alternative = shortcut(combination->alternative);
+	}
+	if (object)
+	{
+		for (uint32 i = 0; i < object->member_count; i++)
+			object->members[i].node = shortcut(object->members[i].node);
+		for (uint32 i = 0; i < object->pattern_count; i++)
+			object->patterns[i].node = shortcut(object->patterns[i].node);
+		for (uint32 i = 0; i < object->dependency_count; i++)
+			object->dependencies[i].node = shortcut(object->dependencies[i].node);
+		object->additional = shortcut(object->additional);
+		object->names = shortcut(object->names);
+	}
+	if (array)
+	{
+		shorten_list(&array->first);
+		array->rest = shortcut(array->rest);
+		array->contains = shortcut(array->contains);
+	}
+}
+
+/* Do rules for objects ask nothing but that members are there? */
+static bool
+only_require(const ObjectRules *rules)
+{
+	return !rules->members && !rules->patterns && !rules->additional && !rules->names &&
+		!rules->dependencies && rules->min == 0 && rules->max == UNLIMITED;
+}
+
+static int
+compare_required(const void *a, const void *b)
+{
+	return compare_keys(((const JsonKey *) a)->data, ((const JsonKey *) a)->len,
+						((const JsonKey *) b)->data, ((const JsonKey *) b)->len);
+}
+
+/* Rules for objects that ask what both of two do, of which one only requires. */
+static ObjectRules *
+join_object_rules(Compiler *compiler, const ObjectRules *a, const ObjectRules *b)
+{
+	ObjectRules *joint = MemoryContextAlloc(compiler->schema->context, sizeof(ObjectRules));
+	uint32		total = a->required_count + b->required_count;
+	uint32		kept = 0;
+	JsonKey    *all = MemoryContextAllocExtended(compiler->schema->context, sizeof(JsonKey) * ((Size) total + 1), MCXT_ALLOC_HUGE);
+
+	*joint = only_require(a) ? *b : *a;
+	for (uint32 i = 0; i < total; i++)
+		all[i] = i < a->required_count ? a->required[i] : b->required[i - a->required_count];
+	qsort(all, total, sizeof(JsonKey), compare_required);
+	for (uint32 i = 0; i < total; i++)
+		if (kept == 0 || compare_required(&all[kept - 1], &all[i]) != 0)
+			all[kept++] = all[i];
+	joint->required = all;
+	joint->required_count = kept;
+	return joint;
+}
+
+/* One of two things where at most one is there, or both are the same. */
+#define IS_FREE(a, b) ((a) == NULL || (b) == NULL || (a) == (b))
+#define EITHER(a, b) ((a) ? (a) : (b))
+
+/* Can two combinations be one? */
+static bool
+can_join(const Combination *a, const Combination *b)
+{
+	return a == NULL || b == NULL ||
+		(IS_FREE(a->any.nodes, b->any.nodes) && IS_FREE(a->one.nodes, b->one.nodes) && IS_FREE(a->not, b->not) &&
+		 IS_FREE(a->condition, b->condition) && a->all.count + b->all.count <= JOINT_MAX);
+}
+
+static Combination *
+join_combinations(Compiler *compiler, const Combination *a, const Combination *b)
+{
+	Combination *joint = MemoryContextAlloc(compiler->schema->context, sizeof(Combination));
+
+	*joint = a->condition ? *a : *b;
+	joint->any = a->any.nodes ? a->any : b->any;
+	joint->one = a->one.nodes ? a->one : b->one;
+	joint->not = EITHER(a->not, b->not);
+	joint->all.count = 0;
+	joint->all.nodes = MemoryContextAlloc(compiler->schema->context, sizeof(SchemaNode *) * (a->all.count + b->all.count + 1));
+	for (uint32 i = 0; i < a->all.count + b->all.count; i++)
+	{
+		SchemaNode *node = i < a->all.count ? a->all.nodes[i] : b->all.nodes[i - a->all.count];
+		uint32		same = 0;
+
+		while (same < joint->all.count && joint->all.nodes[same] != node)
+			same++;
+		if (same == joint->all.count)
+			joint->all.nodes[joint->all.count++] = node;
+	}
+	return joint;
+}
+
+/* Does a combination say nothing? */
+static bool
+is_empty(const Combination *combination)
+{
+	return combination->all.count == 0 && combination->any.count == 0 && combination->one.count == 0 &&
+		!combination->not && !combination->condition;
+}
+
+/* A combination, perhaps none, with more in its "allOf". */
+static Combination *
+with_all(Compiler *compiler, const Combination *combination, const NodeList *more)
+{
+	Combination *result = MemoryContextAllocZero(compiler->schema->context, sizeof(Combination));
+	uint32		count = combination ? combination->all.count : 0;
+
+	if (combination)
+		*result = *combination;
+	result->all.nodes = MemoryContextAllocExtended(compiler->schema->context, sizeof(SchemaNode *) * ((Size) count + more->count), MCXT_ALLOC_HUGE);
+	for (uint32 i = 0; i < count; i++)
+		result->all.nodes[i] = combination->all.nodes[i];
+	for (uint32 i = 0; i < more->count; i++)
+		result->all.nodes[count + i] = more->nodes[i];
+	result->all.count = count + more->count;
+	return result;
+}
+
+/* Let a node ask what another one does as well, if it has room for that; nobody can tell them apart. */
+static bool
+absorb(Compiler *compiler, SchemaNode *node, const SchemaNode *other)
+{
+	if (other->nothing || (node->types != other->types && node->types != TYPE_ANY && other->types != TYPE_ANY) ||
+		!IS_FREE(node->values, other->values) || !IS_FREE(node->constant, other->constant) ||
+		!IS_FREE(node->reference, other->reference) || !IS_FREE(node->number, other->number) ||
+		!IS_FREE(node->string, other->string) || !IS_FREE(node->array, other->array) ||
+		!(IS_FREE(node->object, other->object) || only_require(node->object) || only_require(other->object)) ||
+		!can_join(node->combination, other->combination))
+		return false;
+	node->types &= other->types;
+	node->values = EITHER(node->values, other->values);
+	node->constant = EITHER(node->constant, other->constant);
+	node->reference = EITHER(node->reference, other->reference);
+	node->number = EITHER(node->number, other->number);
+	node->string = EITHER(node->string, other->string);
+	node->array = EITHER(node->array, other->array);
+	node->object = IS_FREE(node->object, other->object) ? EITHER(node->object, other->object) :
+		join_object_rules(compiler, node->object, other->object);
+	node->combination = IS_FREE(node->combination, other->combination) ? EITHER(node->combination, other->combination) :
+		join_combinations(compiler, node->combination, other->combination);
+	return true;
+}
+
+/*
+ * Let a node absorb what stands in its "allOf": whole vocabularies say there, in
+ * a schema for each, which members are required.
+ */
+static void
+simplify(Compiler *compiler, SchemaNode *node)
+{
+	NodeList	all = {0};
+	uint32		kept = 0;
+
+	if (node->mark == MARK_SIMPLIFIED)
+		return;
+	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
+	node->mark = MARK_SIMPLIFIED;
+	if (node->combination)
+	{
+		all = node->combination->all;
+		node->combination->all = (NodeList) {0};
+		if (is_empty(node->combination))
+			node->combination = NULL;
+	}
+	for (uint32 i = 0; i < all.count; i++)
+	{
+		simplify(compiler, all.nodes[i]);
+		if (!absorb(compiler, node, all.nodes[i]))
+			all.nodes[kept++] = all.nodes[i];
+	}
+	all.count = kept;
+	if (kept > 0)
+		node->combination = with_all(compiler, node->combination, &all);
+	node->anything = !node->nothing && !node->reference && node->types == TYPE_ANY && !node->values &&
+		!node->constant && !node->number && !node->string && !node->array && !node->object && !node->combination;
+}
+
+/* Make a schema of a document; "lookup" is NULL where nobody keeps others. */
+Schema *
+compile_schema(const Jsonb *document, MemoryContext parent, SchemaLookup lookup, void *keeper)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "esgf_stac schema", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "esgf_stac schema compiler", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(work);
+	Compiler	compiler = {0};
+	Jsonb	   *copy;
+	ListCell   *cell;
+
+	compiler.schema = MemoryContextAllocZero(context, sizeof(Schema));
+	compiler.schema->context = context;
+	compiler.schema->automaton_budget = AUTOMATA_MAX;
+	compiler.lookup = lookup;
+	compiler.keeper = keeper;
+	compiler.urls = make_key_table();
+	compiler.places = place_table_create(work, 256, NULL);
+	compiler.everything = MemoryContextAllocZero(context, sizeof(SchemaNode));
+	compiler.everything->types = TYPE_ANY;
+	compiler.everything->anything = true;
+	compiler.nothing = MemoryContextAllocZero(context, sizeof(SchemaNode));
+	compiler.nothing->nothing = true;
+
+	copy = MemoryContextAllocExtended(context, VARSIZE(document), MCXT_ALLOC_HUGE);
+	memcpy(copy, document, VARSIZE(document));
+	compiler.schema->document = copy;
+	compiler.schema->root = read_document(&compiler, copy, (JsonKey) {"", 0});
+	follow_references(&compiler);
+	refuse_circles(&compiler);
+	foreach(cell, compiler.nodes)
+		shorten_references(lfirst(cell));
+	foreach(cell, compiler.nodes)
+		simplify(&compiler, lfirst(cell));
+	compiler.schema->root = shortcut(compiler.schema->root);
+
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(work);
+	/* A schema that is refused goes with whoever asked. */
+	MemoryContextSetParent(context, parent);
+	return compiler.schema;
+}

@@ -1,0 +1,67 @@
+/*
+ * schema/compile.h
+ *		While a schema is compiled: the compiler, and what keywords ask of it.
+ *
+ * resource		a schema with a URL of its own ("$id"), or a whole document: the
+ *				base of the references in it.
+ * scope		the resource, and the draft, in which a schema stands.
+ */
+#ifndef ESGF_STAC_SCHEMA_COMPILE_H
+#define ESGF_STAC_SCHEMA_COMPILE_H
+
+#include "base/problems.h"
+#include "json/key_table.h"
+#include "schema/schema.h"
+
+typedef enum Draft
+{
+	DRAFT_07 = 1 << 0,
+	DRAFT_2019_09 = 1 << 1,
+	DRAFT_2020_12 = 1 << 2,
+	DRAFT_NONE = 0
+} Draft;
+
+typedef struct Scope
+{
+	Draft		draft;
+	JsonKey		base;			/* a URL without fragment; perhaps empty */
+	JsonbSlice	root;			/* the resource's own schema */
+} Scope;
+
+typedef struct Compiler
+{
+	Schema	   *schema;
+	SchemaLookup lookup;
+	void	   *keeper;
+	KeyTable   *urls;			/* of resources and anchors: their places in
+								 * "targets", from 1 */
+	List	   *targets;
+	struct place_table_hash *places;	/* nodes, by where their schemas lie */
+	List	   *nodes;
+	List	   *references;		/* of all schemas, in the order of reading */
+	SchemaNode *everything;
+	SchemaNode *nothing;
+} Compiler;
+
+/* One schema while its keywords are read. */
+typedef struct KeywordReader
+{
+	Compiler   *compiler;
+	Scope	   *scope;
+	SchemaNode *node;
+	const char *keyword;		/* in hand */
+	Place		place;			/* of its value */
+
+	/* What is settled when all keywords are read. */
+	SchemaNode *items;
+	SchemaNode *additional_items;
+} KeywordReader;
+
+pg_noreturn extern void bad_schema(const Place *place, const char *format,...) pg_attribute_printf(2, 3);
+extern void add_target(Compiler *compiler, JsonKey url, JsonKey anchor, const JsonbSlice *schema, Scope *scope);
+extern void add_reference(KeywordReader *reader, JsonKey url);
+extern SchemaNode *read_schema(Compiler *compiler, const JsonbSlice *value, Scope *scope, const Place *place);
+extern void read_keywords(KeywordReader *reader, const JsonbContainer *object, const Place *place);
+extern Draft draft_of_url(const JsonbSlice *url);
+
+#endif							/* ESGF_STAC_SCHEMA_COMPILE_H */

@@ -1,0 +1,162 @@
+/*
+ * schema/schema.h
+ *		A JSON Schema, compiled: what it asks of a value, as a graph of nodes.
+ *
+ * node			one schema or subschema; each place of a document that is a schema
+ *				has one, however many references lead there.
+ * rules		what a node asks of objects, arrays, strings or numbers only, NULL
+ *				where it asks nothing.
+ *
+ * All of it lies in a memory context of its own, and points into the copy of the
+ * document there. Judging (schema/judge.h) changes nothing but what is made at
+ * first use: patterns.
+ */
+#ifndef ESGF_STAC_SCHEMA_SCHEMA_H
+#define ESGF_STAC_SCHEMA_SCHEMA_H
+
+#include "schema/pattern.h"
+#include "schema/values.h"
+#include "utils/numeric.h"
+
+/* No limit: nothing in jsonb is so long. */
+#define UNLIMITED PG_UINT32_MAX
+
+/* Types of values, as "type" names them. */
+enum
+{
+	TYPE_NULL = 1 << 0,
+	TYPE_BOOLEAN = 1 << 1,
+	TYPE_INTEGER = 1 << 2,
+	TYPE_NUMBER = 1 << 3,
+	TYPE_STRING = 1 << 4,
+	TYPE_ARRAY = 1 << 5,
+	TYPE_OBJECT = 1 << 6,
+	TYPE_ANY = (1 << 7) - 1
+};
+
+typedef struct SchemaNode SchemaNode;
+
+typedef struct NodeList
+{
+	uint32		count;
+	SchemaNode **nodes;
+} NodeList;
+
+/* A member of "properties"; they stand in jsonb's order of keys. */
+typedef struct MemberRule
+{
+	JsonKey		key;
+	SchemaNode *node;
+} MemberRule;
+
+/* A member of "patternProperties". */
+typedef struct PatternRule
+{
+	Pattern    *pattern;
+	SchemaNode *node;
+} PatternRule;
+
+/* Where an object has this member, it must have others, or be as a node says. */
+typedef struct DependencyRule
+{
+	JsonKey		key;
+	const char *keyword;
+	JsonKey    *required;
+	uint32		required_count;
+	SchemaNode *node;			/* NULL: none */
+} DependencyRule;
+
+typedef struct ObjectRules
+{
+	JsonKey    *required;		/* in jsonb's order of keys, each once */
+	uint32		required_count;
+	MemberRule *members;
+	uint32		member_count;
+	PatternRule *patterns;
+	uint32		pattern_count;
+	SchemaNode *additional;		/* NULL, as the next: anything */
+	SchemaNode *names;
+	DependencyRule *dependencies;
+	uint32		dependency_count;
+	uint32		min;
+	uint32		max;
+} ObjectRules;
+
+typedef struct ArrayRules
+{
+	NodeList	first;			/* one for each of the first elements */
+	const char *first_keyword;
+	SchemaNode *rest;			/* NULL: anything */
+	const char *rest_keyword;
+	SchemaNode *contains;		/* NULL: nothing */
+	uint32		min_contains;
+	uint32		max_contains;
+	bool		contains_counted;	/* is there "minContains"? */
+	uint32		min;
+	uint32		max;
+	bool		unique;
+} ArrayRules;
+
+typedef struct StringRules
+{
+	uint32		min;
+	uint32		max;
+	Pattern    *pattern;		/* NULL: none */
+} StringRules;
+
+/* Bounds; NULL: none. */
+typedef struct NumberRules
+{
+	Numeric		minimum;
+	Numeric		maximum;
+	Numeric		exclusive_minimum;
+	Numeric		exclusive_maximum;
+	Numeric		multiple_of;
+} NumberRules;
+
+/* What is said by other schemas of the same value. */
+typedef struct Combination
+{
+	NodeList	all;
+	NodeList	any;
+	NodeList	one;
+	SchemaNode *not;			/* NULL, as the next: none */
+	SchemaNode *condition;
+	SchemaNode *consequence;
+	SchemaNode *alternative;
+} Combination;
+
+struct SchemaNode
+{
+	bool		nothing;		/* false: no value will do */
+	bool		anything;		/* nothing is asked */
+	bool		shared;			/* references lead here */
+	uint8		types;			/* those that are allowed */
+	ValueSet   *values;			/* of "enum" */
+	JsonbSlice *constant;
+	SchemaNode *reference;
+	NumberRules *number;
+	StringRules *string;
+	ArrayRules *array;
+	ObjectRules *object;
+	Combination *combination;
+	uint8		mark;			/* of whoever walks the graph while it is made */
+};
+
+typedef struct Schema
+{
+	MemoryContext context;
+	const Jsonb *document;		/* the copy */
+	SchemaNode *root;
+	uint64		automaton_budget;
+} Schema;
+
+/*
+ * Whoever keeps documents: the one at a URL, which has no fragment and need not
+ * be terminated, or NULL. It must live as long as the schema.
+ */
+typedef const Jsonb *(*SchemaLookup) (void *keeper, JsonKey url);
+
+extern Schema *compile_schema(const Jsonb *document, MemoryContext parent, SchemaLookup lookup, void *keeper);
+
+#endif							/* ESGF_STAC_SCHEMA_SCHEMA_H */
