@@ -12,7 +12,7 @@ use IPC::Run ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(python_packages run_program run_pytest);
+our @EXPORT = qw(python_packages python_source run_program run_pytest);
 
 # Run a program; its exit status as truth, its output, its last line of errors.
 sub run_program
@@ -67,6 +67,30 @@ sub run_pytest
 	@results = grep { @$_ } @results;
 	diag $output if !@results || grep { $_->[0] =~ /FAILED|ERROR/ } @results;
 	return @results;
+}
+
+# The folder of a package's source distribution, downloaded now or earlier; or none, and why.
+sub python_source
+{
+	my ($package) = @_;
+	my $cache = $ENV{ESGF_STAC_CACHE} // ($ENV{XDG_CACHE_HOME} // "$ENV{HOME}/.cache") . '/esgf_stac';
+	my $target = "$cache/source-$package";
+	return $target if -d $target;
+
+	my $partial = "$target.$$";
+	eval { make_path($partial); 1 } or return (undef, "no cache: $@");
+	my ($done, undef, $why) = run_program(
+		'', qw(python3 -m pip download --quiet --disable-pip-version-check --no-input
+		  --timeout 15 --retries 1 --no-deps --no-binary), $package =~ /^([^=]+)/, '--dest', $partial, $package);
+	my ($archive) = glob "$partial/*.tar.gz";
+	($done, undef, $why) = run_program('', qw(tar -xz --strip-components=1 -C), $partial, '-f', $archive) if $done;
+	if (!$done)
+	{
+		remove_tree($partial);
+		return (undef, "pip: $why");
+	}
+	rename $partial, $target or remove_tree($partial);
+	return $target;
 }
 
 1;
