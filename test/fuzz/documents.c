@@ -11,7 +11,8 @@
  *
  * What must hold of every result: it is what the server would have written,
  * byte for byte; arguments are as they were; a patch applied twice, or a diff
- * applied to its source, is what their RFCs say.
+ * applied to its source, is what their RFCs say; a schema's verdict and its
+ * problems agree.
  */
 #include "postgres.h"
 
@@ -21,6 +22,7 @@
 #include "fmgr.h"
 #include "json/json_patch.h"
 #include "lib/stringinfo.h"
+#include "schema/judge.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -208,6 +210,96 @@ append_operations(StringInfo json, Recipe *recipe)
 	appendStringInfoChar(json, ']');
 }
 
+static const char *const types[] = {"null", "boolean", "integer", "number", "string", "array", "object", "text"};
+static const char *const patterns[] = {"a", "^a", "b$", "^(?!a)", "[ab]*c", "(a|b){2,}", "\\\\bx", "(?<=a).", "\u00e9", "^$", "(", "a{300}"};
+static const char *const references[] = {"#", "#/properties/a", "#/items", "#/allOf/0", "#/definitions/b", "b", "#a", "#/~2"};
+
+static void append_schema(StringInfo json, Recipe *recipe, int depth);
+
+static void
+append_schemas(StringInfo json, Recipe *recipe, int depth, bool object)
+{
+	for (uint32 count = 1 + choose(recipe, 3); count > 0; count--)
+	{
+		if (object)
+			appendStringInfo(json, "\"%s\":", CHOICE(recipe, words));
+		append_schema(json, recipe, depth + 1);
+		if (count > 1)
+			appendStringInfoChar(json, ',');
+	}
+}
+
+/* Append a keyword, which may stand there already: the last one counts. */
+static void
+append_keyword(StringInfo json, Recipe *recipe, int depth)
+{
+	static const char *const of_schema[] = {"items", "contains", "additionalProperties", "propertyNames", "not", "if", "then", "else"};
+	static const char *const of_schemas[] = {"allOf", "anyOf", "oneOf", "items"};
+	static const char *const of_members[] = {"properties", "patternProperties", "definitions", "dependencies"};
+	static const char *const of_number[] = {"minimum", "maximum", "multipleOf", "minLength", "maxLength", "minItems", "maxProperties"};
+
+	switch (choose(recipe, 10))
+	{
+		case 0:
+			appendStringInfo(json, "\"type\":\"%s\"", CHOICE(recipe, types));
+			break;
+		case 1:
+			appendStringInfo(json, "\"pattern\":\"%s\"", CHOICE(recipe, patterns));
+			break;
+		case 2:
+			appendStringInfo(json, "\"$ref\":\"%s\"", CHOICE(recipe, references));
+			break;
+		case 3:
+			appendStringInfo(json, "\"required\":[\"%s\"],\"uniqueItems\":true", CHOICE(recipe, words));
+			break;
+		case 4:
+			appendStringInfo(json, "\"%s\":%s", CHOICE(recipe, of_number), CHOICE(recipe, numbers));
+			break;
+		case 5:
+			appendStringInfoString(json, "\"enum\":[");
+			append_children(json, recipe, DEPTH_MAX - 1, false);
+			appendStringInfoString(json, "]");
+			break;
+		case 6:
+			appendStringInfoString(json, "\"const\":");
+			append_value(json, recipe, DEPTH_MAX - 1);
+			break;
+		case 7:
+			appendStringInfo(json, "\"%s\":", CHOICE(recipe, of_schema));
+			append_schema(json, recipe, depth + 1);
+			break;
+		case 8:
+			appendStringInfo(json, "\"%s\":[", CHOICE(recipe, of_schemas));
+			append_schemas(json, recipe, depth, false);
+			appendStringInfoChar(json, ']');
+			break;
+		default:
+			appendStringInfo(json, "\"%s\":{", CHOICE(recipe, of_members));
+			append_schemas(json, recipe, depth, true);
+			appendStringInfoChar(json, '}');
+	}
+}
+
+static void
+append_schema(StringInfo json, Recipe *recipe, int depth)
+{
+	uint32		count = depth < DEPTH_MAX ? choose(recipe, 5) : 0;
+
+	if (count == 4)
+	{
+		appendStringInfoString(json, choose(recipe, 2) ? "true" : "false");
+		return;
+	}
+	appendStringInfoChar(json, '{');
+	for (uint32 i = 0; i < count; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(json, ',');
+		append_keyword(json, recipe, depth);
+	}
+	appendStringInfoChar(json, '}');
+}
+
 static Jsonb *
 parse(const char *json)
 {
@@ -305,6 +397,30 @@ fuzz_json_diff(Recipe *recipe)
 		 "a diff makes of its source what it was made for");
 }
 
+static void
+fuzz_schema(Recipe *recipe)
+{
+	StringInfoData json;
+	Jsonb	   *document;
+	Jsonb	   *before;
+	JsonbSlice	value;
+	Schema	   *schema;
+	ProblemList problems = {0};
+	ProblemList again = {0};
+
+	initStringInfo(&json);
+	append_schema(&json, recipe, 0);
+	document = make_document(recipe);
+	before = exact_copy(document);
+	schema = compile_schema(parse(json.data), CurrentMemoryContext, NULL, NULL);
+	slice_of_jsonb(document, &value);
+	list_schema_problems(schema, &value, &problems);
+	must(schema_allows(schema, &value) == (problems.count == 0), "whatever is not allowed has a problem");
+	list_schema_problems(schema, &value, &again);
+	must(again.count == problems.count, "what was made at first use finds the same");
+	must(same_bytes(document, before), "a document stays as it is");
+}
+
 /* One run: a refusal is an answer, any other error a finding. */
 static int
 run_target(const uint8 *data, size_t size)
@@ -363,6 +479,7 @@ fuzz(PG_FUNCTION_ARGS)
 		{"merge_patch", fuzz_merge_patch},
 		{"json_patch", fuzz_json_patch},
 		{"json_diff", fuzz_json_diff},
+		{"schema", fuzz_schema},
 	};
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	int			argc;
