@@ -13,8 +13,9 @@
 #include "base/problems.h"
 #include "schema/pattern.h"
 
-/* What is larger is given to the server at once, to see whether it can. */
+/* What is larger is given to the server at once, to see whether it can: states, and these times ranges. */
 #define SURELY_POSSIBLE 1000
+#define SURELY_POSSIBLE_ARCS 5000
 
 typedef struct ServerRegex
 {
@@ -111,6 +112,27 @@ prepare_pattern(Pattern *pattern, Regex *regex)
 	MemoryContextSwitchTo(old);
 }
 
+/* How many ranges have the sets of a pattern that are of more than one character? */
+static uint64
+count_ranges(const Regex *regex)
+{
+	uint64		count = 0;
+
+	check_stack_depth();
+	if (regex->kind == REGEX_SET)
+		return regex->count == 1 && regex->ranges[0].low == regex->ranges[0].high ? 0 : regex->count;
+	for (const Regex *child = regex->child; child; child = child->next)
+		count += count_ranges(child);
+	return count;
+}
+
+/* Will the server surely not find a pattern too complex? */
+static bool
+is_surely_possible(const Regex *regex)
+{
+	return regex->size <= SURELY_POSSIBLE && regex->size * count_ranges(regex) <= SURELY_POSSIBLE_ARCS;
+}
+
 /* A short-lived context for the tree of a pattern. */
 static MemoryContext
 tree_context(void)
@@ -135,7 +157,7 @@ make_pattern(JsonKey source, const char *pointer, uint64 *budget, const char **p
 	pattern->pointer = pointer;
 	pattern->budget = budget;
 	regex = read_regex(source, problem);
-	if (*problem == NULL && regex->size > SURELY_POSSIBLE && !compile_engine(pattern, regex))
+	if (*problem == NULL && !is_surely_possible(regex) && !compile_engine(pattern, regex))
 		*problem = "is too complex for the server's regular expressions";
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

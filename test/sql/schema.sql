@@ -6,7 +6,7 @@
 -- JSON Schema: what each keyword says of a value, what is no schema, and what a
 -- call site keeps. Verdicts in general are the official suite's (t/155).
 SET LOCAL search_path = esgf_stac, public;
-SELECT plan(248);
+SELECT plan(249);
 
 -- All rows, "pointer keyword: detail", and the verdict beside them.
 CREATE FUNCTION pg_temp.rows(schema jsonb, document jsonb) RETURNS text LANGUAGE plpgsql AS $$
@@ -250,6 +250,8 @@ SELECT is(pg_temp.bad(schema::jsonb), detail, left(schema, 100))
     (92, '{"pattern": "a{100001}"}', '/pattern: "pattern" is too complex for the server''s regular expressions'),
     (93, '{"pattern": ")"}', '/pattern: "pattern" has ")" without "("')
   ) AS cases(number, schema, detail) ORDER BY number;
+SELECT is(pg_temp.bad(jsonb_build_object('pattern', (SELECT '^' || string_agg('[^' || chr(20000 + i) || chr(30000 + i) || ']*', '') FROM generate_series(1, 400) i))),
+          '/pattern: "pattern" is too complex for the server''s regular expressions', 'before a string asks for it, too');
 SELECT pg_temp.refused($$SELECT jsonb_schema_valid('{"pattern": "["}', '1')$$, 'PT400', 'bad-schema', 'a refusal has what each must have');
 SELECT pg_temp.refused($$SELECT * FROM jsonb_schema_problems('{"pattern": "["}', '1')$$, 'PT400', 'bad-schema', 'of both functions');
 
