@@ -8,19 +8,6 @@
 
 #include "lib/log.h"
 #include "lib/program.h"
-#include "lib/wait.h"
-
-/* A query failed: log why, and end the session. A signal to stop is no failure */
-ExitStatus
-database_lost(Buffer *problem)
-{
-	if (stop_requested)
-		log_line(LOG_DETAIL, "interrupted: %s", problem->data);
-	else
-		log_line(LOG_ERROR, "database: %s", problem->data);
-	buffer_free(problem);
-	return stop_requested ? STATUS_STOPPED : STATUS_DATABASE;
-}
 
 /* Connect for queries, in which nobody's function stands in for one of the server's */
 ExitStatus
