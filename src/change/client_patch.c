@@ -198,7 +198,7 @@ make_alternate(DocumentEdit *edit, const char *path, int len)
 		document_set(edit, &empty, 3, keys);
 }
 
-/* Drop from a merge patch nulls for members that STAC requires, or refuse it for them. */
+/* Drop from a merge patch nulls for members that STAC requires, or refuse it for them. Operations may be all that is left. */
 void
 settle_required_members(Patch *patch, bool ignore_nulls)
 {
@@ -224,7 +224,7 @@ settle_required_members(Patch *patch, bool ignore_nulls)
 		document_remove(edit, 1, &key);
 	}
 	if (edit)
-		patch->body = document_finish(edit);
+		*patch = *read_patch(document_finish(edit), "item");
 }
 
 /* What a patch makes of a document. */

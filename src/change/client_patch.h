@@ -3,8 +3,8 @@
  *		The patches that clients send: merge patches (an object) and JSON patches
  *		(an array, or an object whose only member is `operations`).
  *
- * A patch is read once, which judges its form; what it says is asked of what was
- * read.
+ * A patch is read once, which judges its form, and again where unset members went
+ * from it; what it says is asked of what was read.
  */
 #ifndef ESGF_STAC_CHANGE_CLIENT_PATCH_H
 #define ESGF_STAC_CHANGE_CLIENT_PATCH_H
