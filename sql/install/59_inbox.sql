@@ -66,15 +66,20 @@ BEGIN
                        'time', to_char(r.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')),
                    'original_event', jsonb_build_object('event_id', coalesce(r.event_id, ''), 'offset', r."offset", 'partition', $2))
                || CASE WHEN r.outcome -> 'problem' <> 'null' THEN jsonb_build_object('error', r.outcome -> 'problem') ELSE '{}' END)::text
-          FROM (SELECT i."offset", 1 AS attempt, i.received_at AS at, i.outcome, i.key, i.event_id, i.request_id, i.identity, i.value
-                  FROM esgf_stac.inbox i
-                 WHERE i.source = $1 AND i.partition = $2 AND i."offset" >= acknowledged AND i.attempt = 1
+          -- Each part is limited, or every call would sort all that waits.
+          FROM ((SELECT i."offset", 1 AS attempt, i.received_at AS at, i.outcome, i.key, i.event_id, i.request_id, i.identity, i.value
+                   FROM esgf_stac.inbox i
+                  WHERE i.source = $1 AND i.partition = $2 AND i."offset" >= acknowledged AND i.attempt = 1
+                  ORDER BY i."offset"
+                  LIMIT greatest(most, 0))
                 UNION ALL
-                SELECT i."offset", (u ->> 'attempt')::int, (u ->> 'at')::timestamptz, u -> 'outcome', i.key, i.event_id, i.request_id, i.identity, i.value
-                  FROM esgf_stac.inbox i, jsonb_array_elements(i.unsent) u
-                 WHERE i.source = $1 AND i.partition = $2 AND i.unsent IS NOT NULL
-                 ORDER BY 1, 2
-                 LIMIT greatest(most, 0)) r
+                (SELECT i."offset", (u ->> 'attempt')::int AS attempt, (u ->> 'at')::timestamptz, u -> 'outcome', i.key, i.event_id, i.request_id, i.identity, i.value
+                   FROM esgf_stac.inbox i, jsonb_array_elements(i.unsent) u
+                  WHERE i.source = $1 AND i.partition = $2 AND i.unsent IS NOT NULL
+                  ORDER BY i."offset", 2
+                  LIMIT greatest(most, 0))
+                ORDER BY 1, 2
+                LIMIT greatest(most, 0)) r
          CROSS JOIN LATERAL (
                SELECT left(encode(sha256(convert_to(jsonb_build_array($1, $2, r."offset", r.attempt)::text, 'UTF8')), 'hex'), 32) AS event_id
                ) own

@@ -107,7 +107,7 @@ BEGIN
         UNION ALL
         SELECT 'unsent results', p.source, format('nobody has sent outcomes of partition %s for five minutes', p.partition), format('-- esgf_stac_ingest --source %s --results ...', p.source)
           FROM esgf_stac.source_partition p
-         WHERE EXISTS (SELECT FROM esgf_stac.inbox i WHERE i.source = p.source AND i.partition = p.partition AND i."offset" >= p.results_offset AND i.attempt = 1 AND i.received_at < now() - interval '5 minutes')
+         WHERE (SELECT i.received_at FROM esgf_stac.inbox i WHERE i.source = p.source AND i.partition = p.partition AND i."offset" >= p.results_offset AND i.attempt = 1 ORDER BY i."offset" LIMIT 1) < now() - interval '5 minutes'
             OR EXISTS (SELECT FROM esgf_stac.inbox i WHERE i.source = p.source AND i.partition = p.partition AND i.unsent IS NOT NULL AND i.tried_at < now() - interval '5 minutes')
         UNION ALL
         SELECT 'refused events', i.source, format('%s events were refused and are not settled', count(*)), format('SELECT esgf_stac.redrive_inbox(%L);', i.source)

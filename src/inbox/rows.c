@@ -4,10 +4,12 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "base/bytes.h"
 #include "base/compat.h"
@@ -16,6 +18,9 @@
 #include "inbox/rows.h"
 #include "json/build.h"
 #include "json/edit.h"
+
+/* What redrive_inbox() takes at once, unless one alone is larger. */
+#define REDRIVEN_BYTES (16 * 1024 * 1024)
 
 /* A column of a row that was read; (Datum) 0 where it is null. */
 static Datum
@@ -523,21 +528,74 @@ lock_partitions(Datum *values, const char *nulls)
 	run_statement_as_owner(&statement, values, nulls);
 }
 
+/* Columns of a refusal that is to be tried again. */
+typedef enum RefusalColumn
+{
+	REFUSAL_PARTITION = 1, REFUSAL_OFFSET, REFUSAL_VALUE, REFUSAL_TRIED_AT
+} RefusalColumn;
+
+/* Order rows by when they were last tried, and then as they come. */
+static int
+compare_tried(const void *a, const void *b)
+{
+	int			ra = *(const int *) a;
+	int			rb = *(const int *) b;
+	TimestampTz ta = DatumGetTimestampTz(column(ra, REFUSAL_TRIED_AT));
+	TimestampTz tb = DatumGetTimestampTz(column(rb, REFUSAL_TRIED_AT));
+
+	return ta == tb ? ra - rb : ta < tb ? -1 : 1;
+}
+
+/* Which rows are tried: those least recently tried whose values, as they are once read, go into 16 MB, or one. */
+static bool *
+choose_rows(int count)
+{
+	bool	   *chosen = palloc0(sizeof(bool) * Max(1, count));
+	int		   *rows = palloc(sizeof(int) * Max(1, count));
+	Size		bytes = 0;
+
+	for (int i = 0; i < count; i++)
+		rows[i] = i;
+	qsort(rows, count, sizeof(int), compare_tried);
+	for (int i = 0; i < count; i++)
+	{
+		bytes += toast_raw_datum_size(column(rows[i], REFUSAL_VALUE));
+		if (i > 0 && bytes > REDRIVEN_BYTES)
+			break;
+		chosen[rows[i]] = true;
+	}
+	return chosen;
+}
+
+/* The message of a row, of which this was kept. */
+static Message *
+refused_message(const Source *source, int row, Jsonb *kept)
+{
+	JsonbValue	value;
+	Message    *message;
+
+	value.type = jbvBinary;
+	value.val.binary.data = &kept->root;
+	value.val.binary.len = VARSIZE(kept) - VARHDRSZ;
+	message = make_message(source, DatumGetInt32(column(row, REFUSAL_PARTITION)), DatumGetInt64(column(row, REFUSAL_OFFSET)),
+						   &value, !is_unreadable(&value));
+	message->entered = true;
+	return message;
+}
+
 /*
- * Lock open refusals, at most 1,000 or 16 MB as stored, those least recently
- * tried; they come in the order of their log.
+ * Lock open refusals, at most 1,000 or 16 MB, those least recently tried; they
+ * come in the order of their log.
  */
 Message   **
 lock_refused(const Source *source, Datum partition, Datum offset, const char *nulls, int *count)
 {
 	static Statement statement = {
-		"WITH next AS MATERIALIZED (SELECT n.partition, n.\"offset\" FROM (SELECT o.partition, o.\"offset\","
-		" pg_catalog.sum(pg_catalog.pg_column_size(o.value)) OVER (ORDER BY o.tried_at, o.partition, o.\"offset\") AS bytes,"
-		" pg_catalog.row_number() OVER (ORDER BY o.tried_at, o.partition, o.\"offset\") AS place"
-		" FROM (SELECT i.partition, i.\"offset\", i.tried_at, i.value FROM esgf_stac.inbox AS i WHERE i.source OPERATOR(pg_catalog.=) $1 AND i.settled_at IS NULL"
+		"WITH next AS MATERIALIZED (SELECT i.partition, i.\"offset\" FROM esgf_stac.inbox AS i"
+		" WHERE i.source OPERATOR(pg_catalog.=) $1 AND i.settled_at IS NULL"
 		" AND ($2 IS NULL OR i.partition OPERATOR(pg_catalog.=) $2) AND ($3 IS NULL OR i.\"offset\" OPERATOR(pg_catalog.=) $3)"
-		" ORDER BY i.tried_at, i.partition, i.\"offset\" LIMIT 1000) AS o) AS n WHERE n.bytes OPERATOR(pg_catalog.<=) 16777216 OR n.place OPERATOR(pg_catalog.=) 1)"
-		" SELECT i.partition, i.\"offset\", i.value FROM esgf_stac.inbox AS i, next AS n"
+		" ORDER BY i.tried_at, i.partition, i.\"offset\" LIMIT 1000)"
+		" SELECT i.partition, i.\"offset\", i.value, i.tried_at FROM esgf_stac.inbox AS i, next AS n"
 		" WHERE i.source OPERATOR(pg_catalog.=) $1 AND i.partition OPERATOR(pg_catalog.=) n.partition AND i.\"offset\" OPERATOR(pg_catalog.=) n.\"offset\""
 		" AND i.settled_at IS NULL ORDER BY i.partition, i.\"offset\" FOR NO KEY UPDATE OF i",
 		3, {TEXTOID, INT4OID, INT8OID}
@@ -545,24 +603,28 @@ lock_refused(const Source *source, Datum partition, Datum offset, const char *nu
 	MemoryContext caller = CurrentMemoryContext;
 	Datum		values[3] = {PointerGetDatum(source->name), partition, offset};
 	Message   **messages;
+	bool	   *chosen;
+	int			found;
 
 	SPI_connect();
 	lock_partitions(values, nulls);
-	*count = run_statement_as_owner(&statement, values, nulls);
-	messages = SPI_palloc(sizeof(Message *) * Max(1, *count));
-	for (int i = 0; i < *count; i++)
+	found = run_statement_as_owner(&statement, values, nulls);
+	chosen = choose_rows(found);
+	messages = SPI_palloc(sizeof(Message *) * Max(1, found));
+	*count = 0;
+	for (int i = 0; i < found; i++)
 	{
-		MemoryContext old = CurrentMemoryContext;
-		Jsonb	   *kept = kept_column(i, 3);
-		JsonbValue	value;
+		Jsonb	   *kept;
+		MemoryContext old;
 
-		MemoryContextSwitchTo(caller);
-		value.type = jbvBinary;
-		value.val.binary.data = &kept->root;
-		value.val.binary.len = VARSIZE(kept) - VARHDRSZ;
-		messages[i] = make_message(source, DatumGetInt32(column(i, 1)), DatumGetInt64(column(i, 2)), &value, !is_unreadable(&value));
-		messages[i]->outcome.ordinal = i + 1;
-		messages[i]->entered = true;
+		CHECK_FOR_INTERRUPTS();
+		if (!chosen[i])
+			continue;
+		kept = kept_column(i, REFUSAL_VALUE);
+		old = MemoryContextSwitchTo(caller);
+		messages[*count] = refused_message(source, i, kept);
+		messages[*count]->outcome.ordinal = *count + 1;
+		(*count)++;
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();

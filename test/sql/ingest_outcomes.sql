@@ -3,7 +3,7 @@
 \set ingest :srcdir '/ingest.psql'
 \i :ingest
 -- Events in all the forms that clients use; outcomes as they are sent; refusals performed again, settled, pruned; the log that a source is.
-SELECT plan(98);
+SELECT plan(102);
 CREATE ROLE esgf_stac_test_admin IN ROLE esgf_stac_admin;
 DO $$ BEGIN
     PERFORM esgf_stac.create_source('s');
@@ -50,6 +50,7 @@ SELECT is(pg_temp.patch('{"links": null, "properties": {"title": "u"}}'), '200 a
 -- JSON patches in each form.
 SELECT is(pg_temp.patch('[{"op": "add", "path": "/properties/a", "value": 1}]'), '200 a.v1 4 updated', 'an array');
 SELECT is(pg_temp.patch('{"operations": [{"op": "add", "path": "/properties/b", "value": {"c": 1}}]}'), '200 a.v1 5 updated', 'wrapped');
+SELECT is(pg_temp.patch('{"operations": [{"op": "test", "path": "/properties/b/c", "value": 1}], "type": null, "links": null, "properties": null}'), '200 a.v1 5', 'wrapped by a model that has other members unset');
 SELECT is(pg_temp.patch('[{"op": "move", "from_": "/properties/b", "path": "/properties/d"}, {"op": "copy", "from_": "/properties/a", "path": "/properties/e"}, {"op": "remove", "path": "/properties/a", "value": null, "from_": null}]'), '200 a.v1 6 updated', 'from_ for from');
 SELECT is(pg_temp.stored('a.v1') -> 'properties' @> '{"d": {"c": 1}, "e": 1}' AND NOT pg_temp.stored('a.v1') -> 'properties' ?| '{a,b}', true, 'moves and copies');
 SELECT pg_temp.refused($$SELECT esgf_stac.jsonb_patch('{"a": 1}', '[{"op": "move", "from_": "/a", "path": "/b"}]')$$, 'PT400', 'bad-patch', 'which RFC 6902 does not know');
@@ -121,6 +122,12 @@ SELECT pg_temp.refused('SELECT esgf_stac.settle_inbox(''s'', 0, 105)', 'PT404', 
 SELECT is(pg_temp.redrive(0, 105), NULL, 'and not tried again');
 SELECT is((SELECT array_agg(DISTINCT cure) FROM esgf_stac.doctor() WHERE hazard = 'refused events'), ARRAY['SELECT esgf_stac.redrive_inbox(''s'');'], 'doctor() names open refusals');
 
+-- What is tried at once is bounded by what is read, however well it is compressed.
+DO $$ BEGIN PERFORM esgf_stac.create_source('l'); END $$;
+SELECT is(pg_temp.ingest('l', 0, pg_temp.messages(0, pg_temp.event('l0', jsonb_build_object('x', repeat('x', 9000000))), pg_temp.event('l1', jsonb_build_object('x', repeat('x', 9000000))))), '400 bad-request, 400 bad-request', 'two large refusals');
+SELECT is((SELECT count(*) FROM esgf_stac.redrive_inbox('l')), 1::bigint, 'of which one is tried again');
+SELECT is((SELECT array_agg(attempt ORDER BY "offset") FROM esgf_stac.inbox WHERE source = 'l'), '{2,1}', 'and one is left for the next call');
+DO $$ BEGIN PERFORM esgf_stac.drop_source('l'); END $$;
 -- What comes in below results_offset is told all the same.
 DO $$ BEGIN PERFORM esgf_stac.seek_source('s', 0, 60); PERFORM esgf_stac_internal.note_results('s', 0, 120); END $$;
 SELECT is(pg_temp.ingest('s', 0, pg_temp.messages(61, pg_temp.event('l0', pg_temp.post('l.v1')), pg_temp.event('l0', '{}'))), '201 l.v1 1 published, 201 l.v1 1 published', 'skipped before');
