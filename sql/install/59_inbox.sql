@@ -32,8 +32,8 @@ COMMENT ON FUNCTION esgf_stac.settle_inbox(text, int, bigint) IS 'closes a refus
 
 -- Outcomes that are to be sent next, in the order of their offsets: about 4 MB at
 -- most. They are KafkaSuccessEvents and KafkaErrorEvents of esgf-core-utils: of
--- auth and request_id what the event said, stand-ins where it did not, and the
--- same at every call. Those of which results_offset does not speak come again by
+-- auth and request_id what the event said, cut where it is too long for a name,
+-- stand-ins where it did not, and the same at every call. Those of which results_offset does not speak come again by
 -- themselves, until note_results() names them.
 CREATE FUNCTION esgf_stac_internal.source_results(source text, partition int, most int)
     RETURNS TABLE ("offset" bigint, attempt int, success boolean, key text, value text)
@@ -57,7 +57,7 @@ BEGIN
                                ELSE jsonb_build_object('method', 'PATCH', 'original_method', coalesce(r.outcome ->> 'method', '')) END),
                    'metadata', jsonb_build_object(
                        'auth', jsonb_build_object(
-                           'auth_policy_id', coalesce(r.identity ->> 'auth_policy_id', r.value #>> '{metadata,auth,auth_policy_id}'),
+                           'auth_policy_id', left(coalesce(r.identity ->> 'auth_policy_id', r.value #>> '{metadata,auth,auth_policy_id}'), 1000),
                            'requester_data', '{"client_id": "esgf_stac", "iss": "esgf_stac", "sub": "esgf_stac"}' || said.requester),
                        'event_id', own.event_id,
                        'request_id', coalesce(r.request_id, said.request_id, own.event_id),
@@ -84,11 +84,11 @@ BEGIN
                SELECT left(encode(sha256(convert_to(jsonb_build_array($1, $2, r."offset", r.attempt)::text, 'UTF8')), 'hex'), 32) AS event_id
                ) own
          CROSS JOIN LATERAL (
-               SELECT (SELECT coalesce(jsonb_object_agg(m.key, m.value), '{}')
+               SELECT (SELECT coalesce(jsonb_object_agg(m.key, left(m.value #>> '{}', 1000)), '{}')
                          FROM jsonb_each(CASE WHEN r.identity IS NOT NULL THEN r.identity
                                               WHEN jsonb_typeof(r.value #> '{metadata,auth,requester_data}') = 'object' THEN r.value #> '{metadata,auth,requester_data}' END) m
                         WHERE m.key IN ('client_id', 'iss', 'sub') AND jsonb_typeof(m.value) = 'string') AS requester,
-                      CASE WHEN jsonb_typeof(r.value #> '{metadata,request_id}') = 'string' THEN r.value #>> '{metadata,request_id}' END AS request_id
+                      CASE WHEN jsonb_typeof(r.value #> '{metadata,request_id}') = 'string' THEN left(r.value #>> '{metadata,request_id}', 1000) END AS request_id
                ) said
          ORDER BY r."offset", r.attempt
     LOOP
@@ -105,13 +105,16 @@ COMMENT ON FUNCTION esgf_stac_internal.source_results(text, int, int) IS 'outcom
 CREATE FUNCTION esgf_stac_internal.note_results(source text, partition int, results_offset bigint, sent jsonb DEFAULT '[]') RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
+DECLARE
+    -- As keys: of what contains what, [1, 2] and [2, 1] are the same.
+    acknowledged CONSTANT jsonb := (SELECT jsonb_object_agg(s::text, true) FROM jsonb_array_elements(sent) s);
 BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     UPDATE esgf_stac.source_partition p SET results_offset = greatest(p.results_offset, $3), updated = clock_timestamp()
      WHERE p.source = $1 AND p.partition = $2 AND p.results_offset IS NOT NULL;
     UPDATE esgf_stac.inbox i SET unsent = nullif((
                SELECT coalesce(jsonb_agg(u ORDER BY u -> 'attempt'), '[]') FROM jsonb_array_elements(i.unsent) u
-                WHERE NOT sent @> jsonb_build_array(jsonb_build_array(i."offset", u -> 'attempt'))), '[]')
+                WHERE NOT acknowledged ? jsonb_build_array(i."offset", u -> 'attempt')::text), '[]')
      WHERE i.source = $1 AND i.partition = $2 AND i.unsent IS NOT NULL
        AND i."offset" = ANY (ARRAY(SELECT (s -> 0)::bigint FROM jsonb_array_elements(sent) s));
 END

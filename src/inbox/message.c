@@ -345,9 +345,12 @@ static Jsonb *
 named_identity(const JsonbContainer *event)
 {
 	static const char *const members[] = {"client_id", "iss", "sub"};
+	text	   *policy = peek_at_string(event, JSON_PATH(AUTH, JSON_KEY("auth_policy_id")));
 	JsonbParseState *state = NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	if (policy)
+		push_string_member(&state, "auth_policy_id", VARDATA_ANY(policy), VARSIZE_ANY_EXHDR(policy));
 	for (int i = 0; i < (int) lengthof(members); i++)
 	{
 		JsonKey		path[] = {AUTH, JSON_KEY("requester_data"), {members[i], strlen(members[i])}};
