@@ -34,7 +34,8 @@ my ($application, $missing) =
   if $application;
 plan skip_all => "Python packages are not to be had: $missing" unless $application && $testing;
 
-my $node = catalogue_node('stac', 'fsync = off');
+# As many connections as the pools of the application may have, and those of the tests.
+my $node = catalogue_node('stac', "fsync = off\nmax_connections = 50");
 $ENV{PGHOST} = $node->host;
 $ENV{PGPORT} = $node->port;
 $ENV{PYTHONPATH} = "$application:$testing";
