@@ -238,6 +238,13 @@ bad_argument(const char *name, const char *problem, const char *hint)
 			 errhint("%s", hint)));
 }
 
+/* How long is an interval, in microseconds? A month is as long as where intervals are compared. */
+static int64
+length_of(const Interval *interval)
+{
+	return ((int64) interval->month * DAYS_PER_MONTH + interval->day) * USECS_PER_DAY + interval->time;
+}
+
 /* Refuse a call for its form. */
 static void
 check_arguments(FunctionCallInfo fcinfo)
@@ -308,8 +315,7 @@ esgf_wait_for_delivery(PG_FUNCTION_ARGS)
 	waiting.author = is_administrator() ? NULL : current_client();
 	waiting.streams = PG_ARGISNULL(1) ? (Datum) 0 : PG_GETARG_DATUM(1);
 	waiting.context = AllocSetContextCreate(CurrentMemoryContext, "esgf_stac wait", ALLOCSET_SMALL_SIZES);
-	deadline = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-													   TimestampTzGetDatum(GetCurrentTimestamp()), PG_GETARG_DATUM(2)));
+	deadline = GetCurrentTimestamp() + length_of(PG_GETARG_INTERVAL_P(2));
 	wait_until_delivered(&waiting, deadline);
 	return_states(fcinfo, &waiting);
 	return (Datum) 0;
