@@ -111,6 +111,30 @@ wait_for('the next event', sub { items("$dir/a") =~ /later/ });
 unlike(slurp_file($log), qr/history-diverged/, 'and goes on when it is started again');
 is(stop_relay($relay), 0, 'to its end');
 
+# Known to be delivered, and not yet visible when the relay is started again: what it takes for its next horizon does
+# not make it less. (It does not wait for the commit, as the newest that the sink has is visible.)
+$node->safe_psql('postgres', 'CREATE DATABASE index');
+my @read = ('--stream', 'b', '--sink', 'postgres:' . $node->connstr('index') . '#items');
+my $blog = "$dir/b.log";
+new_stream($node, 'b');
+$relay = start_relay($node, $blog, @read);
+wait_for('the sink', sub { $node->safe_psql('index', q{SELECT to_regclass('items') IS NOT NULL}) eq 't' });
+sync_with('nobody');
+$waiting = commit_waiting(create_item('known'));
+my $xid = $node->safe_psql('postgres', q{SELECT backend_xid FROM pg_stat_activity WHERE wait_event = 'SyncRep'});
+my $told = sub { $node->safe_psql('postgres', "SELECT $_[0] FROM esgf_stac.consumer WHERE stream = 'b'") eq 't' };
+wait_for('it to be known', sub { $told->("pg_visible_in_snapshot('$xid', delivered)") });
+$node->safe_psql('postgres', create_item('newest'));
+wait_for('the sink to have a newer one', sub { $node->safe_psql('index', q{SELECT count(*) FROM items WHERE item_id = 'newest'}) });
+stop_relay($relay);
+my $next = $node->safe_psql('postgres', 'SELECT pg_current_xact_id()');
+$relay = start_relay($node, $blog, @read);
+wait_for('the next horizon', sub { $told->("pg_snapshot_xmax(delivered)::text::bigint > $next") });
+let_go($waiting);
+is($node->safe_psql('postgres', q{SELECT state FROM esgf_stac.outbox o, esgf_stac.delivery_status(o.id) d WHERE o.aggregateid = 'known' AND d.stream = 'b'}), 'delivered', 'what was known to be delivered still is');
+is(stop_relay($relay), 0, 'the relay stops');
+$node->safe_psql('postgres', q{SELECT esgf_stac.drop_stream('b')});
+
 # A slot that was advanced beyond it, or dropped and made anew beside one that is read.
 new_stream($node, 'other');
 my $other = start_relay($node, "$dir/other.log", '--stream', 'other', '--sink', 'ndjson:/dev/null');

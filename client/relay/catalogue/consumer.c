@@ -209,9 +209,10 @@ consumer_save(Consumer *consumer)
 				  " horizon = '%" PRIu64 "', delivered = nullif('%s', '')::pg_snapshot, updated = now() WHERE stream = '%s'",
 				  row->timeline, LSN_PARTS(row->delivered), LSN_PARTS(row->confirmed), row->horizon,
 				  delivered.data != NULL ? delivered.data : "", catalogue->settings->stream);
-	consumer->untold = false;
 	consumer->told_at = monotonic_ms();
 	saved = database_do(catalogue->sql, &problem, command.data);
+	if (saved)
+		consumer->untold = false;
 	buffer_free(&delivered);
 	buffer_free(&command);
 	return saved ? STATUS_RUNNING : database_lost(&problem);
@@ -246,7 +247,7 @@ consumer_has_news(const Consumer *consumer)
 		(candidate->position != 0 && candidate->covers && consumer->received >= candidate->position);
 }
 
-/* The sink keeps us waiting: write down what it has, if that is due; no error if it cannot be done now */
+/* The sink keeps us waiting: write down what it has, if that is due; if it cannot be done now, then later */
 void
 consumer_tell(Consumer *consumer)
 {

@@ -87,6 +87,11 @@ adopt_candidate(Consumer *consumer)
 
 	row->delivered_snapshot = candidate->snapshot;
 	candidate->snapshot = before;	/* for its memory */
+
+	/* What is durable before queries see it may be of an earlier session. */
+	for (size_t i = row->delivered_snapshot.hidden.count; i > 0; i--)
+		if (pg_snapshot_shows(&before, row->delivered_snapshot.hidden.xids[i - 1]))
+			pg_snapshot_add(&row->delivered_snapshot, row->delivered_snapshot.hidden.xids[i - 1]);
 	for (size_t i = 0; i < consumer->uncovered.count; i++)
 		pg_snapshot_add(&row->delivered_snapshot, consumer->uncovered.xids[i]);
 	row->horizon = row->delivered_snapshot.xmin;
