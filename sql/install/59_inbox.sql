@@ -6,6 +6,14 @@ CREATE FUNCTION esgf_stac.ingest(source text, partition int, events jsonb) RETUR
 COMMENT ON FUNCTION esgf_stac.ingest(text, int, jsonb) IS
 'perform events of a partition of a source, each by itself and once, as whoever it names; moves the position of the partition';
 
+-- The same for the program. Each value is parsed by itself and read where it lies;
+-- of what nobody can read it is the bytes, as a string in base64, or null.
+CREATE FUNCTION esgf_stac_internal.ingest_columns(source text, partition int, offsets bigint[], keys text[], "values" jsonb[], unreadable text[])
+    RETURNS SETOF esgf_stac.outcome
+    AS 'MODULE_PATHNAME', 'esgf_ingest_columns' LANGUAGE C STRICT ROWS 500;
+COMMENT ON FUNCTION esgf_stac_internal.ingest_columns(text, int, bigint[], text[], jsonb[], text[]) IS
+'as ingest(), of events that come in columns; each array has one element an event';
+
 CREATE FUNCTION esgf_stac.redrive_inbox(source text, partition int DEFAULT NULL, "offset" bigint DEFAULT NULL) RETURNS SETOF esgf_stac.outcome
     AS 'MODULE_PATHNAME', 'esgf_redrive_inbox' LANGUAGE C ROWS 100;
 COMMENT ON FUNCTION esgf_stac.redrive_inbox(text, int, bigint) IS
@@ -151,6 +159,7 @@ COMMENT ON FUNCTION esgf_stac_internal.prune_inbox(timestamptz) IS 'deletes what
 
 REVOKE ALL ON FUNCTION
     esgf_stac.ingest(text, int, jsonb),
+    esgf_stac_internal.ingest_columns(text, int, bigint[], text[], jsonb[], text[]),
     esgf_stac.redrive_inbox(text, int, bigint),
     esgf_stac.settle_inbox(text, int, bigint),
     esgf_stac_internal.source_results(text, int, int),
@@ -160,6 +169,7 @@ FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION esgf_stac.ingest(text, int, jsonb) TO esgf_stac_ingest, esgf_stac_admin;
 GRANT EXECUTE ON FUNCTION esgf_stac.redrive_inbox(text, int, bigint), esgf_stac.settle_inbox(text, int, bigint) TO esgf_stac_admin;
 GRANT EXECUTE ON FUNCTION
+    esgf_stac_internal.ingest_columns(text, int, bigint[], text[], jsonb[], text[]),
     esgf_stac_internal.source_results(text, int, int),
     esgf_stac_internal.note_results(text, int, bigint, jsonb)
 TO esgf_stac_ingest;

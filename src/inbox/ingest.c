@@ -21,6 +21,7 @@
 #include "verbs/lock.h"
 
 PG_FUNCTION_INFO_V1(esgf_ingest);
+PG_FUNCTION_INFO_V1(esgf_ingest_columns);
 PG_FUNCTION_INFO_V1(esgf_redrive_inbox);
 
 /* The name of a source, which must be given. */
@@ -68,38 +69,72 @@ perform_messages(Message **messages, int count)
 	forget_empty_datasets(made);
 }
 
-/* ingest(source, partition, events) */
-Datum
-esgf_ingest(PG_FUNCTION_ARGS)
+/* Which partition a call is about, of a source that is active. */
+static void
+begin_call(FunctionCallInfo fcinfo, Partition *partition)
 {
-	SavedUser	caller;
-	Partition	partition;
-	Message   **messages;
 	bool		active;
-	int			count;
-	int64		next_offset;
 
 	calling_role();
 	require_writable_catalogue();
-	partition.source = find_source(source_argument(fcinfo), &active);
-	partition.number = partition_argument(fcinfo);
+	partition->source = find_source(source_argument(fcinfo), &active);
+	partition->number = partition_argument(fcinfo);
 	if (!active)
 		ereport(ERROR,
 				(errproblem(PROBLEM_SOURCE_INACTIVE), errtable_of("source"),
-				 errmsg("source \"%s\" is not active", text_to_cstring(partition.source->name))));
-	messages = read_messages(partition.source, partition.number, PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2), &count);
+				 errmsg("source \"%s\" is not active", text_to_cstring(partition->source->name))));
+}
+
+/* Perform what a call brings, unless that was done before, and note what became of it. */
+static Datum
+finish_call(FunctionCallInfo fcinfo, Partition *partition, Message **messages, int count)
+{
+	SavedUser	caller;
+	int64		next_offset;
+
 	if (count == 0)
 		return return_outcomes(fcinfo, NULL, 0);
 	next_offset = messages[count - 1]->offset + 1;
 	become_owner(&caller);
-	lock_partition(&partition);
-	count = take_out_known(&partition, messages, count);
-	enter_messages(&partition, messages, count);
+	lock_partition(partition);
+	count = take_out_known(partition, messages, count);
+	enter_messages(partition, messages, count);
 	perform_messages(messages, count);
-	write_outcomes(&partition, messages, count);
-	move_partition(&partition, next_offset);
+	write_outcomes(partition, messages, count);
+	move_partition(partition, next_offset);
 	become_caller(&caller);
 	return return_outcomes(fcinfo, (Outcome **) messages, count);
+}
+
+/* ingest(source, partition, events) */
+Datum
+esgf_ingest(PG_FUNCTION_ARGS)
+{
+	Partition	partition;
+	Message   **messages;
+	int			count;
+
+	begin_call(fcinfo, &partition);
+	messages = read_messages(partition.source, partition.number, PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2), &count);
+	return finish_call(fcinfo, &partition, messages, count);
+}
+
+/* ingest_columns(source, partition, offsets, keys, values, unreadable) */
+Datum
+esgf_ingest_columns(PG_FUNCTION_ARGS)
+{
+	Partition	partition;
+	Message   **messages;
+	MessageColumns columns;
+	int			count;
+
+	begin_call(fcinfo, &partition);
+	columns.offsets = PG_GETARG_ARRAYTYPE_P(2);
+	columns.keys = PG_GETARG_ARRAYTYPE_P(3);
+	columns.values = PG_GETARG_ARRAYTYPE_P(4);
+	columns.unreadable = PG_GETARG_ARRAYTYPE_P(5);
+	messages = read_columns(partition.source, partition.number, &columns, &count);
+	return finish_call(fcinfo, &partition, messages, count);
 }
 
 /* redrive_inbox(source, partition, offset) */

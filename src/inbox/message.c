@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -90,42 +91,84 @@ is_unreadable(const JsonbValue *kept)
 		document_get(object, &why, JSON_PATH(JSON_KEY("unreadable"))) && why.type == jbvString;
 }
 
+/* What is kept of what nobody can read: why, and its bytes, if they came. */
+static void
+set_unreadable(int ordinal, JsonbValue *value, JsonbValue *why, JsonbValue *bytes)
+{
+	JsonbParseState *state = NULL;
+
+	if (bytes && bytes->type != jbvNull && bytes->type != jbvString)
+		bad_call(ordinal, "bytes", "must be a string");
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	if (bytes)
+	{
+		push_key(&state, "bytes");
+		pushJsonbValue(&state, WJB_VALUE, bytes);
+	}
+	push_key(&state, "unreadable");
+	pushJsonbValue(&state, WJB_VALUE, why);
+	set_to_jsonb(value, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+/* Room for the messages of a call, of which there must not be too many. */
+static Message **
+allocate_messages(int count)
+{
+	if (count < 0 || count > MAX_EVENTS)
+		ereport(ERROR,
+				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("inbox"),
+				 errmsg("events must be an array of at most %d", MAX_EVENTS),
+				 errhint("Send more in several calls.")));
+	return palloc(sizeof(Message *) * Max(1, count));
+}
+
+/* Add a message to those of a call that stand before it. */
+static void
+add_message(const Source *source, int partition, Message **messages, int place, int64 offset, text *key, const JsonbValue *value, bool readable)
+{
+	if (offset < 0)
+		bad_call(place + 1, "offset", "must be a whole number from 0");
+	if (offset == PG_INT64_MAX)
+		bad_call(place + 1, "offset", "is too large");
+	if (place > 0 && offset <= messages[place - 1]->offset)
+		bad_call(place + 1, "offset", "must be greater than that of the event before");
+	messages[place] = make_message(source, partition, offset, value, readable);
+	messages[place]->outcome.ordinal = place + 1;
+	messages[place]->key = key;
+}
+
 /* Read one element of the array of events. */
-static Message *
-read_message(const Source *source, int partition, int ordinal, const JsonbSlice *element)
+static void
+read_element(const Source *source, int partition, Message **messages, int place, const JsonbSlice *element)
 {
 	const JsonbContainer *object = slice_is_object(element) ? slice_container(element) : NULL;
 	JsonbValue	offset;
 	JsonbValue	key;
 	JsonbValue	value;
+	JsonbValue	why;
 	JsonbValue	bytes;
 	int64		number;
 	bool		readable;
-	Message    *message;
 
 	if (object == NULL)
-		bad_call(ordinal, "", "must be an object");
+		bad_call(place + 1, "", "must be an object");
 	if (!document_get(object, &offset, JSON_PATH(JSON_KEY("offset"))) || !read_whole_number(&offset, &number))
-		bad_call(ordinal, "offset", "must be a whole number from 0");
-	if (number == PG_INT64_MAX)
-		bad_call(ordinal, "offset", "is too large");
+		bad_call(place + 1, "offset", "must be a whole number from 0");
 	if (!document_get(object, &key, JSON_PATH(JSON_KEY("key"))))
 		key.type = jbvNull;
 	if (key.type != jbvNull && key.type != jbvString)
-		bad_call(ordinal, "key", "must be a string or null");
+		bad_call(place + 1, "key", "must be a string or null");
 	readable = document_get(object, &value, JSON_PATH(JSON_KEY("value")));
-	if (!readable && (!document_get(object, &value, JSON_PATH(JSON_KEY("unreadable"))) || value.type != jbvString))
-		bad_call(ordinal, "value", "is missing");
 	if (!readable)
 	{
-		if (document_get(object, &bytes, JSON_PATH(JSON_KEY("bytes"))) && bytes.type != jbvNull && bytes.type != jbvString)
-			bad_call(ordinal, "bytes", "must be a string");
-		slice_to_value(element, &value);
+		bool		has_bytes = document_get(object, &bytes, JSON_PATH(JSON_KEY("bytes")));
+
+		if (!document_get(object, &why, JSON_PATH(JSON_KEY("unreadable"))) || why.type != jbvString)
+			bad_call(place + 1, "value", "is missing");
+		set_unreadable(place + 1, &value, &why, has_bytes ? &bytes : NULL);
 	}
-	message = make_message(source, partition, number, &value, readable);
-	message->outcome.ordinal = ordinal;
-	message->key = key.type == jbvNull ? NULL : cstring_to_text_with_len(key.val.string.val, key.val.string.len);
-	return message;
+	add_message(source, partition, messages, place, number,
+				key.type == jbvNull ? NULL : cstring_to_text_with_len(key.val.string.val, key.val.string.len), &value, readable);
 }
 
 /* The events as messages, or 400 for the whole call. */
@@ -136,21 +179,84 @@ read_messages(const Source *source, int partition, const Jsonb *events, int *cou
 	JsonbCursor elements;
 	JsonbSlice	element;
 
-	if (events == NULL || !JB_ROOT_IS_ARRAY(events) || JB_ROOT_IS_SCALAR(events) || JB_ROOT_COUNT(events) > MAX_EVENTS)
-		ereport(ERROR,
-				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("inbox"),
-				 errmsg("events must be an array of at most %d", MAX_EVENTS),
-				 errhint("Send more in several calls.")));
-	*count = JB_ROOT_COUNT(events);
-	messages = palloc(sizeof(Message *) * Max(1, *count));
+	*count = events && JB_ROOT_IS_ARRAY(events) && !JB_ROOT_IS_SCALAR(events) ? (int) JB_ROOT_COUNT(events) : -1;
+	messages = allocate_messages(*count);
 	cursor_init(&elements, &events->root, 0);
 	for (int i = 0; i < *count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		cursor_next(&elements, &element);
-		messages[i] = read_message(source, partition, i + 1, &element);
-		if (i > 0 && messages[i]->offset <= messages[i - 1]->offset)
-			bad_call(i + 1, "offset", "must be greater than that of the event before");
+		read_element(source, partition, messages, i, &element);
+	}
+	return messages;
+}
+
+/* An array whose elements are one for each event. */
+static void
+read_array(ArrayType *array, Oid type, int count, Datum **elements, bool **nulls)
+{
+	int			length;
+
+	deconstruct_array(array, type, -1, false, TYPALIGN_INT, elements, nulls, &length);
+	if (length != count)
+		ereport(ERROR,
+				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("inbox"),
+				 errmsg("%d events come with %d elements", count, length),
+				 errhint("Give each array one element an event.")));
+}
+
+/* Read the value of one of them, or why nobody can, and its bytes. */
+static void
+read_value(int ordinal, const Jsonb *given, const text *unreadable, JsonbValue *value)
+{
+	JsonbValue	why;
+	JsonbValue	bytes;
+
+	if (unreadable == NULL)
+	{
+		if (given == NULL)
+			bad_call(ordinal, "value", "is missing");
+		set_to_jsonb(value, given);
+		return;
+	}
+	why.type = jbvString;
+	why.val.string.val = VARDATA_ANY(unreadable);
+	why.val.string.len = VARSIZE_ANY_EXHDR(unreadable);
+	if (given)
+		JsonbExtractScalar((JsonbContainer *) &given->root, &bytes);
+	set_unreadable(ordinal, value, &why, given ? &bytes : NULL);
+}
+
+/*
+ * The same of events that come in columns, each value by itself; of what nobody
+ * can read it is the bytes, as a string.
+ */
+Message   **
+read_columns(const Source *source, int partition, const MessageColumns *columns, int *count)
+{
+	Message   **messages;
+	Datum	   *offsets;
+	Datum	   *keys;
+	Datum	   *values;
+	Datum	   *unreadable;
+	bool	   *no_offset;
+	bool	   *no_key;
+	bool	   *no_value;
+	bool	   *readable;
+
+	deconstruct_array(columns->offsets, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &offsets, &no_offset, count);
+	messages = allocate_messages(*count);
+	read_array(columns->keys, TEXTOID, *count, &keys, &no_key);
+	read_array(columns->values, JSONBOID, *count, &values, &no_value);
+	read_array(columns->unreadable, TEXTOID, *count, &unreadable, &readable);
+	for (int i = 0; i < *count; i++)
+	{
+		JsonbValue	value;
+
+		CHECK_FOR_INTERRUPTS();
+		read_value(i + 1, no_value[i] ? NULL : DatumGetJsonbP(values[i]), readable[i] ? NULL : DatumGetTextPP(unreadable[i]), &value);
+		add_message(source, partition, messages, i, no_offset[i] ? -1 : DatumGetInt64(offsets[i]),
+					no_key[i] ? NULL : DatumGetTextPP(keys[i]), &value, readable[i]);
 	}
 	return messages;
 }
@@ -206,9 +312,7 @@ read_identity(const Source *source, const JsonbContainer *event)
 	push_name(&state, event, "/metadata/auth/requester_data/client_id", JSON_PATH(AUTH, JSON_KEY("requester_data"), JSON_KEY("client_id")));
 	push_name(&state, event, "/metadata/auth/requester_data/iss", JSON_PATH(AUTH, JSON_KEY("requester_data"), JSON_KEY("iss")));
 	push_key(&state, "principals");
-	principals.type = jbvBinary;
-	principals.val.binary.data = &source->principals->root;
-	principals.val.binary.len = VARSIZE(source->principals) - VARHDRSZ;
+	set_to_jsonb(&principals, source->principals);
 	pushJsonbValue(&state, WJB_VALUE, &principals);
 	push_member(&state, event, JSON_PATH(JSON_KEY("metadata"), JSON_KEY("publisher")));
 	push_member(&state, event, JSON_PATH(JSON_KEY("metadata"), JSON_KEY("request_id")));

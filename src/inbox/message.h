@@ -9,6 +9,8 @@
 #ifndef ESGF_STAC_INBOX_MESSAGE_H
 #define ESGF_STAC_INBOX_MESSAGE_H
 
+#include "utils/array.h"
+
 #include "verbs/methods.h"
 #include "verbs/outcome.h"
 
@@ -46,8 +48,18 @@ typedef struct Message
 	int64		first_offset;
 } Message;
 
+/* Events of a call in columns, whose elements are one for each. */
+typedef struct MessageColumns
+{
+	ArrayType  *offsets;
+	ArrayType  *keys;
+	ArrayType  *values;
+	ArrayType  *unreadable;		/* NULL: the value is an event */
+} MessageColumns;
+
 extern Message *make_message(const Source *source, int partition, int64 offset, const JsonbValue *value, bool readable);
 extern Message **read_messages(const Source *source, int partition, const Jsonb *events, int *count);
+extern Message **read_columns(const Source *source, int partition, const MessageColumns *columns, int *count);
 extern bool is_unreadable(const JsonbValue *kept);
 extern bool peek_at_message(const Message *message, ItemRequest *request);
 extern void perform_message(Outcome *outcome);

@@ -409,27 +409,8 @@ outcome_json(const Message *message)
 static Datum
 kept_value(const Message *message, char *is_null)
 {
-	static const char *const members[] = {"bytes", "unreadable"};
-	JsonbParseState *state = NULL;
-
 	*is_null = message->outcome.problem ? ' ' : 'n';
-	if (message->outcome.problem == NULL)
-		return (Datum) 0;
-	if (message->readable)
-		return JsonbPGetDatum(JsonbValueToJsonb((JsonbValue *) &message->value));
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	for (int i = 0; i < (int) lengthof(members); i++)
-	{
-		JsonKey		key = {members[i], strlen(members[i])};
-		JsonbValue	value;
-
-		if (document_get(message->value.val.binary.data, &value, 1, &key))
-		{
-			push_key(&state, members[i]);
-			pushJsonbValue(&state, WJB_VALUE, &value);
-		}
-	}
-	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	return message->outcome.problem ? JsonbPGetDatum(JsonbValueToJsonb((JsonbValue *) &message->value)) : (Datum) 0;
 }
 
 /* Outcomes of which results_offset does not speak go out by themselves, once somebody sends any. */
@@ -574,9 +555,7 @@ refused_message(const Source *source, int row, Jsonb *kept)
 	JsonbValue	value;
 	Message    *message;
 
-	value.type = jbvBinary;
-	value.val.binary.data = &kept->root;
-	value.val.binary.len = VARSIZE(kept) - VARHDRSZ;
+	set_to_jsonb(&value, kept);
 	message = make_message(source, DatumGetInt32(column(row, REFUSAL_PARTITION)), DatumGetInt64(column(row, REFUSAL_OFFSET)),
 						   &value, !is_unreadable(&value));
 	message->entered = true;

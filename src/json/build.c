@@ -47,6 +47,15 @@ push_number_member(JsonbParseState **state, const char *key, int64 value)
 	pushJsonbValue(state, WJB_VALUE, &v);
 }
 
+/* Make a value all of a document, which it points into. */
+void
+set_to_jsonb(JsonbValue *value, const Jsonb *jsonb)
+{
+	value->type = jbvBinary;
+	value->val.binary.data = (JsonbContainer *) &jsonb->root;
+	value->val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
+}
+
 /* An object with another member, whose value is not unpacked. */
 Jsonb *
 with_member(Jsonb *object, const char *key, const Jsonb *value)
@@ -55,9 +64,7 @@ with_member(Jsonb *object, const char *key, const Jsonb *value)
 	JsonKey		name = {key, strlen(key)};
 	JsonbValue	v;
 
-	v.type = jbvBinary;
-	v.val.binary.data = (JsonbContainer *) &value->root;
-	v.val.binary.len = VARSIZE(value) - VARHDRSZ;
+	set_to_jsonb(&v, value);
 	document_set(edit, &v, 1, &name);
 	return document_finish(edit);
 }

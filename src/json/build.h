@@ -9,6 +9,7 @@
 
 extern void push_key(JsonbParseState **state, const char *key);
 extern void push_string_member(JsonbParseState **state, const char *key, const char *value, int len);
+extern void set_to_jsonb(JsonbValue *value, const Jsonb *jsonb);
 extern Jsonb *with_member(Jsonb *object, const char *key, const Jsonb *value);
 extern void push_number_member(JsonbParseState **state, const char *key, int64 value);
 

@@ -3,7 +3,7 @@
 \set ingest :srcdir '/ingest.psql'
 \i :ingest
 -- Events come in: what each asks is done once, as whoever it names, and kept with what became of it.
-SELECT plan(179);
+SELECT plan(191);
 CREATE ROLE esgf_stac_test_ingest IN ROLE esgf_stac_ingest;
 CREATE ROLE esgf_stac_test_admin IN ROLE esgf_stac_admin;
 CREATE ROLE esgf_stac_test_gateway IN ROLE esgf_stac_gateway, esgf_stac_ingest;
@@ -95,9 +95,13 @@ SELECT row_eq($$SELECT value, outcome #>> '{problem,detail}', outcome #>> '{prob
 SELECT pg_temp.refused(format('SELECT * FROM esgf_stac.ingest(''s'', 0, %L)', events), 'PT400', 'bad-request', 'no events: ' || coalesce(left(events, 70), 'NULL'))
   FROM unnest(ARRAY[NULL, '{}', 'null', '"x"', '[1]', '[[]]', '[{}]', '[{"offset": 900}]', '[{"offset": "900", "value": {}}]', '[{"offset": 900.5, "value": {}}]', '[{"offset": -1, "value": {}}]', '[{"offset": 9223372036854775807, "value": {}}]', '[{"offset": 1e30, "value": {}}]', '[{"offset": 900, "key": 1, "value": {}}]',
     '[{"offset": 900, "unreadable": 1}]', '[{"offset": 900, "unreadable": "x", "bytes": 1}]', '[{"offset": 901, "value": {}}, {"offset": 901, "value": {}}]', '[{"offset": 901, "value": {}}, {"offset": 900, "value": {}}]', (SELECT jsonb_agg(jsonb_build_object('offset', n, 'value', 1)) FROM generate_series(900, 1900) n)::text]) events;
+SELECT pg_temp.refused(format('SELECT * FROM esgf_stac_internal.ingest_columns(''s'', 0, %s)', columns), 'PT400', 'bad-request', 'no columns: ' || columns)
+  FROM unnest(ARRAY['''{900}'', ''{}'', ''{"{}"}'', ''{NULL}''', '''{900}'', ''{k}'', ''{}'', ''{NULL}''', '''{900}'', ''{k}'', ''{"{}"}'', ''{NULL,NULL}''', '''{NULL}'', ''{k}'', ''{"{}"}'', ''{NULL}''', '''{-1}'', ''{k}'', ''{"{}"}'', ''{NULL}''', '''{9223372036854775807}'', ''{k}'', ''{"{}"}'', ''{NULL}''',
+    '''{901,901}'', ''{k,k}'', ''{"{}","{}"}'', ''{NULL,NULL}''', '''{900}'', ''{k}'', ''{NULL}'', ''{NULL}''', '''{900}'', ''{k}'', ''{1}'', ''{x}''', '''{900}'', ''{k}'', ''{"[\"eA==\"]"}'', ''{x}''', 'array_fill(1::bigint, ARRAY[1001]), array_fill(''''::text, ARRAY[1001]), array_fill(''1''::jsonb, ARRAY[1001]), array_fill(''''::text, ARRAY[1001])']) columns;
 SELECT pg_temp.refused(format('SELECT * FROM esgf_stac.ingest(''s'', %s, ''[]'')', partition), 'PT400', 'bad-request', 'no partition: ' || partition) FROM unnest(ARRAY['NULL', '-1']) partition;
 SELECT is_empty($$SELECT FROM esgf_stac.inbox WHERE "offset" >= 900$$, 'and leaves nothing');
 SELECT is(pg_temp.ingest('s', 9, '[]'), NULL, 'no events are none');
+SELECT is_empty($$SELECT FROM esgf_stac_internal.ingest_columns('s', 9, '{}', '{}', '{}', '{}')$$, 'in columns, too');
 SELECT is_empty($$SELECT FROM esgf_stac.source_partition WHERE partition = 9$$, 'and begin nothing');
 SELECT lives_ok($$SELECT esgf_stac.configure_source('s', '{"active": false}')$$, 'a source that is not active');
 SELECT pg_temp.refused($$SELECT * FROM esgf_stac.ingest('s', 0, '[]')$$, 'PT503', 'source-inactive', 'takes nothing in');

@@ -74,7 +74,7 @@ foreach (@public)
 # What roles may execute because functions that run as their callers need it.
 my $internal = join ' ', sort qw(can_be_sent event_is_known event_metadata lock_collection past_version publication_problem
   pending_commits redrive_round redrive_states require_catalogue settle_letters stream_item_count stream_items one_line refuse wal_end
-  begin_source note_results note_source source_position source_results);
+  begin_source ingest_columns note_results note_source source_position source_results);
 is($node->safe_psql('postgres', q{
 	SELECT string_agg(DISTINCT p.proname, ' ' ORDER BY p.proname)
 	  FROM pg_proc p, unnest('{public,esgf_stac_reader,esgf_stac_writer,esgf_stac_gateway,esgf_stac_admin,esgf_stac_relay,esgf_stac_ingest}'::text[]) r

@@ -15,8 +15,8 @@
 /* Of what cannot be read, so many bytes are kept: in base64, 64 KB. */
 #define UNREADABLE_BYTES ((size_t) 48 * 1024)
 
-/* Of each event four parameters: offset, key, value, and why there is none. */
-#define PARAMETERS_OF_EVENT 4
+/* Of each event three parameters, beside the offsets of all: key, value, and why there is none. */
+#define PARAMETERS_OF_EVENT 3
 
 /* The pause after others came in our way doubles up to that. */
 #define FIRST_PAUSE_MS 10
@@ -27,7 +27,7 @@ typedef struct Parameters
 {
 	const char **values;
 	int			count;
-	char		(*offsets)[24];
+	Buffer		offsets;		/* an array */
 	char	  **texts;			/* of the unreadable; one for each event */
 	int			events;
 } Parameters;
@@ -72,7 +72,8 @@ value_parameter(const Batch *batch, const IngestEvent *event, char **kept)
 static void
 add_events(Parameters *parameters, const Batch *batch, int first, int count)
 {
-	parameters->offsets = allocate((size_t) count * sizeof(parameters->offsets[0]));
+	int			offsets = parameters->count++;
+
 	parameters->texts = allocate((size_t) count * sizeof(char *));
 	parameters->events = count;
 	for (int i = 0; i < count; i++)
@@ -80,13 +81,14 @@ add_events(Parameters *parameters, const Batch *batch, int first, int count)
 		const IngestEvent *event = &batch->events[first + i];
 		const char **value = &parameters->values[parameters->count];
 
-		snprintf(parameters->offsets[i], sizeof(parameters->offsets[i]), "%" PRId64, event->offset);
-		value[0] = parameters->offsets[i];
-		value[1] = event_key(batch, event);
-		value[2] = value_parameter(batch, event, &parameters->texts[i]);
-		value[3] = event->unreadable;
+		buffer_printf(&parameters->offsets, "%s%" PRId64, i > 0 ? "," : "{", event->offset);
+		value[0] = event_key(batch, event);
+		value[1] = value_parameter(batch, event, &parameters->texts[i]);
+		value[2] = event->unreadable;
 		parameters->count += PARAMETERS_OF_EVENT;
 	}
+	buffer_text(&parameters->offsets, "}");
+	parameters->values[offsets] = parameters->offsets.data;
 }
 
 static void
@@ -95,20 +97,23 @@ free_parameters(Parameters *parameters)
 	for (int i = 0; i < parameters->events; i++)
 		free(parameters->texts[i]);
 	free(parameters->texts);
-	free(parameters->offsets);
+	buffer_free(&parameters->offsets);
 	free(parameters->values);
 }
 
-/* Append an expression: the array of events that are parameters from that one on */
+/* Append the columns of events whose parameters begin at that one, as ingest_columns() takes them */
 static void
-append_array(Buffer *query, int parameter, int count)
+append_columns(Buffer *query, int parameter, int count)
 {
-	buffer_text(query, "(SELECT pg_catalog.jsonb_agg(CASE WHEN u IS NULL THEN pg_catalog.jsonb_build_object('offset', o, 'key', k, 'value', v)"
-				" ELSE pg_catalog.jsonb_build_object('offset', o, 'key', k, 'unreadable', u, 'bytes', v) END) FROM (VALUES ");
-	for (int i = 0; i < count; i++, parameter += PARAMETERS_OF_EVENT)
-		buffer_printf(query, "%s($%d::bigint, $%d::text, $%d::jsonb, $%d::text)", i > 0 ? ", " : "",
-					  parameter, parameter + 1, parameter + 2, parameter + 3);
-	buffer_text(query, ") event (o, k, v, u))");
+	static const char *const types[PARAMETERS_OF_EVENT] = {"text", "jsonb", "text"};
+
+	buffer_printf(query, "$%d::bigint[]", parameter++);
+	for (int i = 0; i < PARAMETERS_OF_EVENT; i++)
+	{
+		for (int n = 0; n < count; n++)
+			buffer_printf(query, "%s$%d", n > 0 ? ", " : ", ARRAY[", parameter + i + n * PARAMETERS_OF_EVENT);
+		buffer_printf(query, "]::%s[]", types[i]);
+	}
 }
 
 /* ---------------------------------------------------------------- the unreadable */
@@ -117,13 +122,13 @@ append_array(Buffer *query, int parameter, int count)
 static PGresult *
 ask_alone(const Catalogue *catalogue, const Batch *batch, int first, int count, Buffer *problem)
 {
-	Parameters	parameters = {.values = allocate((size_t) count * PARAMETERS_OF_EVENT * sizeof(char *))};
+	Parameters	parameters = {.values = allocate(((size_t) count * PARAMETERS_OF_EVENT + 1) * sizeof(char *))};
 	Buffer		query = {0};
 	PGresult   *result;
 
-	buffer_text(&query, "SELECT ");
-	append_array(&query, 1, count);
-	buffer_text(&query, " IS NULL");
+	buffer_text(&query, "SELECT pg_catalog.num_nulls(");
+	append_columns(&query, 1, count);
+	buffer_text(&query, ")");
 	add_events(&parameters, batch, first, count);
 	result = database_query(catalogue->sql, problem, query.data, parameters.count, parameters.values);
 	free_parameters(&parameters);
@@ -186,7 +191,7 @@ find_unreadable(Catalogue *catalogue, Batch *batch, int first, int count, int *f
 static PGresult *
 call_ingest(const Catalogue *catalogue, const Batch *batch, int first, int count, Buffer *problem)
 {
-	Parameters	parameters = {.values = allocate(((size_t) count * PARAMETERS_OF_EVENT + 2) * sizeof(char *))};
+	Parameters	parameters = {.values = allocate(((size_t) count * PARAMETERS_OF_EVENT + 3) * sizeof(char *))};
 	char		partition[16];
 	Buffer		query = {0};
 	PGresult   *result;
@@ -194,8 +199,8 @@ call_ingest(const Catalogue *catalogue, const Batch *batch, int first, int count
 	snprintf(partition, sizeof(partition), "%d", batch->partition);
 	parameters.values[parameters.count++] = catalogue->settings->source;
 	parameters.values[parameters.count++] = partition;
-	buffer_text(&query, "SELECT count(*), count(*) FILTER (WHERE status >= 400) FROM esgf_stac.ingest($1, $2::int, ");
-	append_array(&query, parameters.count + 1, count);
+	buffer_text(&query, "SELECT count(*), count(*) FILTER (WHERE status >= 400) FROM esgf_stac_internal.ingest_columns($1, $2::int, ");
+	append_columns(&query, parameters.count + 1, count);
 	buffer_text(&query, ")");
 	add_events(&parameters, batch, first, count);
 	result = database_query(catalogue->sql, problem, query.data, parameters.count, parameters.values);
