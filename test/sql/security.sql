@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- The worst that each role can do, line by line of doc/security.md: what it can, and what it cannot.
-SELECT plan(98);
+SELECT plan(100);
 
 CREATE ROLE esgf_stac_test_nobody;
 CREATE ROLE esgf_stac_test_reader IN ROLE esgf_stac_reader;
@@ -86,6 +86,13 @@ SELECT is(pg_temp.can('esgf_stac_test_gateway'), 'call verbs (PT401), lock rows,
 SELECT is(pg_temp.can('esgf_stac_test_admin'), 'call verbs, give rights, import items, lock rows, lock the table, make sources, patch a document, perform refused events again, read events, read events page by page, read idempotency keys, read stored items, read the rules, read what came in, read what is published, read what was asked, read who made them, take in events, update by hand, write collections, write sites', 'what an administrator can');
 SELECT is(pg_temp.can('esgf_stac_test_relay'), 'ask who made an event, patch a document, read events, read what is published, say how far a relay has come', 'what a relay can');
 SELECT is(pg_temp.can('esgf_stac_test_ingest'), 'ask for outcomes to send, patch a document, read what came in, take in events', 'what a program that takes in events can');
+SELECT is((SELECT string_agg(p.proname, ', ' ORDER BY p.proname COLLATE "C") FROM pg_proc p WHERE p.pronamespace IN ('esgf_stac'::regnamespace, 'esgf_stac_internal'::regnamespace)
+              AND has_function_privilege('esgf_stac_test_ingest', p.oid, 'EXECUTE') AND NOT has_function_privilege('esgf_stac_test_nobody', p.oid, 'EXECUTE')),
+          'begin_source, ingest, ingest_columns, note_results, note_source, one_line, require_catalogue, source_position, source_results', 'all that it can call');
+SELECT is((SELECT string_agg(c.relname || ' ' || p, ', ' ORDER BY c.relname, p) FROM pg_class c, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) p
+            WHERE c.relnamespace IN ('esgf_stac'::regnamespace, 'esgf_stac_internal'::regnamespace) AND c.relkind IN ('r', 'v')
+              AND (has_table_privilege('esgf_stac_test_ingest', c.oid, p) OR p IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND has_any_column_privilege('esgf_stac_test_ingest', c.oid, p))),
+          'catalogue SELECT, inbox SELECT, source SELECT, source_partition SELECT, source_status SELECT', 'and read');
 
 -- A reader sees no deleted item and no assets of a retracted one, in no way.
 SET LOCAL ROLE esgf_stac_test_reader;
