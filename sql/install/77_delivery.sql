@@ -87,20 +87,23 @@ BEGIN
                       coalesce(pg_visible_in_snapshot(o.xid, r.began), false) AS older,
                       coalesce(pg_visible_in_snapshot(o.xid, r.delivered), false) AND o.xid IS DISTINCT FROM pg_current_xact_id_if_assigned() AS passed) event
           LEFT JOIN LATERAL (
-               SELECT d.reason, d.at FROM esgf_stac.dead_letter d
-                WHERE d.stream = r.name AND d.collection_id = event.collection_id AND d.item_id = event.item_id AND d.version = o.version AND d.settled_at IS NULL
+               -- What is older was sent as the state that the item had later, which is no event.
+               (SELECT d.reason, d.at FROM esgf_stac.dead_letter d
+                 WHERE d.stream = r.name AND d.collection_id = event.collection_id AND d.item_id = event.item_id AND d.settled_at IS NULL
+                   AND (d.version = o.version OR event.older AND d.version > o.version AND d.event_id IS NULL)
+                 ORDER BY d.version LIMIT 1)
                UNION ALL
                SELECT d.reason, d.at FROM esgf_stac.dead_letter d
                 WHERE d.stream = r.name AND d.collection_id = event.collection_id AND d.item_id IS NULL AND d.version = o.version AND d.settled_at IS NULL
                   AND event.item_id IS NULL) letter ON r.relayed
          CROSS JOIN LATERAL (
-               SELECT CASE WHEN NOT event.carried OR event.older AND NOT r.seeded THEN 'not-concerned'
+               SELECT CASE WHEN NOT event.carried OR event.older AND (NOT r.seeded OR event.item_id IS NULL) THEN 'not-concerned'
                            WHEN letter.at IS NULL THEN CASE WHEN event.passed OR event.older THEN 'delivered' ELSE 'pending' END
                            -- The sink may have a later version.
                            WHEN EXISTS (
                                 SELECT FROM esgf_stac.outbox later
                                  WHERE later.aggregatetype = o.aggregatetype AND later.aggregateid = o.aggregateid AND later.version > o.version
-                                   AND (pg_visible_in_snapshot(later.xid, r.delivered) OR pg_visible_in_snapshot(later.xid, r.began))
+                                   AND pg_visible_in_snapshot(later.xid, r.delivered) AND pg_visible_in_snapshot(later.xid, r.began) IS NOT TRUE
                                    AND esgf_stac_internal.is_carried(r.name, r.collections, r.filtered, later.aggregatetype, later.aggregateid, later.streams, later.left_streams)
                                    AND NOT EXISTS (
                                         SELECT FROM esgf_stac.dead_letter d

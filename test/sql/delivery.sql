@@ -4,7 +4,7 @@
 \i :access
 -- What became of requests, and which streams have delivered their events, by rows as relays write them. Waiting, and what relays and
 -- slots do, is in test/t/150 to 153.
-SELECT plan(68);
+SELECT plan(71);
 
 CREATE ROLE esgf_stac_test_gateway IN ROLE esgf_stac_gateway;
 CREATE ROLE esgf_stac_test_admin IN ROLE esgf_stac_admin;
@@ -58,6 +58,14 @@ SELECT pg_temp.relay('all', '55:55:', '25:25:') \gset ignored_
 SELECT is(pg_temp.states('all'), '1 not-concerned, 2 not-concerned, 3 delivered, 4 delivered, 5 delivered, 6 pending', 'what is older than the stream does not concern it');
 SELECT pg_temp.relay('all', '55:55:', '25:25:', now()) \gset ignored_
 SELECT is(pg_temp.states('all'), '1 delivered, 2 delivered, 3 delivered, 4 delivered, 5 delivered, 6 pending', 'unless it was seeded');
+SELECT pg_temp.relay('all', '55:55:', '26:26:', now()) \gset ignored_
+SELECT is((SELECT state FROM esgf_stac.outbox o, esgf_stac.delivery_status(o.id) d WHERE o.aggregateid = 'CMIP6' AND stream = 'all'), 'not-concerned', 'by which it has items, and no collections');
+SELECT pg_temp.relay('all', '45:45:', '45:45:', now()), pg_temp.letter('all', 4) \gset ignored_
+SELECT is(pg_temp.states('all'), '1 refused, 2 refused, 3 refused, 4 refused, 5 pending, 6 pending', 'where the state that was seeded is refused, so is all that led to it');
+SELECT pg_temp.relay('all', '55:55:', '45:45:', now()) \gset ignored_
+SELECT is(pg_temp.states('all'), '1 delivered, 2 delivered, 3 delivered, 4 delivered, 5 delivered, 6 pending', 'until a later version is taken');
+DELETE FROM esgf_stac.dead_letter;
+SELECT pg_temp.relay('all', '55:55:', '25:25:', now()) \gset ignored_
 UPDATE esgf_stac.consumer SET system_identifier = 1;
 SELECT is(pg_temp.states('all'), '1 pending, 2 pending, 3 pending, 4 pending, 5 pending, 6 pending', 'the row of another cluster says nothing');
 UPDATE esgf_stac.consumer SET system_identifier = esgf_stac_internal.system_identifier(), outbox_oid = 0;
