@@ -89,8 +89,9 @@ is(waited(patch(3), 'bare', $node, '0'), 'pending', 'a stream without a slot');
 $node->safe_psql('postgres', q{SELECT pg_create_logical_replication_slot('esgf_stac_bare', 'pgoutput')});
 $pending = patch(3);
 is(waited($pending, 'bare', $node, '0.3 s'), 'pending', 'a slot that nobody reads');
-$node->safe_psql('postgres', q{CHECKPOINT; SELECT pg_replication_slot_advance('esgf_stac_bare', pg_current_wal_flush_lsn())});
-is(waited($pending, 'bare', $node, '0'), 'delivered', 'once its reader has confirmed it');
+ok(wait_for('its reader to confirm', sub {
+		$node->safe_psql('postgres', q{CHECKPOINT; SELECT pg_replication_slot_advance('esgf_stac_bare', pg_current_wal_flush_lsn())});
+		return waited($pending, 'bare', $node, '0') eq 'delivered' }), 'once its reader has confirmed it');
 
 # On a standby, the row of a relay counts; slots are not there.
 new_stream($node, 'east');
