@@ -153,7 +153,7 @@ async def test_many_wait(app_client, load_test_collection, item, streams, waitin
     for id in ids:
         patch = app_client.patch(f"{ITEMS}/{id}", json=TITLE, headers={"Prefer": "wait=29"})
         patches.append(asyncio.create_task(patch))
-        await waiting(len(patches))
+    await waiting(len(patches))
     assert (await app_client.patch(f"{ITEMS}/item-0", json={"properties": {"title": "y"}})).status_code == 200
     for response in await answered(streams, *patches):
         assert (response.status_code, told(response)) == (200, ("wait=29", "east=delivered, west=delivered"))
