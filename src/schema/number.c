@@ -16,10 +16,15 @@
 /* So many digits are divided between two looks for a cancel. */
 #define DIGITS_AT_ONCE 1000
 
+/* The number of these digits, so many of them behind the point. */
 static Numeric
-numeric_of_digits(const char *digits)
+numeric_of_digits(const char *digits, int scale)
 {
-	return DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(digits), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	char	   *text = psprintf("%se-%d", digits, scale);
+	Datum		number = DirectFunctionCall3(numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+
+	pfree(text);
+	return DatumGetNumeric(number);
 }
 
 /* The digits of a number times ten to the power of "scale", without its sign. */
@@ -47,14 +52,17 @@ whole_digits(Numeric number, int scale)
 	return digits;
 }
 
-/* The same for long numbers, digit by digit as by hand: the server divides without a look for a cancel. */
+/*
+ * The same for long numbers, digit by digit as by hand: the server divides
+ * without a look for a cancel. All have the scale of the longer fraction, and no
+ * dividend is greater than the number, so that none overflows.
+ */
 static bool
 is_long_multiple(Numeric number, Numeric of)
 {
 	int			scale = Max(DatumGetInt32(DirectFunctionCall1(numeric_scale, NumericGetDatum(number))),
 							DatumGetInt32(DirectFunctionCall1(numeric_scale, NumericGetDatum(of))));
 	StringInfoData digits = whole_digits(number, scale);
-	Numeric		divisor = numeric_of_digits(whole_digits(of, scale).data);
 	StringInfoData piece;
 	Numeric		dividend;
 	Numeric		rest = NULL;
@@ -66,15 +74,15 @@ is_long_multiple(Numeric number, Numeric of)
 		resetStringInfo(&piece);
 		if (rest)
 		{
-			char	   *before = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(rest)));
+			StringInfoData before = whole_digits(rest, scale);
 
-			appendStringInfoString(&piece, before);
-			pfree(before);
+			appendBinaryStringInfo(&piece, before.data, before.len);
+			pfree(before.data);
 			pfree(rest);
 		}
 		appendBinaryStringInfo(&piece, digits.data + done, Min(digits.len - done, DIGITS_AT_ONCE));
-		dividend = numeric_of_digits(piece.data);
-		rest = DatumGetNumeric(DirectFunctionCall2(numeric_mod, NumericGetDatum(dividend), NumericGetDatum(divisor)));
+		dividend = numeric_of_digits(piece.data, scale);
+		rest = DatumGetNumeric(DirectFunctionCall2(numeric_mod, NumericGetDatum(dividend), NumericGetDatum(of)));
 		pfree(dividend);
 	}
 	return number_sign(rest) == 0;
