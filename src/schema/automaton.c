@@ -333,9 +333,9 @@ make_state(Automaton *automaton, const uint16 *places, uint32 count, bool at_beg
 		return STATE_UNMADE;
 	if (automaton->count == automaton->room)
 	{
+		automaton->states = repalloc(automaton->states, sizeof(State) * automaton->room * 2);
+		automaton->steps = repalloc(automaton->steps, sizeof(uint32) * automaton->classes * automaton->room * 2);
 		automaton->room *= 2;
-		automaton->states = repalloc(automaton->states, sizeof(State) * automaton->room);
-		automaton->steps = repalloc(automaton->steps, sizeof(uint32) * automaton->classes * automaton->room);
 	}
 	state = &automaton->states[automaton->count];
 	state->places = MemoryContextAlloc(automaton->context, sizeof(uint16) * Max(count, 1));

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
+#include "utils/memutils.h"
 #include "utils/varlena.h"
 
 #include "json/key_table.h"
@@ -257,12 +258,12 @@ explain_enum(Judgement *judgement, const SchemaNode *node, const JsonbSlice *val
 
 		if (other)
 			appendStringInfo(&detail, "; did you mean %s?", shown(other));
-		/* Two enums may say the same of a value. */
-		if (!is_new_row(judgement, spot, "enum", detail.data, 1))
-		{
-			pfree(detail.data);
-			return;
-		}
+	}
+	/* Two enums may say the same of a value. */
+	if (!is_new_row(judgement, spot, "enum", detail.data, 1))
+	{
+		pfree(detail.data);
+		return;
 	}
 	add_row(judgement, spot, "enum", detail.data);
 }
@@ -348,13 +349,19 @@ explain_missing(Judgement *judgement, const char *keyword, JsonKey missing, cons
 void
 explain_name(Judgement *judgement, SchemaNode *names, const JsonbSlice *key, const Spot *spot)
 {
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "esgf_stac name", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
 	ProblemList problems = {0};
 	Judgement	inner = {&problems};
+	char	   *detail;
 
 	inner.comparisons = judgement->comparisons;
 	judge(&inner, names, key, NULL, "propertyNames");
 	judgement->comparisons = inner.comparisons;
-	explain(judgement, spot, "propertyNames", psprintf("must not have this name, which %s", ((Problem *) linitial(problems.shown))->detail));
+	MemoryContextSwitchTo(old);
+	detail = psprintf("must not have this name, which %s", ((Problem *) linitial(problems.shown))->detail);
+	MemoryContextDelete(context);
+	explain(judgement, spot, "propertyNames", detail);
 }
 
 void
