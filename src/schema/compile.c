@@ -26,6 +26,12 @@
 /* So many schemas of a value are joined into one list. */
 #define JOINT_MAX 64
 
+/* So many required members are joined into one list. */
+#define JOINT_REQUIRED_MAX 256
+
+/* Bytes of a resource's URL: each reference in it is read beside that. */
+#define URL_MAX 2000
+
 /* A reference is told up to so many bytes. */
 #define REFERENCE_SHOWN 200
 
@@ -39,8 +45,9 @@ typedef struct Target
 typedef struct Reference
 {
 	SchemaNode *node;			/* that has it */
-	JsonKey		url;			/* absolute, but where the base is not */
-	char	   *pointer;		/* where it stands */
+	JsonKey		base;
+	JsonKey		written;
+	const Place *place;			/* where it stands */
 } Reference;
 
 /* The node of a place in a document. */
@@ -63,17 +70,7 @@ typedef struct PlaceEntry
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* Refuse a schema for what stands at a pointer. */
-pg_noreturn static void
-bad_schema_at(const char *pointer, const char *detail)
-{
-	ereport(ERROR,
-			(errproblem(PROBLEM_BAD_SCHEMA), errtable_of("schema"),
-			 errmsg("schema is not well-formed, or asks what is not implemented"),
-			 errdetail_pointer(pointer, detail)));
-}
-
-/* The same, at a place. */
+/* Refuse a schema for what stands at a place. */
 void
 bad_schema(const Place *place, const char *format,...)
 {
@@ -92,10 +89,23 @@ bad_schema(const Place *place, const char *format,...)
 			break;
 		enlargeStringInfo(&detail, needed);
 	}
-	bad_schema_at(place_pointer(place), detail.data);
+	ereport(ERROR,
+			(errproblem(PROBLEM_BAD_SCHEMA), errtable_of("schema"),
+			 errmsg("schema is not well-formed, or asks what is not implemented"),
+			 errdetail_place(place, detail.data)));
 }
 
 /* ---- places ---- */
+
+/* A place that lives as long as the schema; an element's has no key. */
+const Place *
+keep_place(const Compiler *compiler, const Place *parent, JsonKey key, uint32 index)
+{
+	Place	   *place = MemoryContextAlloc(compiler->schema->context, sizeof(Place));
+
+	*place = (Place) {parent, key.data, key.len, index};
+	return place;
+}
 
 /* The key in "urls" of a resource, or of an anchor in it. */
 static JsonKey
@@ -144,8 +154,9 @@ add_reference(KeywordReader *reader, JsonKey url)
 	Reference  *reference = palloc(sizeof(Reference));
 
 	reference->node = reader->node;
-	reference->url = resolve_reference(reader->scope->base, url);
-	reference->pointer = place_pointer(&reader->place);
+	reference->base = reader->scope->base;
+	reference->written = url;
+	reference->place = reader->place;
 	reader->compiler->references = lappend(reader->compiler->references, reference);
 }
 
@@ -178,6 +189,8 @@ scope_of_id(Compiler *compiler, const JsonbSlice *schema, const JsonbSlice *id, 
 	if (!JBE_ISSTRING(id->type))
 		bad_schema(&here, "\"$id\" must be a string");
 	url = resolve_reference(outer->base, slice_key(id));
+	if (url.len > URL_MAX)
+		bad_schema(&here, "\"$id\" must be of at most %d bytes, with the one that it is relative to", URL_MAX);
 	if (fragment_of(url).len > 0 && outer->draft != DRAFT_07)
 		bad_schema(&here, "\"$id\" must have no fragment");
 	if (without_fragment(slice_key(id)).len > 0)
@@ -207,7 +220,7 @@ read_object(Compiler *compiler, SchemaNode *node, const JsonbSlice *schema, Scop
 	{
 		if (!JBE_ISSTRING(value.type))
 			bad_schema(&here, "\"$ref\" must be a string");
-		reader.place = here;
+		reader.place = keep_place(compiler, place, (JsonKey) {here.key, here.length}, 0);
 		add_reference(&reader, slice_key(&value));
 		return;
 	}
@@ -277,12 +290,11 @@ read_document(Compiler *compiler, const Jsonb *document, JsonKey url)
 pg_noreturn static void
 leads_nowhere(const Reference *reference, const char *why)
 {
-	JsonKey		url = reference->url;
+	JsonKey		url = resolve_reference(reference->base, reference->written);
 
-	bad_schema_at(reference->pointer,
-				  psprintf("\"$ref\" leads nowhere: %.*s%s %s",
-						   url.len <= REFERENCE_SHOWN ? url.len : pg_mbcliplen(url.data, url.len, REFERENCE_SHOWN),
-						   url.data, url.len <= REFERENCE_SHOWN ? "" : "...", why));
+	bad_schema(reference->place, "\"$ref\" leads nowhere: %.*s%s %s",
+			   url.len <= REFERENCE_SHOWN ? url.len : pg_mbcliplen(url.data, url.len, REFERENCE_SHOWN),
+			   url.data, url.len <= REFERENCE_SHOWN ? "" : "...", why);
 }
 
 /* The resource at a URL: in what is read, with the keeper of documents, built in. */
@@ -326,7 +338,7 @@ follow_pointer(Compiler *compiler, const Reference *reference, const Target *res
 	JsonbSlice	string = {JENTRY_ISSTRING, fragment.len, fragment.data};
 	JsonbSlice	value = resource->schema;
 	Scope	   *scope = resource->scope;
-	Place	   *place = NULL;
+	const Place *place = NULL;
 	JsonPointer pointer;
 
 	if (pointer_problem(&string))
@@ -334,13 +346,13 @@ follow_pointer(Compiler *compiler, const Reference *reference, const Target *res
 	enter_scope(compiler, &value, &scope);
 	for (pointer_init(&pointer, &string); !pointer_at_end(&pointer);)
 	{
+		MemoryContext old = MemoryContextSwitchTo(compiler->schema->context);
 		JsonbSlice	token;
-		Place	   *parent = place;
 		uint32		index;
 
 		pointer_next(&pointer, &token);
-		place = palloc0(sizeof(Place));
-		*place = (Place) {parent, token.data, token.len, 0};
+		MemoryContextSwitchTo(old);
+		place = keep_place(compiler, place, slice_key(&token), 0);
 		if (slice_is_object(&value))
 		{
 			if (!find_member(slice_container(&value), slice_key(&token), &value))
@@ -362,13 +374,20 @@ follow_pointer(Compiler *compiler, const Reference *reference, const Target *res
 static SchemaNode *
 follow_reference(Compiler *compiler, const Reference *reference)
 {
-	Target	   *resource = find_resource(compiler, without_fragment(reference->url));
+	JsonKey		url = resolve_reference(reference->base, reference->written);
+	Target	   *resource = find_resource(compiler, without_fragment(url));
 	Target	   *anchor;
 	JsonKey		fragment;
+	MemoryContext old;
+	bool		decoded;
 
 	if (resource == NULL)
 		leads_nowhere(reference, "is not known here");
-	if (!decode_fragment(fragment_of(reference->url), &fragment))
+	/* Places keep pieces of it. */
+	old = MemoryContextSwitchTo(compiler->schema->context);
+	decoded = decode_fragment(fragment_of(url), &fragment);
+	MemoryContextSwitchTo(old);
+	if (!decoded)
 		leads_nowhere(reference, "has no JSON pointer");
 	if (fragment.len == 0 || fragment.data[0] == '/')
 		return follow_pointer(compiler, reference, resource, fragment);
@@ -431,7 +450,7 @@ refuse_circle(Compiler *compiler, const SchemaNode *start, const Step *last)
 		Reference  *reference = lfirst(cell);
 
 		if (reference->node == holder)
-			bad_schema_at(reference->pointer, "\"$ref\" leads in a circle that does not descend into the document");
+			bad_schema(reference->place, "\"$ref\" leads in a circle that does not descend into the document");
 	}
 	elog(ERROR, "circle of schemas without a reference");
 }
@@ -505,13 +524,22 @@ is_reference(const SchemaNode *node)
 		!node->string && !node->array && !node->object && !node->combination;
 }
 
-/* The node itself, or the one to which a bare reference leads; but false is told by whom it is held. */
+/* The node itself, or the one to which bare references lead, all of them at once from now on; but false is told by whom it is held. */
 static SchemaNode *
 shortcut(SchemaNode *node)
 {
-	while (node && is_reference(node) && !node->reference->nothing)
-		node = node->reference;
-	return node;
+	SchemaNode *end = node;
+
+	while (end && is_reference(end) && !end->reference->nothing)
+		end = end->reference;
+	while (node != end)
+	{
+		SchemaNode *next = node->reference;
+
+		node->reference = end;
+		node = next;
+	}
+	return end;
 }
 
 static void
@@ -566,6 +594,13 @@ only_require(const ObjectRules *rules)
 		!rules->dependencies && rules->min == 0 && rules->max == UNLIMITED;
 }
 
+/* Can two rules for objects, both there, be one? */
+static bool
+can_join_object_rules(const ObjectRules *a, const ObjectRules *b)
+{
+	return (only_require(a) || only_require(b)) && (uint64) a->required_count + b->required_count <= JOINT_REQUIRED_MAX;
+}
+
 static int
 compare_required(const void *a, const void *b)
 {
@@ -580,7 +615,7 @@ join_object_rules(Compiler *compiler, const ObjectRules *a, const ObjectRules *b
 	ObjectRules *joint = MemoryContextAlloc(compiler->schema->context, sizeof(ObjectRules));
 	uint32		total = a->required_count + b->required_count;
 	uint32		kept = 0;
-	JsonKey    *all = MemoryContextAllocExtended(compiler->schema->context, sizeof(JsonKey) * ((Size) total + 1), MCXT_ALLOC_HUGE);
+	JsonKey    *all = MemoryContextAlloc(compiler->schema->context, sizeof(JsonKey) * (total + 1));
 
 	*joint = only_require(a) ? *b : *a;
 	for (uint32 i = 0; i < total; i++)
@@ -598,13 +633,21 @@ join_object_rules(Compiler *compiler, const ObjectRules *a, const ObjectRules *b
 #define IS_FREE(a, b) ((a) == NULL || (b) == NULL || (a) == (b))
 #define EITHER(a, b) ((a) ? (a) : (b))
 
+/* Does at most one of two combinations have an "if", or have both the same, with what follows from it? */
+static bool
+condition_is_free(const Combination *a, const Combination *b)
+{
+	return !a->condition || !b->condition ||
+		(a->condition == b->condition && a->consequence == b->consequence && a->alternative == b->alternative);
+}
+
 /* Can two combinations be one? */
 static bool
 can_join(const Combination *a, const Combination *b)
 {
 	return a == NULL || b == NULL ||
 		(IS_FREE(a->any.nodes, b->any.nodes) && IS_FREE(a->one.nodes, b->one.nodes) && IS_FREE(a->not, b->not) &&
-		 IS_FREE(a->condition, b->condition) && a->all.count + b->all.count <= JOINT_MAX);
+		 condition_is_free(a, b) && a->all.count + b->all.count <= JOINT_MAX);
 }
 
 static Combination *
@@ -665,7 +708,7 @@ absorb(Compiler *compiler, SchemaNode *node, const SchemaNode *other)
 		!IS_FREE(node->values, other->values) || !IS_FREE(node->constant, other->constant) ||
 		!IS_FREE(node->reference, other->reference) || !IS_FREE(node->number, other->number) ||
 		!IS_FREE(node->string, other->string) || !IS_FREE(node->array, other->array) ||
-		!(IS_FREE(node->object, other->object) || only_require(node->object) || only_require(other->object)) ||
+		!(IS_FREE(node->object, other->object) || can_join_object_rules(node->object, other->object)) ||
 		!can_join(node->combination, other->combination))
 		return false;
 	node->types &= other->types;

@@ -50,13 +50,14 @@ typedef struct KeywordReader
 	Scope	   *scope;
 	SchemaNode *node;
 	const char *keyword;		/* in hand */
-	Place		place;			/* of its value */
+	const Place *place;			/* of its value */
 
 	/* What is settled when all keywords are read. */
 	SchemaNode *items;
 	SchemaNode *additional_items;
 } KeywordReader;
 
+extern const Place *keep_place(const Compiler *compiler, const Place *parent, JsonKey key, uint32 index);
 pg_noreturn extern void bad_schema(const Place *place, const char *format,...) pg_attribute_printf(2, 3);
 extern void add_target(Compiler *compiler, JsonKey url, JsonKey anchor, const JsonbSlice *schema, Scope *scope);
 extern void add_reference(KeywordReader *reader, JsonKey url);

@@ -26,7 +26,7 @@ typedef struct Keyword
 
 /* Refuse the value of the keyword in hand. */
 #define BAD_VALUE(reader, must) \
-	bad_schema(&(reader)->place, "\"%s\" must %s", (reader)->keyword, (must))
+	bad_schema((reader)->place, "\"%s\" must %s", (reader)->keyword, (must))
 
 static void *
 keep0(KeywordReader *reader, Size size)
@@ -188,14 +188,17 @@ need_schemas(KeywordReader *reader, const JsonbSlice *value, NodeList *list)
 {
 	JsonbCursor elements;
 	JsonbSlice	element;
-	Place		here = {&reader->place};
 
 	if (!slice_is_array(value) || JsonContainerSize(slice_container(value)) == 0)
 		BAD_VALUE(reader, "be an array of schemas that is not empty");
 	list->nodes = keep0(reader, sizeof(SchemaNode *) * JsonContainerSize(slice_container(value)));
 	cursor_init(&elements, slice_container(value), 0);
-	for (; elements_next(&elements, &element); here.index++)
-		list->nodes[list->count++] = need_schema(reader, &element, &here);
+	while (elements_next(&elements, &element))
+	{
+		const Place *here = keep_place(reader->compiler, reader->place, (JsonKey) {NULL, 0}, list->count);
+
+		list->nodes[list->count++] = need_schema(reader, &element, here);
+	}
 }
 
 /* ---- keywords, as doc/schemas.md lists them ---- */
@@ -236,9 +239,9 @@ read_definitions(KeywordReader *reader, const JsonbSlice *value)
 	members_init(&members, need_object(reader, value));
 	while (members_next(&members))
 	{
-		Place		here = {&reader->place, members.key.data, members.key.len, 0};
+		const Place *here = keep_place(reader->compiler, reader->place, slice_key(&members.key), 0);
 
-		need_schema(reader, &members.value, &here);
+		need_schema(reader, &members.value, here);
 	}
 }
 
@@ -258,7 +261,7 @@ read_array(KeywordReader *reader, const JsonbSlice *value)
 static void
 read_unused_schema(KeywordReader *reader, const JsonbSlice *value)
 {
-	need_schema(reader, value, &reader->place);
+	need_schema(reader, value, reader->place);
 }
 
 static uint8
@@ -289,7 +292,7 @@ read_type(KeywordReader *reader, const JsonbSlice *value)
 	reader->node->types = 0;
 	if (slice_is_array(value))
 	{
-		need_strings(reader, value, &reader->place, &count);
+		need_strings(reader, value, reader->place, &count);
 		cursor_init(&elements, slice_container(value), 0);
 		while (elements_next(&elements, &element))
 		{
@@ -376,7 +379,7 @@ need_pattern(KeywordReader *reader, JsonKey source, const Place *place)
 {
 	MemoryContext old = MemoryContextSwitchTo(reader->compiler->schema->context);
 	const char *problem = NULL;
-	Pattern    *pattern = make_pattern(source, place_pointer(place), &reader->compiler->schema->automaton_budget, &problem);
+	Pattern    *pattern = make_pattern(source, place, &reader->compiler->schema->automaton_budget, &problem);
 
 	MemoryContextSwitchTo(old);
 	if (problem)
@@ -388,7 +391,7 @@ static void
 read_pattern(KeywordReader *reader, const JsonbSlice *value)
 {
 	need_string(reader, value);
-	string_rules(reader)->pattern = need_pattern(reader, slice_key(value), &reader->place);
+	string_rules(reader)->pattern = need_pattern(reader, slice_key(value), reader->place);
 }
 
 static void
@@ -402,7 +405,7 @@ read_items(KeywordReader *reader, const JsonbSlice *value)
 		rules->first_keyword = "items";
 	}
 	else
-		reader->items = need_schema(reader, value, &reader->place);
+		reader->items = need_schema(reader, value, reader->place);
 }
 
 static void
@@ -415,13 +418,13 @@ read_prefix_items(KeywordReader *reader, const JsonbSlice *value)
 static void
 read_additional_items(KeywordReader *reader, const JsonbSlice *value)
 {
-	reader->additional_items = need_schema(reader, value, &reader->place);
+	reader->additional_items = need_schema(reader, value, reader->place);
 }
 
 static void
 read_contains(KeywordReader *reader, const JsonbSlice *value)
 {
-	array_rules(reader)->contains = need_schema(reader, value, &reader->place);
+	array_rules(reader)->contains = need_schema(reader, value, reader->place);
 }
 
 static void
@@ -460,7 +463,7 @@ read_required(KeywordReader *reader, const JsonbSlice *value)
 {
 	ObjectRules *rules = object_rules(reader);
 
-	rules->required = need_strings(reader, value, &reader->place, &rules->required_count);
+	rules->required = need_strings(reader, value, reader->place, &rules->required_count);
 	qsort(rules->required, rules->required_count, sizeof(JsonKey), compare_key_pointers);
 }
 
@@ -474,11 +477,11 @@ read_properties(KeywordReader *reader, const JsonbSlice *value)
 	rules->members = keep0(reader, sizeof(MemberRule) * Max(JsonContainerSize(slice_container(value)), 1));
 	while (members_next(&members))
 	{
-		Place		here = {&reader->place, members.key.data, members.key.len, 0};
+		const Place *here = keep_place(reader->compiler, reader->place, slice_key(&members.key), 0);
 		MemberRule *rule = &rules->members[rules->member_count++];
 
 		rule->key = slice_key(&members.key);
-		rule->node = need_schema(reader, &members.value, &here);
+		rule->node = need_schema(reader, &members.value, here);
 	}
 }
 
@@ -492,24 +495,24 @@ read_pattern_properties(KeywordReader *reader, const JsonbSlice *value)
 	rules->patterns = keep0(reader, sizeof(PatternRule) * Max(JsonContainerSize(slice_container(value)), 1));
 	while (members_next(&members))
 	{
-		Place		here = {&reader->place, members.key.data, members.key.len, 0};
+		const Place *here = keep_place(reader->compiler, reader->place, slice_key(&members.key), 0);
 		PatternRule *rule = &rules->patterns[rules->pattern_count++];
 
-		rule->pattern = need_pattern(reader, slice_key(&members.key), &here);
-		rule->node = need_schema(reader, &members.value, &here);
+		rule->pattern = need_pattern(reader, slice_key(&members.key), here);
+		rule->node = need_schema(reader, &members.value, here);
 	}
 }
 
 static void
 read_additional_properties(KeywordReader *reader, const JsonbSlice *value)
 {
-	object_rules(reader)->additional = need_schema(reader, value, &reader->place);
+	object_rules(reader)->additional = need_schema(reader, value, reader->place);
 }
 
 static void
 read_property_names(KeywordReader *reader, const JsonbSlice *value)
 {
-	object_rules(reader)->names = need_schema(reader, value, &reader->place);
+	object_rules(reader)->names = need_schema(reader, value, reader->place);
 }
 
 static void
@@ -539,15 +542,15 @@ add_dependencies(KeywordReader *reader, const JsonbSlice *value, bool names, boo
 	rules->dependencies = all;
 	while (members_next(&members))
 	{
-		Place		here = {&reader->place, members.key.data, members.key.len, 0};
+		const Place *here = keep_place(reader->compiler, reader->place, slice_key(&members.key), 0);
 		DependencyRule *rule = &rules->dependencies[rules->dependency_count++];
 
 		rule->key = slice_key(&members.key);
 		rule->keyword = reader->keyword;
 		if (names && (!schemas || slice_is_array(&members.value)))
-			rule->required = need_strings(reader, &members.value, &here, &rule->required_count);
+			rule->required = need_strings(reader, &members.value, here, &rule->required_count);
 		else
-			rule->node = need_schema(reader, &members.value, &here);
+			rule->node = need_schema(reader, &members.value, here);
 	}
 }
 
@@ -590,25 +593,25 @@ read_one_of(KeywordReader *reader, const JsonbSlice *value)
 static void
 read_not(KeywordReader *reader, const JsonbSlice *value)
 {
-	combination(reader)->not = need_schema(reader, value, &reader->place);
+	combination(reader)->not = need_schema(reader, value, reader->place);
 }
 
 static void
 read_if(KeywordReader *reader, const JsonbSlice *value)
 {
-	combination(reader)->condition = need_schema(reader, value, &reader->place);
+	combination(reader)->condition = need_schema(reader, value, reader->place);
 }
 
 static void
 read_then(KeywordReader *reader, const JsonbSlice *value)
 {
-	combination(reader)->consequence = need_schema(reader, value, &reader->place);
+	combination(reader)->consequence = need_schema(reader, value, reader->place);
 }
 
 static void
 read_else(KeywordReader *reader, const JsonbSlice *value)
 {
-	combination(reader)->alternative = need_schema(reader, value, &reader->place);
+	combination(reader)->alternative = need_schema(reader, value, reader->place);
 }
 
 /* In jsonb's order of keys. "$id" and "$schema" were read before. */
@@ -770,17 +773,16 @@ read_keywords(KeywordReader *reader, const JsonbContainer *object, const Place *
 	while (members_next(&members))
 	{
 		const Keyword *keyword = find_keyword(&members.key);
-		Place		here = {place, members.key.data, members.key.len, 0};
 
 		CHECK_FOR_INTERRUPTS();
 		if (keyword == NULL)
 			continue;
 		reader->keyword = keyword->name;
-		reader->place = here;
+		reader->place = keep_place(reader->compiler, place, slice_key(&members.key), 0);
 		if (keyword->read == NULL)
-			bad_schema(&here, "\"%s\" is not implemented", keyword->name);
+			bad_schema(reader->place, "\"%s\" is not implemented", keyword->name);
 		if ((keyword->drafts & reader->scope->draft) == 0)
-			bad_schema(&here, "\"%s\" is no keyword of %s", keyword->name, draft_name(reader->scope->draft));
+			bad_schema(reader->place, "\"%s\" is no keyword of %s", keyword->name, draft_name(reader->scope->draft));
 		keyword->read(reader, &members.value);
 	}
 	settle(reader);

@@ -145,7 +145,7 @@ tree_context(void)
  * why there can be none.
  */
 Pattern *
-make_pattern(JsonKey source, const char *pointer, uint64 *budget, const char **problem)
+make_pattern(JsonKey source, const Place *place, uint64 *budget, const char **problem)
 {
 	Pattern    *pattern = palloc0(sizeof(Pattern));
 	MemoryContext context = tree_context();
@@ -154,7 +154,7 @@ make_pattern(JsonKey source, const char *pointer, uint64 *budget, const char **p
 
 	pattern->context = old;
 	pattern->source = source;
-	pattern->pointer = pointer;
+	pattern->place = place;
 	pattern->budget = budget;
 	regex = read_regex(source, problem);
 	if (*problem == NULL && !is_surely_possible(regex) && !compile_engine(pattern, regex))
@@ -178,8 +178,8 @@ read_again(Pattern *pattern, bool for_engine)
 	else if (!compile_engine(pattern, regex))
 		ereport(ERROR,
 				(errproblem(PROBLEM_BAD_SCHEMA), errtable_of("schema"),
-				 errmsg("bad schema"),
-				 errdetail_pointer(pattern->pointer, "pattern is too complex for the server's regular expressions")));
+				 errmsg("schema is not well-formed, or asks what is not implemented"),
+				 errdetail_place(pattern->place, "pattern is too complex for the server's regular expressions")));
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }

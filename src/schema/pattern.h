@@ -8,13 +8,14 @@
 #ifndef ESGF_STAC_SCHEMA_PATTERN_H
 #define ESGF_STAC_SCHEMA_PATTERN_H
 
+#include "base/problems.h"
 #include "schema/automaton.h"
 
 typedef struct Pattern
 {
 	MemoryContext context;		/* the schema's own */
 	JsonKey		source;
-	const char *pointer;		/* where it stands in the schema */
+	const Place *place;			/* where it stands in the schema */
 	uint64	   *budget;			/* of all automata of the schema */
 	bool		prepared;
 	JsonKey		not_first;		/* a string that begins so has it not */
@@ -23,7 +24,7 @@ typedef struct Pattern
 	struct ServerRegex *engine; /* NULL: not yet */
 } Pattern;
 
-extern Pattern *make_pattern(JsonKey source, const char *pointer, uint64 *budget, const char **problem);
+extern Pattern *make_pattern(JsonKey source, const Place *place, uint64 *budget, const char **problem);
 extern bool pattern_found(Pattern *pattern, const JsonbSlice *string);
 
 #endif							/* ESGF_STAC_SCHEMA_PATTERN_H */

@@ -6,7 +6,7 @@
 -- JSON Schema: what each keyword says of a value, what is no schema, and what a
 -- call site keeps. Verdicts in general are the official suite's (t/155).
 SET LOCAL search_path = esgf_stac, public;
-SELECT plan(249);
+SELECT plan(256);
 
 -- All rows, "pointer keyword: detail", and the verdict beside them.
 CREATE FUNCTION pg_temp.rows(schema jsonb, document jsonb) RETURNS text LANGUAGE plpgsql AS $$
@@ -99,6 +99,9 @@ SELECT is(pg_temp.rows(schema::jsonb, document::jsonb), problems, format('%s of 
     (72, '{"if": {"type": "string"}, "then": {"minLength": 2}, "else": {"minimum": 2}}', '1', ' minimum: must be at least 2, not 1'),
     (73, '{"then": false}', '1', 'valid'),
     (74, '{"if": true, "then": false}', '1', ' then: must not be here'),
+    (135, '{"allOf": [{"if": true, "then": {"required": ["a"]}}, {"if": true, "then": {"required": ["b"]}}]}', '{}', E'/b required: is missing\n/a required: is missing'),
+    (136, '{"allOf": [{"if": {"$ref": "#/$defs/c"}, "else": {"minItems": 1}}, {"if": {"$ref": "#/$defs/c"}, "then": {"minItems": 1}, "else": {"maxItems": 3}}], "$defs": {"c": {"type": "object"}}}', '[]', ' minItems: must have at least 1 elements, not 0'),
+    (137, '{"allOf": [{"$ref": "#/$defs/a"}, {"allOf": [{"$ref": "#/$defs/a"}], "minItems": 1}], "$defs": {"a": {"if": {"type": "array"}, "then": {"maxItems": 0}}}}', '[0]', ' maxItems: must have at most 0 elements, not 1'),
     (75, '{"allOf": [{"required": ["a"]}, {"required": ["a"]}, {"required": ["b"]}]}', '{}', E'/a required: is missing\n/b required: is missing'),
     (76, '{"allOf": [{"minimum": 3}, {"minimum": 3}, {"minimum": 4}]}', '1', E' minimum: must be at least 3, not 1\n minimum: must be at least 4, not 1'),
     (77, '{"allOf": [{"type": "string"}, {"type": "string"}], "type": "integer"}', 'null', E' type: must be integer, not null\n type: must be string, not null'),
@@ -314,10 +317,13 @@ SELECT is(pg_temp.rows('{"uniqueItems": true}', (SELECT jsonb_agg(CASE i WHEN 90
           ' uniqueItems: must not have equal elements, as 4 and 89999 are', 'a hundred thousand unique elements');
 SELECT is((SELECT format('%s %s', count(*), max(detail) FILTER (WHERE pointer IS NULL)) FROM jsonb_schema_problems(jsonb_build_object('items', jsonb_build_object('enum', (SELECT jsonb_agg('value' || i) FROM generate_series(1, 100000) i))),
                      (SELECT jsonb_agg('walue' || i) FROM generate_series(1, 1000) i))), '101 and 900 more', 'a thousand values that are near a hundred thousand others');
+SELECT is((SELECT max(detail) FILTER (WHERE pointer IS NULL) FROM jsonb_schema_problems('{"items": {"allOf": [{"enum": ["a"]}, {"enum": ["a"]}]}}', (SELECT jsonb_agg(i) FROM generate_series(1, 150) i))), 'and 50 more', 'what is only counted counts once, too');
 SELECT is(jsonb_schema_valid('{"pattern": "^(a+)+$"}', to_jsonb(repeat('a', 100000) || 'b')), false, 'a catastrophic pattern');
 SELECT is(jsonb_schema_valid('{"pattern": "^(a|aa)*b\\b$"}', to_jsonb(repeat('a', 10000) || 'é')), false, 'another, for the server''s engine');
 SELECT is(jsonb_schema_valid('{"pattern": "(a?){200}a{200}"}', to_jsonb(repeat('a', 199))), false, 'and one with many states');
 SELECT is(jsonb_schema_valid('{"multipleOf": 1e-400}', '1e400'), true, 'far numbers');
+SELECT is(jsonb_schema_valid(jsonb_build_object('multipleOf', a::numeric), b::jsonb), verdict, format('%s, %s...', a, left(b, 10)))
+  FROM (VALUES (1, '1e131000', '1e-16000', false), (2, '1e-16000', '1e131000', true), (3, '1e131071', repeat('7', 131071) || '.' || repeat('3', 16000), false)) v(number, a, b, verdict) ORDER BY number;
 SELECT is(jsonb_schema_valid(jsonb_build_object('multipleOf', ('0.' || repeat('7', 3000))::numeric), to_jsonb(('0.' || repeat('7', 3000))::numeric * repeat('9123', 3000)::numeric + more)), more = 0, 'long numbers')
   FROM (VALUES (0), (0.001)) v(more);
 

@@ -31,6 +31,11 @@ INSERT INTO hostile VALUES
 	('unique elements', '{"uniqueItems": true}', (SELECT jsonb_agg(i || 'x') FROM generate_series(1, 1000000) i)),
 	('many problems', '{"items": {"type": "string", "minimum": 9999999}}', (SELECT jsonb_agg(i) FROM generate_series(1, 1000000) i)),
 	('many members', '{"propertyNames": {"pattern": "^x\\b"}, "additionalProperties": {"type": "string"}}', (SELECT jsonb_object_agg('key' || i, i) FROM generate_series(1, 200000) i)),
+	('many names', '{"propertyNames": {"enum": ["a", "b"]}}', (SELECT jsonb_object_agg('key' || i, i) FROM generate_series(1, 200000) i)),
+	('a chain of references', ('{"$ref": "#/definitions/d1", "definitions": {' || (SELECT string_agg(format('"d%s": {"required": ["key%s"], "allOf": [{"$ref": "#/definitions/d%s"}]}', i, i, i + 1), ', ') FROM generate_series(1, 5000) i) || ', "d5001": {}}}')::jsonb, '{}'),
+	('a chain of bare references', ('{"$ref": "#/definitions/d1", "definitions": {' || (SELECT string_agg(format('"d%s": {"$ref": "#/definitions/d%s"}', i, i + 1), ', ') FROM generate_series(1, 25000) i) || ', "d25001": {}}}')::jsonb, '{}'),
+	('a long URL', (SELECT jsonb_build_object('$id', 'http://example.org/' || repeat('x', 100000), 'properties', jsonb_object_agg('key' || i, '{"$ref": "#"}'::jsonb)) FROM generate_series(1, 20000) i), '1'),
+	('deep names', (repeat('{"pattern": "a", "properties": {"' || repeat('x', 1000) || '": ', 1000) || 'true' || repeat('}}', 1000))::jsonb, '1'),
 	('a large schema', jsonb_build_object('properties', (SELECT jsonb_object_agg('key' || i, jsonb_build_object('pattern', '^(a|b){' || i % 100 || '}[^c]*$')) FROM generate_series(1, 100000) i)), '{}'),
 	('a long string', '{"maxLength": 1, "pattern": "^(a+)+$"}', to_jsonb(repeat('a', 30000000) || 'b')),
 	('a long string for the server', '{"pattern": "^(a|aa)+b\\b$"}', to_jsonb(repeat('a', 3000000) || 'é')),
@@ -93,6 +98,16 @@ foreach my $name (split /\n/, $node->safe_psql('postgres', 'SELECT name FROM hos
 	$cancelled_at_all += $cancelled;
 }
 cmp_ok($cancelled_at_all, '>', 15, 'some were cancelled');
+
+# Nor is there ever much of it in use, in kB.
+my $peak = 'SELECT substring(pg_read_file(\'/proc/self/status\') FROM \'VmHWM:\s+(\d+) kB\')::int';
+foreach my $name ('many names', 'a chain of references', 'a long URL', 'deep names')
+{
+	my (undef, $out) = $node->psql('postgres', "SELECT count(*) FROM esgf_stac.jsonb_schema_problems('false', (SELECT to_jsonb(hostile) FROM hostile WHERE name = '$name'));
+		$peak; SELECT count(*) FROM hostile, esgf_stac.jsonb_schema_problems(schema, document) WHERE name = '$name'; $peak", on_error_stop => 0);
+	my @lines = split /\n/, $out;
+	cmp_ok($lines[-1] - $lines[1], '<', 120 * 1024, "$name: memory") or diag("@lines");
+}
 
 # What a session has in memory after each of some loops, in kB.
 my @resident = split /\n/, $node->safe_psql('postgres', <<"SQL");
