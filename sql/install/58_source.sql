@@ -183,17 +183,18 @@ $$;
 COMMENT ON FUNCTION esgf_stac_internal.begin_source(text, int, jsonb, bigint, bigint, text, boolean) IS 'sees that a log is the one that the source was read from; answers where to go on';
 
 -- A reader says where its log ends, as often as it likes; that it is there is written
--- twice a minute. Where nothing below read_to is left to be read, as behind the markers
--- of a transaction, that is the position: else they would be missed once they expire.
-CREATE FUNCTION esgf_stac_internal.note_source(source text, partition int, high_watermark bigint, read_to bigint DEFAULT NULL) RETURNS void
+-- twice a minute. Where there is no event from read_from to read_to, as behind the markers
+-- of a transaction, that is the position: else they would be missed once they expire. A
+-- position below read_from is an administrator's, who has moved it back.
+CREATE FUNCTION esgf_stac_internal.note_source(source text, partition int, high_watermark bigint, read_from bigint DEFAULT NULL, read_to bigint DEFAULT NULL) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
     UPDATE esgf_stac.source_partition p
-       SET high_watermark = $3, next_offset = greatest(p.next_offset, $4), updated = clock_timestamp()
+       SET high_watermark = $3, next_offset = CASE WHEN p.next_offset >= $4 THEN greatest(p.next_offset, $5) ELSE p.next_offset END, updated = clock_timestamp()
      WHERE p.source = $1 AND p.partition = $2
-       AND (p.high_watermark IS DISTINCT FROM $3 OR p.next_offset < $4 OR p.updated < clock_timestamp() - interval '30 s')
+       AND (p.high_watermark IS DISTINCT FROM $3 OR (p.next_offset >= $4 AND p.next_offset < $5) OR p.updated < clock_timestamp() - interval '30 s')
 $$;
-COMMENT ON FUNCTION esgf_stac_internal.note_source(text, int, bigint, bigint) IS 'the reader of a partition says where its log ends';
+COMMENT ON FUNCTION esgf_stac_internal.note_source(text, int, bigint, bigint, bigint) IS 'the reader of a partition says where its log ends';
 
 REVOKE ALL ON FUNCTION
     esgf_stac_internal.source_setting_problems(jsonb),
@@ -204,7 +205,7 @@ REVOKE ALL ON FUNCTION
     esgf_stac.seek_source(text, int, bigint),
     esgf_stac_internal.source_position(text, int),
     esgf_stac_internal.begin_source(text, int, jsonb, bigint, bigint, text, boolean),
-    esgf_stac_internal.note_source(text, int, bigint, bigint)
+    esgf_stac_internal.note_source(text, int, bigint, bigint, bigint)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     esgf_stac.configure_source(text, jsonb),
@@ -215,5 +216,5 @@ TO esgf_stac_admin;
 GRANT EXECUTE ON FUNCTION
     esgf_stac_internal.source_position(text, int),
     esgf_stac_internal.begin_source(text, int, jsonb, bigint, bigint, text, boolean),
-    esgf_stac_internal.note_source(text, int, bigint, bigint)
+    esgf_stac_internal.note_source(text, int, bigint, bigint, bigint)
 TO esgf_stac_ingest;

@@ -3,7 +3,7 @@
 \set ingest :srcdir '/ingest.psql'
 \i :ingest
 -- Events in all the forms that clients use; outcomes as they are sent; refusals performed again, settled, pruned; the log that a source is.
-SELECT plan(104);
+SELECT plan(105);
 CREATE ROLE esgf_stac_test_admin IN ROLE esgf_stac_admin;
 DO $$ BEGIN
     PERFORM esgf_stac.create_source('s');
@@ -160,6 +160,9 @@ SELECT pg_temp.refused($$SELECT esgf_stac_internal.begin_source('f', 0, NULL, 0,
 SELECT pg_temp.refused($$SELECT esgf_stac_internal.begin_source('f', 0, '{"cluster": "c", "topic": "t"}', 0, 100, 'f0', false)$$, 'PT409', 'source-differs', 'or a topic');
 SELECT lives_ok($$SELECT esgf_stac_internal.note_source('f', 0, 5)$$, 'a reader says where its log ends');
 SELECT row_eq($$SELECT high_watermark, lag FROM esgf_stac.source_status WHERE source = 'f'$$, ROW (5::bigint, 4::bigint), 'which its status shows');
+DO $$ BEGIN PERFORM esgf_stac_internal.note_source('f', 0, 7, 1, 5); PERFORM esgf_stac_internal.note_source('f', 0, 9, 7, 9); END $$;
+SELECT row_eq($$SELECT next_offset, high_watermark FROM esgf_stac.source_status WHERE source = 'f'$$, ROW (5::bigint, 9::bigint), 'it moves the position where there is nothing between, and none that was moved back');
+DO $$ BEGIN PERFORM esgf_stac.seek_source('f', 0, 1); END $$;
 
 -- Pruned with the outbox, but nothing that is still to be sent.
 UPDATE esgf_stac.inbox SET received_at = received_at - interval '1 day';

@@ -13,6 +13,7 @@ use PostgreSQL::Test::Utils;
 use RelayTest;
 use ServerTest;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 plan skip_all => 'the ingester was built without librdkafka' if `esgf_stac_ingest --version` !~ /^sources:.* kafka\b/m;
 my $missing = server_missing('kafka');
@@ -109,6 +110,36 @@ produce('events', 0, [ 'a.v1', event('e8', delete_of('b.v1')) ]);
 wait_for('the next one', sub { count_of('api') == 310 });
 wait_for('its outcome', sub { scalar(grep { $_->{event}{original_event}{event_id} eq 'e8' } outcomes('out-error')) });
 pass('whatever was away');
+is(stop_relay($ingester), 0, 'stops as asked');
+
+# ---------------------------------------------------------------- the end of a partition
+
+# While others are in the way of a partition's events, it is not taken to be at its end.
+new_source($node, 'held');
+$node->safe_psql('postgres', q{
+	CREATE TABLE held (partition int);
+	CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$BEGIN
+		IF EXISTS (SELECT FROM public.held h WHERE h.partition = NEW.partition) THEN RAISE lock_not_available; END IF;
+		RETURN NEW; END$$;
+	CREATE TRIGGER hold BEFORE INSERT ON esgf_stac.inbox FOR EACH ROW WHEN (NEW.source = 'held') EXECUTE FUNCTION hold()});
+produce('held', $_, [ 'h', event("h$_", post("h-$_.v1")) ]) for 0 .. 1;
+$ingester = start_ingest($node, "$dir/held", '--source', 'held', '--from', "kafka:$address/held", @quick);
+wait_for('two events', sub { count_of('held') == 2 });
+$node->safe_psql('postgres', 'INSERT INTO held VALUES (0), (1)');
+produce('held', 0, [ 'h', event('h2', delete_of('h-0.v1')) ]);
+wait_for('others to be in the way', sub { slurp_file("$dir/held") =~ /a call comes again/ });
+produce('held', 1, map { [ 'h', event("h1-$_", patch_of('h-1.v1', { properties => { n => $_ } })) ] } 1 .. 20);
+usleep(1_500_000);    # by now librdkafka has all of them, and the end behind them
+$node->safe_psql('postgres', 'DELETE FROM held WHERE partition = 0');
+wait_for('the end of the log to be noted', sub { $node->safe_psql('postgres', q{SELECT high_watermark FROM esgf_stac.source_status WHERE source = 'held' AND partition = 1}) == 21 });
+$node->safe_psql('postgres', 'DELETE FROM held');
+wait_for('no lag', sub { $node->safe_psql('postgres', q{SELECT lag FROM esgf_stac.source_status WHERE source = 'held' AND partition = 1}) eq '0' });
+is(count_of('held'), 23, 'events before the end of a partition are performed, whatever comes in between');
+
+# An administrator moves it back, while it is at its end.
+$node->safe_psql('postgres', q{DELETE FROM esgf_stac.inbox WHERE source = 'held' AND partition < 2; SELECT esgf_stac.seek_source('held', p, 0) FROM generate_series(0, 1) p});
+wait_for('all to come in again', sub { count_of('held') == 23 });
+pass('a position that is moved back stays there until it is noticed');
 is(stop_relay($ingester), 0, 'stops as asked');
 
 # ---------------------------------------------------------------- topics in any state

@@ -142,9 +142,9 @@ position_note(const Catalogue *catalogue, Partition *partition, bool *moved)
 	int64_t		now = monotonic_ms();
 	bool		news = partition->end != partition->noted_end ||
 	(partition->at_end && partition->position != partition->noted_position);
-	Number		numbers[2];
+	Number		numbers[3];
 	const char *parameters[] = {catalogue->settings->source, number_text(numbers[0], partition->number),
-	number_text(numbers[1], partition->end), partition->at_end ? numbers[1] : NULL};
+	number_text(numbers[1], partition->end), number_text(numbers[2], partition->position), partition->at_end ? numbers[1] : NULL};
 	Buffer		problem = {0};
 	PGresult   *result;
 
@@ -152,10 +152,10 @@ position_note(const Catalogue *catalogue, Partition *partition, bool *moved)
 		return STATUS_RUNNING;
 	result = database_query(catalogue->sql, &problem,
 							"SELECT (SELECT next_offset FROM esgf_stac.source_partition WHERE source = $1 AND partition = $2::int),"
-							" esgf_stac_internal.note_source($1, $2::int, $3::bigint, $4::bigint)", 4, parameters);
+							" esgf_stac_internal.note_source($1, $2::int, $3::bigint, $4::bigint, $5::bigint)", 5, parameters);
 	if (result == NULL)
 		return failure_status(&problem);
-	*moved = field(result, 0) == NULL || strtoll(field(result, 0), NULL, 10) < partition->position;
+	*moved = *moved || field(result, 0) == NULL || strtoll(field(result, 0), NULL, 10) < partition->position;
 	PQclear(result);
 	if (partition->at_end && partition->end > partition->position)
 		partition->position = partition->end;

@@ -49,7 +49,7 @@ typedef struct KafkaSource
 	rd_kafka_queue_t *group_queue;
 	int			wake[2];		/* a pipe, into which queues write that
 								 * something came */
-	int			next;			/* which partition's turn it is */
+	int			next;			/* which partition's turn it was */
 	Buffer		failure;		/* what ends the session */
 	Wait		away;			/* since there is trouble with the brokers */
 	int64_t		probed_at;
@@ -58,8 +58,9 @@ typedef struct KafkaSource
 static const Pair defaults[] = {
 	{"reconnect.backoff.max.ms", "1000"},
 	{"socket.keepalive.enable", "true"},
-	{"session.timeout.ms", "10000"},	/* of whoever dies, partitions are
-										 * free then */
+	{"session.timeout.ms", "6000"}, /* of whoever dies, partitions are free
+									 * then; brokers allow no less */
+	{"heartbeat.interval.ms", "2000"},
 	{"check.crcs", "true"},
 	{"receive.message.max.bytes", "1000000000"},	/* a large event passes */
 	{"fetch.max.bytes", "16777216"},
@@ -363,11 +364,18 @@ fail(KafkaSource *source, const rd_kafka_message_t *message)
 					  message->err == RD_KAFKA_RESP_ERR_NO_ERROR ? "a message came by the wrong queue" : rd_kafka_message_errstr(message));
 }
 
-/* Take one message of a partition; false: there is no room for it in the batch */
+/*
+ * Take one message of a partition; false: there is no room for it in the batch.
+ * Nor is there for the end: it is come to when what is before it is performed.
+ */
 static bool
 take_message(KafkaSource *source, KafkaPartition *one, Batch *batch, int64_t most, const rd_kafka_message_t *message)
 {
-	one->partition.at_end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+	bool		at_end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+
+	if (at_end && batch->count > 0)
+		return false;
+	one->partition.at_end = at_end;
 	if (one->partition.at_end)
 		one->partition.end = message->offset;
 	else if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -414,7 +422,11 @@ consumer_take(Source *opened, Batch *batch, int64_t most, Buffer *problem)
 
 	batch_clear(batch);
 	for (int i = 0; i < opened->partition_count && batch->count == 0; i++)
-		take_of_partition(source, (KafkaPartition *) opened->partitions[source->next++ % opened->partition_count], batch, most);
+	{
+		source->next = (source->next + 1) % opened->partition_count;
+		if (!opened->partitions[source->next]->lost)
+			take_of_partition(source, (KafkaPartition *) opened->partitions[source->next], batch, most);
+	}
 	if (source->failure.length > 0)
 		buffer_text(problem, source->failure.data);
 	return source->failure.length == 0;

@@ -37,7 +37,7 @@ typedef struct Partition
 	bool		lost;
 	int64_t		position;		/* all below it is performed */
 	int64_t		end;			/* of the log, as far as we know */
-	bool		at_end;			/* nothing below the end is left to read */
+	bool		at_end;			/* nothing below the end is left to perform */
 	int64_t		noted_end;		/* as the database knows; -1: does not */
 	int64_t		noted_position;
 	int64_t		noted_at;
