@@ -488,6 +488,19 @@ database_refusal(void)
 	return &refusal;
 }
 
+/* A text that was cut may end within a character: that goes, too */
+static void
+cut_last_character(char *text)
+{
+	size_t		length = strlen(text);
+
+	while (length > 0 && (text[length - 1] & 0xC0) == 0x80)
+		length--;
+	if (length > 0 && (text[length - 1] & 0x80) != 0)
+		length--;
+	text[length] = '\0';
+}
+
 /* Note what a result that tells of an error says; of a lost connection there may be none */
 static void
 note_refusal(const PGresult *result)
@@ -501,8 +514,9 @@ note_refusal(const PGresult *result)
 
 	snprintf(refusal.sqlstate, sizeof(refusal.sqlstate), "%s", parts[0] != NULL ? parts[0] : "");
 	snprintf(refusal.slug, sizeof(refusal.slug), "%s", parts[1] != NULL ? parts[1] : "");
-	snprintf(refusal.message, sizeof(refusal.message), "%s%s%s", parts[2] != NULL ? parts[2] : "",
-			 parts[3] != NULL && strncmp(parts[3], ": ", 2) != 0 ? ": " : "", parts[3] != NULL ? parts[3] : "");
+	if (snprintf(refusal.message, sizeof(refusal.message), "%s%s%s", parts[2] != NULL ? parts[2] : "",
+				 parts[3] != NULL && strncmp(parts[3], ": ", 2) != 0 ? ": " : "", parts[3] != NULL ? parts[3] : "") >= (int) sizeof(refusal.message))
+		cut_last_character(refusal.message);
 }
 
 /* Send a query. A walsender speaks the simple protocol alone. */

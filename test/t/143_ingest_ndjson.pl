@@ -70,7 +70,8 @@ my @lines = (
 	[ 'half a surrogate', '{"a": "\ud800"}' ],
 	[ 'no UTF-8', "{\"a\": \"\xff\xfe\"}" ],
 	[ 'too deep', '[' x 200_000 . ']' x 200_000 ],
-	[ 'no number of SQL', '{"a": 1e200000}' ]);
+	[ 'no number of SQL', '{"a": 1e200000}' ],
+	[ 'what makes a long message', '{"a": x' . "\xc3\xa9" x 2000 ]);
 append_to_file($bad, join '', $good, map { "$_->[1]\n" } @lines);
 append_to_file($bad, lines_of(event('g2', patch_of('good.v1', { properties => { title => 'two' } }))));
 ($status, undef, $stderr) = run_ingest($node, '', '--source', 'bad', '--from', "ndjson:$bad", '--no-loop', '--verbose', '--results', "ndjson:$dir/bad.results");
@@ -85,6 +86,7 @@ for my $case (@lines)
 	like(shift @kept, qr/^\Q$length \E\Q@{[ unpack 'H*', substr $line, 0, 30 ]}\E *\S+/, "$what: is kept, and why");
 }
 is(scalar(() = read_events("$dir/bad.results")), 2 + @lines, 'and answered');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM esgf_stac.inbox WHERE value ->> 'unreadable' LIKE '%byte sequence%'}), 1, 'a message that is cut ends with a character');
 
 # Larger than a jsonb can be; of one such line nothing is sent.
 SKIP:

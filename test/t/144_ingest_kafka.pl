@@ -243,7 +243,9 @@ SKIP:
 
 new_source($node, 'short');
 produce('short', 0, map { [ "k$_", event("g$_", post("g-$_.v1")) ] } 1 .. 5);
-read_to_end('short', 'short', 5);
+produce('short', 0, [ "k\0k", event('g6', delete_of('g-1.v1')) ]);
+read_to_end('short', 'short', 6);
+is($node->safe_psql('postgres', q{SELECT status, key FROM esgf_stac.inbox WHERE source = 'short' AND "offset" = 5}), '400|', 'a key with a NUL is none');
 ends('another topic', 4, 'source-differs', 'api', 'short');
 $node->safe_psql('postgres', q{SELECT esgf_stac.seek_source('short', 0, 1000)});
 ends('a topic that ends below its position', 4, 'source-differs', 'short', 'short');

@@ -142,13 +142,12 @@ check_key(const Catalogue *catalogue, const Batch *batch, IngestEvent *event)
 {
 	const char *parameters[] = {event_key(batch, event)};
 	Buffer		problem = {0};
-	PGresult   *result = NULL;
+	PGresult   *result;
 
 	if (parameters[0] == NULL)
 		return STATUS_RUNNING;
-	if (memchr(parameters[0], '\0', event->key_length) == NULL)
-		result = database_query(catalogue->sql, &problem, "SELECT $1::text IS NULL", 1, parameters);
-	if (result == NULL && problem.length > 0 && failure_for_now())
+	result = database_query(catalogue->sql, &problem, "SELECT $1::text IS NULL", 1, parameters);
+	if (result == NULL && failure_for_now())
 		return failure_status(&problem);
 	if (result == NULL)
 		event_drop_key(event);

@@ -35,6 +35,7 @@ IngestEvent *
 batch_add(Batch *batch, int64_t offset, const char *key, size_t key_length, const char *value, size_t value_length)
 {
 	IngestEvent *event;
+	bool		no_key = key != NULL && memchr(key, '\0', key_length) != NULL;
 
 	if (batch->count == batch->space)
 	{
@@ -44,7 +45,7 @@ batch_add(Batch *batch, int64_t offset, const char *key, size_t key_length, cons
 	event = &batch->events[batch->count++];
 	*event = (IngestEvent)
 	{
-		.offset = offset,.key = keep_text(batch, key, key_length),.key_length = key_length,
+		.offset = offset,.key = keep_text(batch, no_key ? NULL : key, key_length),
 			.value = keep_text(batch, value, value_length),.value_length = value_length
 	};
 
@@ -55,7 +56,7 @@ batch_add(Batch *batch, int64_t offset, const char *key, size_t key_length, cons
 		event->unreadable = EVENT_TOO_LARGE;
 	else if (memchr(value, '\0', value_length) != NULL)
 		event->unreadable = "the value holds a NUL byte";
-	else if (key != NULL && memchr(key, '\0', key_length) != NULL)
+	else if (no_key)
 		event->unreadable = "the key holds a NUL byte";
 	return event;
 }

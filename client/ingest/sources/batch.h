@@ -23,7 +23,6 @@ typedef struct IngestEvent
 	int64_t		offset;
 	size_t		key;			/* where in the texts, each closed by a NUL;
 								 * see event_key(), event_value() */
-	size_t		key_length;
 	size_t		value;
 	size_t		value_length;
 	const char *unreadable;		/* why the server cannot take it; NULL: as far
