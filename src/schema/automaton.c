@@ -431,18 +431,19 @@ make_first_states(Automaton *automaton)
 static void
 find_beginning(Automaton *automaton, const Regex *regex)
 {
-	char		literal[ASCII];
+	char	   *literal;
 	int			len = 0;
 
 	if (regex->kind != REGEX_SEQUENCE || regex->child == NULL || regex->child->kind != REGEX_BEGIN)
 		return;
+	literal = palloc(ASCII);
 	for (const Regex *c = regex->child->next; c && len < ASCII; c = c->next)
 	{
 		if (c->kind != REGEX_SET || c->count != 1 || c->ranges[0].low != c->ranges[0].high || c->ranges[0].low >= ASCII)
 			break;
 		literal[len++] = (char) c->ranges[0].low;
 	}
-	automaton->beginning = memcpy(palloc(ASCII), literal, len);
+	automaton->beginning = literal;
 	automaton->beginning_len = len;
 	automaton->after_beginning = STATE_UNMADE;
 }
