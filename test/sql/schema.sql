@@ -175,7 +175,7 @@ SELECT is(pg_temp.bad(schema::jsonb), detail, left(schema, 100))
     (3, '{"minLength": -1}', '/minLength: "minLength" must be a whole number, and not negative'),
     (4, '{"minLength": 1.5}', '/minLength: "minLength" must be a whole number, and not negative'),
     (5, '{"maxItems": "1"}', '/maxItems: "maxItems" must be a whole number, and not negative'),
-    (6, '{"type": "strin"}', '/type: "type" must be null, boolean, integer, number, string, array or object, or an array of these'),
+    (6, '{"type": "text"}', '/type: "type" must be null, boolean, integer, number, string, array or object, or an array of these'),
     (7, '{"type": []}', '/type: "type" must be null, boolean, integer, number, string, array or object, or an array of these'),
     (8, '{"type": ["string", 1]}', '/type: "type" must have an array of strings'),
     (9, '{"type": ["string", "string"]}', '/type: "type" must not have a string twice'),
