@@ -61,6 +61,7 @@ is($node->safe_psql('postgres', "SELECT * FROM esgf_stac.wait_for_delivery('$eve
 cmp_ok(time - $began, '>=', 0.5, 'not before');
 is($node->safe_psql('postgres', "SELECT * FROM esgf_stac.wait_for_delivery('$event', '{}')"), '', 'of none, at once');
 is($node->safe_psql('postgres', "SET statement_timeout = '90 s'; SELECT * FROM esgf_stac.wait_for_delivery('$event', '{east}', '$_')"), 'east|pending', "a month has 30 days: $_")
+
   for '12 mons -360 days', '-12 mons 360 days', '1 day -24:00';
 
 # Each look sees what is committed by then, though the statement began before.

@@ -38,7 +38,7 @@ sub emit
 		VALUES (gen_random_uuid(), 'CMIP6', '$item', 'item.updated', $version, '$document', now(), '{}') RETURNING id});
 }
 
-sub state
+sub state_of
 {
 	my ($event) = @_;
 	return $node->safe_psql('postgres', "SELECT state FROM esgf_stac.delivery_status('$event')");
@@ -58,7 +58,7 @@ sub delivered
 	my $there;
 	my $early = 0;
 	wait_for($what, sub {
-			my $known = state($event) eq 'delivered';
+			my $known = state_of($event) eq 'delivered';
 			$there //= time if at_sink($item, $version);
 			$early ||= $known && !$there;
 			return $known;
@@ -123,7 +123,7 @@ pass('an idle stream writes nothing');
 my $session = hold_up('slow-2');
 my @slow = map { emit("slow-$_") } 1 .. 3;
 wait_for('the sink to be held up', sub { sink_waits() });
-ok(state($slow[1]) eq 'pending' && state($slow[2]) eq 'pending', 'what the sink has not taken is pending');
+ok(state_of($slow[1]) eq 'pending' && state_of($slow[2]) eq 'pending', 'what the sink has not taken is pending');
 let_go($session);
 delivered($slow[ $_ - 1 ], "slow-$_", "a slow sink, $_") for 1 .. 3;
 is(stop_relay($relay), 0, 'stops');
@@ -134,7 +134,7 @@ $session = hold_up('one-2');
 my @one = map { emit("one-$_") } 1 .. 2;
 wait_for('the sink to be held up', sub { sink_waits() });
 delivered($one[0], 'one-1', 'an event while the next one is held up');
-is(state($one[1]), 'pending', 'which is pending');
+is(state_of($one[1]), 'pending', 'which is pending');
 let_go($session);
 delivered($one[1], 'one-2', 'until it is taken');
 stop_relay($relay);
@@ -145,7 +145,7 @@ delivered(emit('up'), 'up', 'a sink that is up');
 $index->stop('immediate');
 my $event = emit('down');
 wait_for('the relay to notice', sub { slurp_file($log) =~ /sink is down/ });
-is(state($event), 'pending', 'a sink that is down has nothing');
+is(state_of($event), 'pending', 'a sink that is down has nothing');
 $index->start;
 delivered($event, 'down', 'a sink that was down');
 
@@ -153,12 +153,12 @@ delivered($event, 'down', 'a sink that was down');
 my $bad = emit('bad', 1, '{"poison": 1}');
 my $good = emit('good');
 delivered($good, 'good', 'an event behind a refused one');
-is(state($bad), 'refused', 'what is refused is not delivered');
+is(state_of($bad), 'refused', 'what is refused is not delivered');
 delivered(emit('bad', 2), 'bad', 'a later version', 2);
-is(state($bad), 'delivered', 'with a later version at the sink, it is');
+is(state_of($bad), 'delivered', 'with a later version at the sink, it is');
 new_items($node, 1, 1);
 $bad = $node->safe_psql('postgres', q{SELECT event_id FROM esgf_stac.patch_item('CMIP6', 'item-1.v1', '{"properties": {"poison": 1}}')});
-wait_for('the refusal', sub { state($bad) eq 'refused' });
+wait_for('the refusal', sub { state_of($bad) eq 'refused' });
 is($node->safe_psql('postgres', "SELECT state FROM esgf_stac.wait_for_delivery('$bad')"), 'refused', 'who waits for it need not wait for long');
 $index->safe_psql('postgres', 'ALTER TABLE items DROP CONSTRAINT items_document_check');
 $node->safe_psql('postgres', q{SELECT esgf_stac.redrive('east')});
@@ -178,7 +178,7 @@ for my $kill (sort keys %kills)
 	$event = emit("kill-$number");
 	wait_for('the sink to be held up', sub { sink_waits() });
 	$kills{$kill}->();
-	is(state($event), 'pending', "$kill while the sink is held up: pending");
+	is(state_of($event), 'pending', "$kill while the sink is held up: pending");
 	eval { let_go($session) };
 	eval { $session->{psql}->kill_kill };
 	delivered($event, "kill-$number", $kill);

@@ -26,7 +26,7 @@ sub patch
 	return $node->safe_psql('postgres', "SELECT event_id FROM esgf_stac.patch_item('CMIP6', 'item-$item.v1', jsonb_build_object('properties', jsonb_build_object('at', clock_timestamp())))");
 }
 
-sub state
+sub state_of
 {
 	my ($event, $stream) = @_;
 	return $node->safe_psql('postgres', "SELECT state FROM esgf_stac.delivery_status('$event') WHERE stream = '$stream'");
@@ -35,7 +35,7 @@ sub state
 sub becomes
 {
 	my ($event, $stream, $state, $what) = @_;
-	return ok(wait_for($what, sub { state($event, $stream) eq $state }), $what);
+	return ok(wait_for($what, sub { state_of($event, $stream) eq $state }), $what);
 }
 
 sub sink
@@ -74,15 +74,15 @@ new_stream($node, 'still');
 my $old = patch(1);
 new_stream($node, 'east');
 my $new = patch(2);
-is(state($old, 'east'), 'not-concerned', 'an event of before does not concern it');
-is(state($new, 'east'), 'pending', 'one of after does');
+is(state_of($old, 'east'), 'not-concerned', 'an event of before does not concern it');
+is(state_of($new, 'east'), 'pending', 'one of after does');
 my $relay = start_relay($node, $log, sink('east'));
 becomes($new, 'east', 'delivered', 'the relay delivers it');
 my $later = patch(3);
 becomes($later, 'east', 'delivered', 'and so on');
 is($node->safe_psql('postgres', "SELECT o.xid < c.horizon FROM esgf_stac.outbox o, esgf_stac.consumer c WHERE o.id = '$old' AND c.stream = 'east'"), 't', 'the horizon has passed the one of before');
-is(state($old, 'east'), 'not-concerned', 'which still does not concern it');
-is(state($old, 'still'), 'pending', 'another stream waits for it');
+is(state_of($old, 'east'), 'not-concerned', 'which still does not concern it');
+is(state_of($old, 'still'), 'pending', 'another stream waits for it');
 
 # The slot is lost: the one in its place stands beyond what is still to be repeated.
 stop_relay($relay);
@@ -92,24 +92,24 @@ my $session = hold_up('east', 1);
 $relay = start_relay($node, $log, sink('east'));
 wait_for('the sink to be held up', sub { sink_waits() });
 is($node->safe_psql('postgres', q{SELECT confirmed_flush_lsn >= pg_current_wal_insert_lsn() - 10000 FROM pg_replication_slots WHERE slot_name = 'esgf_stac_east'}), 't', 'there is a new slot');
-is(state($_, 'east'), 'pending', 'what it stands beyond is pending') for @lost;
-is(state($later, 'east'), 'delivered', 'what was delivered before, is');
+is(state_of($_, 'east'), 'pending', 'what it stands beyond is pending') for @lost;
+is(state_of($later, 'east'), 'delivered', 'what was delivered before, is');
 kill_relay($relay);
 $relay = start_relay($node, $log, sink('east'));
-is(state($_, 'east'), 'pending', 'also once the relay was killed') for @lost;
+is(state_of($_, 'east'), 'pending', 'also once the relay was killed') for @lost;
 let_go($session);
 becomes($_, 'east', 'delivered', 'until it is repeated') for @lost;
 
 # No relay has delivered from a slot that --create made; then one has a sink for it, and its slot is lost at once.
 new_stream($node, 'late');
 my $first = patch(4);
-is(state($first, 'late'), 'pending', 'a slot that nobody reads');
+is(state_of($first, 'late'), 'pending', 'a slot that nobody reads');
 $node->safe_psql('postgres', q{SELECT pg_drop_replication_slot('esgf_stac_late')});
 $index->safe_psql('postgres', 'CREATE TABLE late (LIKE east INCLUDING ALL)');
 $session = hold_up('late', 4);
 my $late = start_relay($node, "$dir/late", sink('late'));
 wait_for('the sink to be held up', sub { sink_waits() });
-is(state($first, 'late'), 'pending', 'the one in its place says nothing');
+is(state_of($first, 'late'), 'pending', 'the one in its place says nothing');
 let_go($session);
 becomes($first, 'late', 'delivered', 'its relay does');
 stop_relay($late);
@@ -121,8 +121,8 @@ $session = hold_up('seeded', 1);
 my $seeding = start_relay($node, "$dir/seeding", sink('seeded'), '--create', '--snapshot');
 wait_for('the sink to be held up', sub { sink_waits() });
 my $meanwhile = patch(5);
-is(state($old, 'seeded'), 'not-concerned', 'while it is seeded, what is older is not its concern');
-is(state($meanwhile, 'seeded'), 'pending', 'what comes meanwhile is pending');
+is(state_of($old, 'seeded'), 'not-concerned', 'while it is seeded, what is older is not its concern');
+is(state_of($meanwhile, 'seeded'), 'pending', 'what comes meanwhile is pending');
 let_go($session);
 becomes($old, 'seeded', 'delivered', 'then the older is delivered');
 becomes($meanwhile, 'seeded', 'delivered', 'and the newer');
@@ -134,7 +134,7 @@ $index->safe_psql('postgres', 'CREATE TABLE whole (LIKE east INCLUDING ALL)');
 $session = hold_up('whole', 1);
 my $whole = start_relay($node, "$dir/whole", sink('whole'), '--create', '--from-beginning');
 wait_for('the sink to be held up', sub { sink_waits() });
-is(state($old, 'whole'), 'pending', 'from the beginning, what is older is pending');
+is(state_of($old, 'whole'), 'pending', 'from the beginning, what is older is pending');
 let_go($session);
 becomes($old, 'whole', 'delivered', 'until the sink has it');
 stop_relay($whole);
@@ -160,7 +160,7 @@ my $restored = sub { $node->safe_psql('restored', "SELECT state FROM esgf_stac.d
 is($restored->($later), 'pending', 'the row of a catalogue that was restored says nothing');
 is($restored->($bad), 'pending', 'nor do its letters');
 $node->safe_psql('postgres', q{UPDATE esgf_stac.consumer SET system_identifier = system_identifier + 1});
-is(state($later, 'east'), 'pending', 'nor does that of another cluster');
+is(state_of($later, 'east'), 'pending', 'nor does that of another cluster');
 
 $index->stop;
 $node->stop;

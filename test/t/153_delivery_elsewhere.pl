@@ -29,7 +29,7 @@ sub patch
 	return $node->safe_psql('postgres', "SELECT event_id FROM esgf_stac.patch_item('CMIP6', 'item-$item.v1', jsonb_build_object('properties', jsonb_build_object('at', clock_timestamp())))");
 }
 
-sub state
+sub state_of
 {
 	my ($event, $stream, $server) = @_;
 	return ($server // $node)->safe_psql('postgres', "SELECT state FROM esgf_stac.delivery_status('$event') WHERE stream = '$stream'");
@@ -52,8 +52,8 @@ sub subscriber_has
 my $before = patch(1);
 new_stream($node, 'theirs');
 my $pending = patch(1);
-is(state($before, 'theirs'), 'not-concerned', 'what is older than the slot does not concern its reader');
-is(state($pending, 'theirs'), 'pending', 'nobody reads it yet');
+is(state_of($before, 'theirs'), 'not-concerned', 'what is older than the slot does not concern its reader');
+is(state_of($pending, 'theirs'), 'pending', 'nobody reads it yet');
 my $source = $node->connstr('postgres') =~ s/'/''/gr;
 $other->safe_psql('postgres', "CREATE SUBSCRIPTION theirs CONNECTION '$source' PUBLICATION esgf_stac_theirs WITH (slot_name = 'esgf_stac_theirs', create_slot = false, copy_data = false)");
 is(waited($pending, 'theirs'), 'delivered', 'a subscription has it');
@@ -64,7 +64,7 @@ my $early = 0;
 for my $i (1 .. 10)
 {
 	my $event = patch(2);
-	my $known = state($event, 'theirs') eq 'delivered';
+	my $known = state_of($event, 'theirs') eq 'delivered';
 	$early ||= $known && !subscriber_has($event);
 	$known = waited($event, 'theirs') eq 'delivered' if $i % 5 == 0;
 	$early ||= $known && !subscriber_has($event);
@@ -104,7 +104,7 @@ my $event = patch(1);
 is(waited($event, 'east'), 'delivered', 'the relay delivers');
 $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 is(waited($event, 'east', $standby), 'delivered', 'the standby hears of it');
-is(state($event, 'theirs', $standby), 'pending', 'of the slot of another it knows nothing');
+is(state_of($event, 'theirs', $standby), 'pending', 'of the slot of another it knows nothing');
 is($standby->safe_psql('postgres', "SELECT count(*) FROM esgf_stac.delivery_status('$event')"), 3, 'each stream has a row there');
 $standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
 $standby->poll_query_until('postgres', q{SELECT pg_get_wal_replay_pause_state() = 'paused'});
@@ -112,7 +112,7 @@ $event = patch(2);
 is(waited($event, 'east'), 'delivered', 'what the standby has not heard of');
 my (undef, undef, $stderr) = $standby->psql('postgres', "SELECT * FROM esgf_stac.wait_for_delivery('$event')");
 like($stderr, qr/event $event does not exist/, 'is not there');
-is(state($event, 'east', $standby), '', 'nor has it a state');
+is(state_of($event, 'east', $standby), '', 'nor has it a state');
 $standby->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
 $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 is(waited($event, 'east', $standby), 'delivered', 'until it has heard of it');
