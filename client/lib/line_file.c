@@ -204,7 +204,7 @@ fail_pipe(LineFile *file, const char *what, Buffer *problem)
 static bool
 await_room(LineFile *file, Buffer *problem)
 {
-	Wait		wait = wait_begin("the reader of what the sink writes");
+	Wait		wait = wait_begin("the reader of what is written");
 
 	while (!wait_on(&wait, file->descriptor, POLLOUT, 1000))
 		if (stop_due())
@@ -309,7 +309,7 @@ line_file_added(LineFile *file, size_t before, Buffer *problem)
 static bool
 flush_pipe(LineFile *file, Buffer *problem)
 {
-	Wait		wait = wait_begin("the reader of what the sink writes");
+	Wait		wait = wait_begin("the reader of what is written");
 	int			unread = 0;
 
 	while (ioctl(file->descriptor, FIONREAD, &unread) == 0 && unread > 0)

@@ -61,7 +61,6 @@ typedef struct Source
 	Partition **partitions;
 	int			partition_count;
 	bool		unsurveyed;		/* one of them is */
-	bool		gone;			/* opening it again would not help */
 	bool		once;			/* nor could it be read again: it is kept, as
 								 * is what was taken from it */
 	bool		ended;			/* no more will come */
