@@ -469,7 +469,7 @@ judge_dependencies(Judgement *judgement, const ObjectRules *rules, const JsonbSl
 	return good;
 }
 
-static bool
+static pg_noinline bool
 judge_object(Judgement *judgement, const ObjectRules *rules, const JsonbSlice *value, const Spot *spot)
 {
 	const JsonbContainer *object = slice_container(value);
@@ -502,7 +502,7 @@ count_fitting(Judgement *judgement, const NodeList *list, const JsonbSlice *valu
 	return count;
 }
 
-static bool
+static pg_noinline bool
 judge_combination(Judgement *judgement, const Combination *combination, const JsonbSlice *value, const Spot *spot)
 {
 	bool		good = true;
@@ -562,7 +562,7 @@ judge_keywords(Judgement *judgement, SchemaNode *node, const JsonbSlice *value, 
 }
 
 /* Judge by a node to which references lead: not again what was judged by it. */
-static bool
+static pg_noinline bool
 judge_once(Judgement *judgement, SchemaNode *node, const JsonbSlice *value, const Spot *spot)
 {
 	MemoryKey	key;
@@ -597,10 +597,27 @@ judge_once(Judgement *judgement, SchemaNode *node, const JsonbSlice *value, cons
 	return verdict;
 }
 
-/* Judge a value by a node, which a keyword of another one holds. */
+/* Does a node say no more than where to read on? */
+static bool
+only_refers(const SchemaNode *node)
+{
+	return node->reference && node->types == TYPE_ANY && node->values == NULL && node->constant == NULL &&
+		node->string == NULL && node->number == NULL && node->array == NULL && node->object == NULL && node->combination == NULL;
+}
+
+/*
+ * Judge a value by a node, which a keyword of another one holds. References are
+ * read through, and what not each level needs is not inlined: levels cost stack.
+ */
 bool
 judge(Judgement *judgement, SchemaNode *node, const JsonbSlice *value, const Spot *spot, const char *holder)
 {
+	while (only_refers(node))
+	{
+		CHECK_FOR_INTERRUPTS();
+		node = node->reference;
+		holder = "$ref";
+	}
 	if (node->anything)
 		return true;
 	if (node->nothing)
