@@ -90,8 +90,8 @@ $node->safe_psql('postgres', q{SELECT pg_create_logical_replication_slot('esgf_s
 $pending = patch(3);
 is(waited($pending, 'bare', $node, '0.3 s'), 'pending', 'a slot that nobody reads');
 ok(wait_for('its reader to confirm', sub {
-		$node->safe_psql('postgres', q{CHECKPOINT; SELECT pg_replication_slot_advance('esgf_stac_bare', pg_current_wal_flush_lsn())});
-		return waited($pending, 'bare', $node, '0') eq 'delivered' }), 'once its reader has confirmed it');
+			$node->safe_psql('postgres', q{CHECKPOINT; SELECT pg_replication_slot_advance('esgf_stac_bare', pg_current_wal_flush_lsn())});
+			return waited($pending, 'bare', $node, '0') eq 'delivered' }), 'once its reader has confirmed it');
 
 # On a standby, the row of a relay counts; slots are not there.
 new_stream($node, 'east');
