@@ -77,20 +77,6 @@ sub hold_up
 	return $session;
 }
 
-sub let_go
-{
-	my ($session) = @_;
-	in_session($session, 'ROLLBACK;');
-	$session->{in} .= "\\q\n";
-	$session->{psql}->finish;
-	return;
-}
-
-sub sink_waits
-{
-	return $index->safe_psql('postgres', q{SELECT count(*) FROM pg_locks WHERE NOT granted});
-}
-
 my $relay = start_relay($node, $log, @read);
 delivered(emit('quiet'), 'quiet', 'an idle server');
 
@@ -122,9 +108,9 @@ pass('an idle stream writes nothing');
 # A slow sink: what it has is known, whatever it is about to take.
 my $session = hold_up('slow-2');
 my @slow = map { emit("slow-$_") } 1 .. 3;
-wait_for('the sink to be held up', sub { sink_waits() });
+wait_for('the sink to be held up', sub { sink_waits($index) });
 ok(state_of($slow[1]) eq 'pending' && state_of($slow[2]) eq 'pending', 'what the sink has not taken is pending');
-let_go($session);
+roll_back($session);
 delivered($slow[ $_ - 1 ], "slow-$_", "a slow sink, $_") for 1 .. 3;
 is(stop_relay($relay), 0, 'stops');
 
@@ -132,10 +118,10 @@ $relay = start_relay($node, $log, @read, '--batch', 1);
 delivered(emit('again'), 'again', 'one by one');
 $session = hold_up('one-2');
 my @one = map { emit("one-$_") } 1 .. 2;
-wait_for('the sink to be held up', sub { sink_waits() });
+wait_for('the sink to be held up', sub { sink_waits($index) });
 delivered($one[0], 'one-1', 'an event while the next one is held up');
 is(state_of($one[1]), 'pending', 'which is pending');
-let_go($session);
+roll_back($session);
 delivered($one[1], 'one-2', 'until it is taken');
 stop_relay($relay);
 $relay = start_relay($node, $log, @read);
@@ -176,10 +162,10 @@ for my $kill (sort keys %kills)
 	$number++;
 	$session = hold_up("kill-$number");
 	$event = emit("kill-$number");
-	wait_for('the sink to be held up', sub { sink_waits() });
+	wait_for('the sink to be held up', sub { sink_waits($index) });
 	$kills{$kill}->();
 	is(state_of($event), 'pending', "$kill while the sink is held up: pending");
-	eval { let_go($session) };
+	eval { roll_back($session) };
 	eval { $session->{psql}->kill_kill };
 	delivered($event, "kill-$number", $kill);
 	$event = emit("free-$number");

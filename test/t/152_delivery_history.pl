@@ -53,20 +53,6 @@ sub hold_up
 	return $session;
 }
 
-sub let_go
-{
-	my ($session) = @_;
-	in_session($session, 'ROLLBACK;');
-	$session->{in} .= "\\q\n";
-	$session->{psql}->finish;
-	return;
-}
-
-sub sink_waits
-{
-	return $index->safe_psql('postgres', q{SELECT count(*) FROM pg_locks WHERE NOT granted});
-}
-
 new_items($node, 1, 5);
 
 # Another stream is made before, and stands still.
@@ -90,14 +76,14 @@ my @lost = map { patch($_) } 1 .. 2;
 $node->safe_psql('postgres', q{SELECT pg_drop_replication_slot('esgf_stac_east')});
 my $session = hold_up('east', 1);
 $relay = start_relay($node, $log, sink('east'));
-wait_for('the sink to be held up', sub { sink_waits() });
+wait_for('the sink to be held up', sub { sink_waits($index) });
 is($node->safe_psql('postgres', q{SELECT confirmed_flush_lsn >= pg_current_wal_insert_lsn() - 10000 FROM pg_replication_slots WHERE slot_name = 'esgf_stac_east'}), 't', 'there is a new slot');
 is(state_of($_, 'east'), 'pending', 'what it stands beyond is pending') for @lost;
 is(state_of($later, 'east'), 'delivered', 'what was delivered before, is');
 kill_relay($relay);
 $relay = start_relay($node, $log, sink('east'));
 is(state_of($_, 'east'), 'pending', 'also once the relay was killed') for @lost;
-let_go($session);
+roll_back($session);
 becomes($_, 'east', 'delivered', 'until it is repeated') for @lost;
 
 # No relay has delivered from a slot that --create made; then one has a sink for it, and its slot is lost at once.
@@ -108,9 +94,9 @@ $node->safe_psql('postgres', q{SELECT pg_drop_replication_slot('esgf_stac_late')
 $index->safe_psql('postgres', 'CREATE TABLE late (LIKE east INCLUDING ALL)');
 $session = hold_up('late', 4);
 my $late = start_relay($node, "$dir/late", sink('late'));
-wait_for('the sink to be held up', sub { sink_waits() });
+wait_for('the sink to be held up', sub { sink_waits($index) });
 is(state_of($first, 'late'), 'pending', 'the one in its place says nothing');
-let_go($session);
+roll_back($session);
 becomes($first, 'late', 'delivered', 'its relay does');
 stop_relay($late);
 
@@ -119,11 +105,11 @@ $node->safe_psql('postgres', q{SELECT esgf_stac.create_stream('seeded')});
 $index->safe_psql('postgres', 'CREATE TABLE seeded (LIKE east INCLUDING ALL)');
 $session = hold_up('seeded', 1);
 my $seeding = start_relay($node, "$dir/seeding", sink('seeded'), '--create', '--snapshot');
-wait_for('the sink to be held up', sub { sink_waits() });
+wait_for('the sink to be held up', sub { sink_waits($index) });
 my $meanwhile = patch(5);
 is(state_of($old, 'seeded'), 'not-concerned', 'while it is seeded, what is older is not its concern');
 is(state_of($meanwhile, 'seeded'), 'pending', 'what comes meanwhile is pending');
-let_go($session);
+roll_back($session);
 becomes($old, 'seeded', 'delivered', 'then the older is delivered');
 becomes($meanwhile, 'seeded', 'delivered', 'and the newer');
 stop_relay($seeding);
@@ -133,9 +119,9 @@ $node->safe_psql('postgres', q{SELECT esgf_stac.create_stream('whole')});
 $index->safe_psql('postgres', 'CREATE TABLE whole (LIKE east INCLUDING ALL)');
 $session = hold_up('whole', 1);
 my $whole = start_relay($node, "$dir/whole", sink('whole'), '--create', '--from-beginning');
-wait_for('the sink to be held up', sub { sink_waits() });
+wait_for('the sink to be held up', sub { sink_waits($index) });
 is(state_of($old, 'whole'), 'pending', 'from the beginning, what is older is pending');
-let_go($session);
+roll_back($session);
 becomes($old, 'whole', 'delivered', 'until the sink has it');
 stop_relay($whole);
 

@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(catalogue_node new_stream add_events new_items random_statement wal_end open_session in_session run_relay start_program start_relay stop_relay kill_relay
+our @EXPORT = qw(catalogue_node new_stream add_events new_items random_statement wal_end open_session in_session roll_back sink_waits run_relay start_program start_relay stop_relay kill_relay
   wait_for read_lines read_events);
 
 # The relays that run, to be killed should the test die.
@@ -138,6 +138,23 @@ sub in_session
 	$session->{in} .= "$command\n\\echo done\n";
 	$session->{psql}->pump until $session->{out} =~ /^done$/m;
 	return;
+}
+
+# End what such a session has begun, and itself.
+sub roll_back
+{
+	my ($session) = @_;
+	in_session($session, 'ROLLBACK;');
+	$session->{in} .= "\\q\n";
+	$session->{psql}->finish;
+	return;
+}
+
+# Does a sink wait for a lock?
+sub sink_waits
+{
+	my ($index) = @_;
+	return $index->safe_psql('postgres', q{SELECT count(*) FROM pg_locks WHERE NOT granted});
 }
 
 # Run the relay to its end: (exit status, stdout, stderr).
