@@ -45,6 +45,7 @@ COMMENT ON COLUMN esgf_stac.item.created IS 'when it was first published';
 COMMENT ON COLUMN esgf_stac.item.updated IS 'when its version was made; strictly increases with each';
 COMMENT ON COLUMN esgf_stac.item.created_by IS 'who published it first, {sub, iss}; null if that was before 0.2.0; not published';
 COMMENT ON COLUMN esgf_stac.item.updated_by IS 'who made its version, {sub, iss}; null if that was before 0.2.0; not published';
+COMMENT ON COLUMN esgf_stac.item.validated_against IS 'which revisions of which schemas judged its document, [{url, revision, sha256, cv_version, valid}]; null: none did';
 
 COMMENT ON VIEW esgf_stac.published_item IS 'what readers see: no deleted items; retracted ones without their assets';
 COMMENT ON COLUMN esgf_stac.published_item.collection_id IS 'its collection';
@@ -58,6 +59,7 @@ COMMENT ON COLUMN esgf_stac.published_item.latest IS 'is it the latest version o
 COMMENT ON COLUMN esgf_stac.published_item.retracted IS 'is it retracted?';
 COMMENT ON COLUMN esgf_stac.published_item.nodes IS 'the data nodes that hold it';
 COMMENT ON COLUMN esgf_stac.published_item.document IS 'the STAC item as published';
+COMMENT ON COLUMN esgf_stac.published_item.validated_against IS 'which revisions of which schemas judged it, [{url, revision, sha256, cv_version, valid}]; null: none did';
 
 COMMENT ON TABLE esgf_stac.site IS 'the data nodes, by the name that alternate:name gives them, and where their files may lie';
 COMMENT ON COLUMN esgf_stac.site.node IS 'the name that alternate:name gives it';
@@ -101,6 +103,8 @@ COMMENT ON COLUMN esgf_stac.outbox.request IS 'the patch or the verb''s argument
 COMMENT ON COLUMN esgf_stac.outbox.identity IS 'who made the change; never published';
 COMMENT ON COLUMN esgf_stac.outbox.request_id IS 'of the request that made it';
 COMMENT ON COLUMN esgf_stac.outbox.xid IS 'the transaction that made it';
+COMMENT ON COLUMN esgf_stac.outbox.validated_against IS 'as the item has it after the change';
+COMMENT ON COLUMN esgf_stac.outbox.warnings IS 'what its collection would refuse, did it enforce its schemas, [{slug, pointer, keyword, detail, url}]; null: nothing';
 
 COMMENT ON TABLE esgf_stac.stream IS 'who may follow the outbox: each has a publication and, once somebody reads, a slot named esgf_stac_<name>';
 COMMENT ON COLUMN esgf_stac.stream.name IS 'slot and publication are called esgf_stac_<name>';

@@ -49,6 +49,7 @@ CREATE TABLE esgf_stac.item (
     updated timestamptz NOT NULL,
     created_by jsonb,
     updated_by jsonb,
+    validated_against jsonb,
     PRIMARY KEY (collection_id, id)
 );
 -- The versions of a dataset: the latest, other candidates, the rest; the newest of each at its end.
@@ -103,6 +104,8 @@ CREATE TABLE esgf_stac.outbox (
     identity jsonb NOT NULL,
     request_id text,
     xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    validated_against jsonb,
+    warnings jsonb,
     UNIQUE (aggregatetype, aggregateid, version)
 );
 CREATE INDEX outbox_xid ON esgf_stac.outbox (xid, seq);
@@ -201,8 +204,9 @@ CREATE INDEX inbox_request ON esgf_stac.inbox (request_id) WHERE request_id IS N
 -- lz4 updates three times as fast as pglz, where the server was built with it.
 DO $$
 BEGIN
-    ALTER TABLE esgf_stac.item ALTER COLUMN document SET COMPRESSION lz4;
-    ALTER TABLE esgf_stac.outbox ALTER COLUMN payload SET COMPRESSION lz4, ALTER COLUMN request SET COMPRESSION lz4;
+    ALTER TABLE esgf_stac.item ALTER COLUMN document SET COMPRESSION lz4, ALTER COLUMN validated_against SET COMPRESSION lz4;
+    ALTER TABLE esgf_stac.outbox ALTER COLUMN payload SET COMPRESSION lz4, ALTER COLUMN request SET COMPRESSION lz4,
+        ALTER COLUMN validated_against SET COMPRESSION lz4, ALTER COLUMN warnings SET COMPRESSION lz4;
     ALTER TABLE esgf_stac.inbox ALTER COLUMN value SET COMPRESSION lz4;
 EXCEPTION WHEN feature_not_supported THEN
     NULL;

@@ -3,7 +3,8 @@
 CREATE OR REPLACE VIEW esgf_stac.published_item WITH (security_barrier) AS
     SELECT collection_id, id, version, '"' || version || '"' AS etag, updated, base_id, dataset_version,
            latest, retracted, nodes,
-           CASE WHEN retracted THEN document || '{"assets": {}}' ELSE document END AS document
+           CASE WHEN retracted THEN document || '{"assets": {}}' ELSE document END AS document,
+           validated_against
       FROM esgf_stac.item
      WHERE NOT deleted;
 

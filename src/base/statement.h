@@ -13,7 +13,7 @@ typedef struct Statement
 {
 	const char *sql;			/* every name and operator qualified */
 	int			nargs;
-	Oid			argtypes[16];
+	Oid			argtypes[20];
 	SPIPlanPtr	plan;
 	int			generation;		/* of the plan that was made by its indexes */
 } Statement;

@@ -176,6 +176,7 @@ write_item_event(ItemRow *old, ItemRow *new, const char *type)
 	event.occurred_at = DatumGetTimestampTz(column(new, ITEM_UPDATED));
 	event.reason = new->nulls[ITEM_REASON - 1] ? (Datum) 0 : column(new, ITEM_REASON);
 	event.request = PointerGetDatum(current_occasion()->request);
+	event.validated_against = new->nulls[ITEM_VALIDATED_AGAINST - 1] ? (Datum) 0 : column(new, ITEM_VALIDATED_AGAINST);
 	if (is_set(new, ITEM_RETRACTED) && !is_set(new, ITEM_DELETED))
 		event.payload = JsonbPGetDatum(published_document(row_document(new)));
 	else if (!is_set(new, ITEM_DELETED))

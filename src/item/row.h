@@ -32,10 +32,11 @@ typedef enum ItemColumn
 	ITEM_CREATED,
 	ITEM_UPDATED,
 	ITEM_CREATED_BY,
-	ITEM_UPDATED_BY
+	ITEM_UPDATED_BY,
+	ITEM_VALIDATED_AGAINST
 } ItemColumn;
 
-#define LAST_ITEM_COLUMN ITEM_UPDATED_BY
+#define LAST_ITEM_COLUMN ITEM_VALIDATED_AGAINST
 
 /* A row as its columns, and what they say. */
 typedef struct ItemRow

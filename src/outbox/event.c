@@ -73,13 +73,13 @@ write_event(const Event *event, pg_uuid_t *id)
 {
 	static Statement statement = {
 		"INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at,"
-		" reason, streams, left_streams, request, batch, request_id, identity)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-		14, {UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, JSONBOID, TIMESTAMPTZOID,
-		TEXTOID, TEXTARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, JSONBOID}
+		" reason, streams, left_streams, request, batch, request_id, identity, validated_against, warnings)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+		16, {UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, JSONBOID, TIMESTAMPTZOID,
+		TEXTOID, TEXTARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID}
 	};
-	Datum		values[14];
-	char		nulls[14];
+	Datum		values[16];
+	char		nulls[16];
 
 	make_uuid(id);
 	values[0] = UUIDPGetDatum(id);
@@ -98,7 +98,9 @@ write_event(const Event *event, pg_uuid_t *id)
 	if (values[12] == (Datum) 0)
 		values[12] = PointerGetDatum(current_request_id());
 	values[13] = JsonbPGetDatum(current_identity());
-	for (int i = 0; i < 14; i++)
+	values[14] = event->validated_against;
+	values[15] = event->warnings;
+	for (int i = 0; i < 16; i++)
 		nulls[i] = i != 6 && values[i] == (Datum) 0 ? 'n' : ' ';
 	run_statement_as_owner(&statement, values, nulls);
 }

@@ -24,6 +24,8 @@ typedef struct Event
 	Datum		streams;		/* text[] */
 	Datum		left_streams;	/* text[] */
 	Datum		request;		/* jsonb */
+	Datum		validated_against;	/* jsonb */
+	Datum		warnings;		/* jsonb */
 } Event;
 
 extern void check_turn(HeapTuple row, const char *table, Datum id);

@@ -5,7 +5,7 @@
 -- What the database itself writes of an item: which of two equal versions is
 -- latest, the reason of the last change and no other, who made it, times that
 -- leave room for more; and the order of events after a restore.
-SELECT plan(61);
+SELECT plan(67);
 
 CREATE FUNCTION pg_temp.versions(base text) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(dataset_version || CASE WHEN latest THEN '*' ELSE '' END || CASE WHEN id = latest_id THEN '*' ELSE '' END, ' ' ORDER BY dataset_version COLLATE "C")
@@ -91,7 +91,7 @@ SELECT lives_ok($$SELECT esgf_stac.create_item('CMIP6', pg_temp.document('wide.v
 SELECT lives_ok($$UPDATE esgf_stac.item SET nodes = nodes WHERE id = 'wide.v1'$$, 'its nodes as they are');
 SELECT lives_ok($$UPDATE esgf_stac.item SET nodes = (SELECT array_agg(n ORDER BY o) FROM unnest(nodes) WITH ORDINALITY u(n, o)) WHERE id = 'wide.v1'$$, 'written anew');
 SELECT lives_ok($$UPDATE esgf_stac.item SET collection_id = collection_id || '', id = id || '', version = version + 0, base_id = base_id || '', dataset_version = dataset_version || '', latest = NOT NOT latest,
-    retracted = retracted, created = created + interval '0', updated = updated + interval '0', created_by = created_by || '{}', updated_by = updated_by || '{}'$$, 'and all others');
+    retracted = retracted, created = created + interval '0', updated = updated + interval '0', created_by = created_by || '{}', updated_by = updated_by || '{}', validated_against = validated_against || '[]'$$, 'and all others');
 SELECT is((SELECT version FROM esgf_stac.item WHERE id = 'wide.v1'), 1::bigint, 'is no change');
 SELECT pg_temp.refused($$UPDATE esgf_stac.item SET nodes = nodes || '{x.org}' WHERE id = 'wide.v1'$$, 'PT400', 'operation-not-permitted', 'another value');
 SELECT is((SELECT changed FROM esgf_stac.replace_item('CMIP6', 'wide.v1', (SELECT document FROM esgf_stac.item WHERE id = 'wide.v1'))), false, 'the document as it is');
@@ -113,6 +113,21 @@ SELECT is(pg_temp.publish('who.v2') || pg_temp.authors('who.v1'), 'published5 {"
 RESET ROLE;
 SELECT is_empty($$SELECT FROM esgf_stac.outbox WHERE payload::text ~ 'ann|bob'$$, 'none of it is published');
 SELECT is((SELECT updated_by ->> 'sub' FROM esgf_stac.item WHERE id = 'why.v1'), current_user::text, 'a role of the database is its own author');
+
+-- What is affixed to an item is in its events; what changes no content leaves it as it is.
+SELECT pg_temp.publish('seal.v1') \g /dev/null
+SELECT pg_temp.refused($$UPDATE esgf_stac.item SET validated_against = '[]' WHERE id = 'seal.v1'$$, 'PT400', 'operation-not-permitted', 'nobody affixes a verdict');
+SELECT pg_temp.refused($$INSERT INTO esgf_stac.item (collection_id, id, document, validated_against) VALUES ('CMIP6', 'seal.v3', pg_temp.document('seal.v3'), '[]')$$, 'PT400', 'operation-not-permitted', 'nor at birth');
+SET LOCAL session_replication_role = replica;
+UPDATE esgf_stac.item SET validated_against = (SELECT jsonb_agg(jsonb_build_object('url', 'https://schema.org/' || n, 'sha256', sha256(n::text::bytea))) FROM generate_series(1, 100) n) WHERE id = 'seal.v1';
+RESET session_replication_role;
+SELECT is(pg_temp.publish('seal.v2'), 'published', 'another version supersedes it');
+SELECT is((SELECT action FROM esgf_stac.retract_item('CMIP6', 'seal.v1')) || (SELECT action FROM esgf_stac.reinstate_item('CMIP6', 'seal.v1'))
+    || (SELECT action FROM esgf_stac.delete_item('CMIP6', 'seal.v1')) || (SELECT action FROM esgf_stac.restore_item('CMIP6', 'seal.v1')), 'retractedreinstateddeletedrestored', 'its life goes on');
+SELECT is((SELECT string_agg(o.type, ' ' ORDER BY o.version) FROM esgf_stac.outbox o JOIN esgf_stac.item i ON i.id = o.aggregateid
+            WHERE i.id = 'seal.v1' AND o.validated_against = i.validated_against AND jsonb_array_length(o.validated_against) = 100 AND o.warnings IS NULL),
+    'item.superseded item.retracted item.reinstated item.deleted item.restored', 'with what was affixed');
+SELECT is((SELECT validated_against FROM esgf_stac.published_item WHERE id = 'seal.v1'), (SELECT validated_against FROM esgf_stac.item WHERE id = 'seal.v1'), 'as readers see it');
 
 -- A time to come, from another catalogue, is no time of a change; any leaves room for the next.
 CREATE FUNCTION pg_temp.dated(id text, created text, updated text) RETURNS jsonb LANGUAGE sql AS $$

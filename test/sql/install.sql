@@ -17,11 +17,11 @@ SELECT tables_are('esgf_stac', ARRAY['catalogue', 'collection', 'dataset', 'item
                                      'outbox', 'stream', 'consumer', 'dead_letter', 'source', 'source_partition', 'inbox'], 'with these tables');
 SELECT views_are('esgf_stac', ARRAY['published_item', 'stream_status', 'source_status'], 'and these views');
 SELECT columns_are('esgf_stac', 'item', ARRAY['collection_id', 'id', 'version', 'base_id', 'dataset_version', 'latest',
-    'retracted', 'deleted', 'nodes', 'reason', 'document', 'created', 'updated', 'created_by', 'updated_by'], 'item is as designed');
+    'retracted', 'deleted', 'nodes', 'reason', 'document', 'created', 'updated', 'created_by', 'updated_by', 'validated_against'], 'item is as designed');
 SELECT columns_are('esgf_stac', 'published_item', ARRAY['collection_id', 'id', 'version', 'etag', 'updated', 'base_id',
-    'dataset_version', 'latest', 'retracted', 'nodes', 'document'], 'published_item is as designed');
+    'dataset_version', 'latest', 'retracted', 'nodes', 'document', 'validated_against'], 'published_item is as designed');
 SELECT columns_are('esgf_stac', 'outbox', ARRAY['seq', 'id', 'aggregatetype', 'aggregateid', 'type', 'version', 'payload',
-    'occurred_at', 'reason', 'batch', 'streams', 'left_streams', 'request', 'identity', 'request_id', 'xid'], 'outbox is as designed');
+    'occurred_at', 'reason', 'batch', 'streams', 'left_streams', 'request', 'identity', 'request_id', 'xid', 'validated_against', 'warnings'], 'outbox is as designed');
 SELECT pg_temp.refused('SELECT esgf_stac.create_catalogue()', '42P07', NULL, 'a second catalogue is refused');
 SELECT is_empty($$SELECT objid::regclass FROM pg_depend WHERE deptype = 'e' AND classid = 'pg_class'::regclass
                   AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'esgf_stac')

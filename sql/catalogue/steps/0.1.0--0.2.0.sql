@@ -4,7 +4,8 @@ ALTER TABLE esgf_stac.dataset ADD COLUMN institution jsonb, ADD COLUMN instituti
 ALTER TABLE esgf_stac.collection ADD COLUMN max_document_bytes int NOT NULL DEFAULT 33554432 CHECK (max_document_bytes BETWEEN 1 AND 268435456),
     ADD COLUMN institution_generation int NOT NULL DEFAULT 0;
 ALTER TABLE esgf_stac.collection ALTER COLUMN institution_generation DROP DEFAULT;
-ALTER TABLE esgf_stac.item ADD COLUMN created_by jsonb, ADD COLUMN updated_by jsonb;
+ALTER TABLE esgf_stac.item ADD COLUMN created_by jsonb, ADD COLUMN updated_by jsonb, ADD COLUMN validated_against jsonb;
+ALTER TABLE esgf_stac.outbox ADD COLUMN validated_against jsonb, ADD COLUMN warnings jsonb;
 
 -- Who has a large catalogue makes the index before, concurrently: see doc/administration.md. One that was not finished is no index.
 DO $$
@@ -89,6 +90,8 @@ CREATE INDEX inbox_request ON esgf_stac.inbox (request_id) WHERE request_id IS N
 
 DO $$
 BEGIN
+    ALTER TABLE esgf_stac.item ALTER COLUMN validated_against SET COMPRESSION lz4;
+    ALTER TABLE esgf_stac.outbox ALTER COLUMN validated_against SET COMPRESSION lz4, ALTER COLUMN warnings SET COMPRESSION lz4;
     ALTER TABLE esgf_stac.inbox ALTER COLUMN value SET COMPRESSION lz4;
 EXCEPTION WHEN feature_not_supported THEN
     NULL;
