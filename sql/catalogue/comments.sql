@@ -162,6 +162,25 @@ COMMENT ON COLUMN esgf_stac.dead_letter.redrive_at IS 'when redrive() asked the 
 COMMENT ON COLUMN esgf_stac.dead_letter.settled_at IS 'when the sink took that state, or a later event of the item';
 COMMENT ON COLUMN esgf_stac.dead_letter.skipped IS 'skip_event() has the relay pass it over';
 
+COMMENT ON TABLE esgf_stac.verification IS 'each run of esgf_stac_relay --verify: what a sink holds, compared with what its stream would have put there';
+COMMENT ON COLUMN esgf_stac.verification.id IS 'the run';
+COMMENT ON COLUMN esgf_stac.verification.stream IS 'the stream whose sink is compared';
+COMMENT ON COLUMN esgf_stac.verification.deep IS 'were documents compared, beside versions?';
+COMMENT ON COLUMN esgf_stac.verification.state IS 'running, completed, cancelled or failed; one that was killed stays running';
+COMMENT ON COLUMN esgf_stac.verification.items IS 'how many items have been compared';
+COMMENT ON COLUMN esgf_stac.verification.differences IS 'how many of them differ, also where there are more than drift has rows for';
+COMMENT ON COLUMN esgf_stac.verification.started IS 'when it began';
+COMMENT ON COLUMN esgf_stac.verification.finished IS 'when it ended';
+
+COMMENT ON TABLE esgf_stac.drift IS 'what a verification found to differ: the first 100,000 items';
+COMMENT ON COLUMN esgf_stac.drift.verification IS 'the run that found it';
+COMMENT ON COLUMN esgf_stac.drift.collection_id IS 'the collection of the item';
+COMMENT ON COLUMN esgf_stac.drift.item_id IS 'the item';
+COMMENT ON COLUMN esgf_stac.drift.kind IS 'missing there; stale: a lower version; ahead: higher than was ever given here; surplus: not here, or not in the stream; differs: the same version, another document; refused: an unsettled dead letter explains it';
+COMMENT ON COLUMN esgf_stac.drift.version_here IS 'its version here, also where it is deleted; null: no such item';
+COMMENT ON COLUMN esgf_stac.drift.version_there IS 'its version at the sink; null: not there';
+COMMENT ON COLUMN esgf_stac.drift.repaired_at IS 'when it was mended';
+
 COMMENT ON TABLE esgf_stac.source IS 'the logs whose events are taken in, each one log for ever, and how';
 COMMENT ON COLUMN esgf_stac.source.name IS 'its events act as source:<name>';
 COMMENT ON COLUMN esgf_stac.source.principals IS 'more principals that its events act as';

@@ -156,6 +156,28 @@ CREATE TABLE esgf_stac.dead_letter (
 );
 CREATE UNIQUE INDEX dead_letter_key ON esgf_stac.dead_letter (stream, collection_id, item_id, version) NULLS NOT DISTINCT;
 
+CREATE TABLE esgf_stac.verification (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    stream text NOT NULL REFERENCES esgf_stac.stream ON DELETE CASCADE,
+    deep boolean NOT NULL,
+    state text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'completed', 'cancelled', 'failed')),
+    items bigint NOT NULL DEFAULT 0,
+    differences bigint NOT NULL DEFAULT 0,
+    started timestamptz NOT NULL DEFAULT now(),
+    finished timestamptz
+);
+
+CREATE TABLE esgf_stac.drift (
+    verification uuid NOT NULL REFERENCES esgf_stac.verification ON DELETE CASCADE,
+    collection_id text NOT NULL,
+    item_id text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('missing', 'stale', 'ahead', 'surplus', 'differs', 'refused')),
+    version_here bigint,
+    version_there bigint,
+    repaired_at timestamptz,
+    PRIMARY KEY (verification, collection_id, item_id)
+);
+
 CREATE TABLE esgf_stac.source (
     name text PRIMARY KEY CHECK (name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$'),
     principals text[] NOT NULL DEFAULT '{}',
