@@ -20,6 +20,9 @@ COMMENT ON COLUMN esgf_stac.collection.stamp_times IS 'properties.created and up
 COMMENT ON COLUMN esgf_stac.collection.institution_path IS 'JSON Pointer to the institution in an item';
 COMMENT ON COLUMN esgf_stac.collection.max_document_bytes IS 'an item''s document has at most so many bytes as text (413 document-too-large)';
 COMMENT ON COLUMN esgf_stac.collection.institution_generation IS 'how often institution_path has changed';
+COMMENT ON COLUMN esgf_stac.collection.schema_mode IS 'what becomes of an item that is not as its schemas ask: nothing (off), a warning with its event (warn), a refusal (enforce)';
+COMMENT ON COLUMN esgf_stac.collection.schemas IS 'which extensions an item is to declare: an array of {prefix, required, minimum}; null: none in particular';
+COMMENT ON COLUMN esgf_stac.collection.unknown_schemas IS 'an extension that is not in schemas, or has no schema in force, is ignored or refused';
 COMMENT ON COLUMN esgf_stac.collection.null_members IS 'a merge patch that nulls a member which STAC requires is refused (reject), or those nulls are dropped (ignore)';
 
 COMMENT ON TABLE esgf_stac.dataset IS 'one row per base_id; its lock is the mutex of supersession and the guarantee of one latest';

@@ -21,7 +21,10 @@ CREATE TABLE esgf_stac.collection (
     institution_path text NOT NULL CHECK (institution_path LIKE '/%'),
     null_members text NOT NULL DEFAULT 'reject' CHECK (null_members IN ('reject', 'ignore')),
     max_document_bytes int NOT NULL DEFAULT 33554432 CHECK (max_document_bytes BETWEEN 1 AND 268435456),
-    institution_generation int NOT NULL
+    institution_generation int NOT NULL,
+    schema_mode text NOT NULL DEFAULT 'off' CHECK (schema_mode IN ('off', 'warn', 'enforce')),
+    schemas jsonb,
+    unknown_schemas text NOT NULL DEFAULT 'ignore' CHECK (unknown_schemas IN ('ignore', 'refuse'))
 );
 
 CREATE TABLE esgf_stac.dataset (

@@ -49,6 +49,12 @@ BEGIN
                     THEN CASE WHEN jsonb_typeof(s.value) <> 'string' OR s.value #>> '{}' !~ '^(/([^~/]|~[01])*)+$' THEN 'must be a JSON pointer' END
                 WHEN s.key = 'max_document_bytes'
                     THEN CASE WHEN NOT s.value @? 'strict $ ? (@ >= 1 && @ <= 268435456 && @.floor() == @)' THEN 'must be a whole number from 1 to 268435456' END
+                WHEN s.key = 'schema_mode'
+                    THEN CASE WHEN s.value NOT IN ('"off"', '"warn"', '"enforce"') THEN 'must be off, warn or enforce' END
+                WHEN s.key = 'unknown_schemas'
+                    THEN CASE WHEN s.value NOT IN ('"ignore"', '"refuse"') THEN 'must be ignore or refuse' END
+                WHEN s.key = 'schemas'
+                    THEN NULL -- by the trigger of the table
                 WHEN s.key = 'null_members'
                     THEN CASE WHEN s.value NOT IN ('"reject"', '"ignore"') THEN 'must be reject or ignore' END
                 ELSE 'is no setting of a collection'
@@ -57,7 +63,7 @@ BEGIN
      WHERE given.problem IS NOT NULL;
     IF problems IS NOT NULL OR jsonb_typeof(settings) IS DISTINCT FROM 'object' THEN
         PERFORM esgf_stac_internal.refuse('bad-request', 'collection', 'these are no settings of a collection',
-            coalesce(problems, ARRAY[['', 'must be an object']]), hint => 'The settings are the columns of esgf_stac.collection from require_version to max_document_bytes.');
+            coalesce(problems, ARRAY[['', 'must be an object']]), hint => 'The settings are the columns of esgf_stac.collection from require_version to max_document_bytes, and schema_mode, schemas and unknown_schemas.');
     END IF;
     UPDATE esgf_stac.collection c
        SET require_version = coalesce((settings -> 'require_version')::boolean, c.require_version),
@@ -65,7 +71,10 @@ BEGIN
            stamp_times = coalesce((settings -> 'stamp_times')::boolean, c.stamp_times),
            institution_path = coalesce(settings ->> 'institution_path', c.institution_path),
            null_members = coalesce(settings ->> 'null_members', c.null_members),
-           max_document_bytes = coalesce((settings -> 'max_document_bytes')::int, c.max_document_bytes)
+           max_document_bytes = coalesce((settings -> 'max_document_bytes')::int, c.max_document_bytes),
+           schema_mode = coalesce(settings ->> 'schema_mode', c.schema_mode),
+           schemas = CASE WHEN settings ? 'schemas' THEN nullif(settings -> 'schemas', 'null') ELSE c.schemas END,
+           unknown_schemas = coalesce(settings ->> 'unknown_schemas', c.unknown_schemas)
      WHERE c.id = collection_id;
     RETURN ROW (collection_id, NULL::text, before, false, NULL::text, NULL::uuid);
 END

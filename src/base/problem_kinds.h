@@ -25,6 +25,15 @@
 			"doc/schemas.md tells which keywords of which drafts there are.") \
 	PROBLEM(STAC_VALIDATION, "stac-validation", 400, \
 			"Document is not what STAC and the catalogue ask", NULL) \
+	PROBLEM(UNEXPECTED_EXTENSION, "unexpected-extension", 400, \
+			"Item declares an extension that its collection does not know", \
+			"Declare what the collection asks for: columns schemas and unknown_schemas of esgf_stac.collection.") \
+	PROBLEM(EXTENSION_BELOW_MINIMUM, "extension-below-minimum", 400, \
+			"Item declares an extension in a version that is too old", \
+			"Declare a version that the collection takes: column schemas of esgf_stac.collection.") \
+	PROBLEM(EXPECTED_EXTENSION_MISSING, "expected-extension-missing", 400, \
+			"Item does not declare an extension that its collection asks for", \
+			"Declare what the collection asks for: column schemas of esgf_stac.collection.") \
 	PROBLEM(OPERATION_NOT_PERMITTED, "operation-not-permitted", 400, \
 			"Operation is never permitted", NULL) \
 	PROBLEM(IDENTITY_MISSING, "identity-missing", 401, \

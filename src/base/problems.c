@@ -132,6 +132,7 @@ keep_particulars(const char *detail, const ProblemList *problems)
 		problem->pointer = pstrdup(problem->pointer);
 		problem->detail = pstrdup(problem->detail);
 		problem->target = problem->target ? pstrdup(problem->target) : NULL;
+		problem->url = problem->url ? pstrdup(problem->url) : NULL;
 		kept->problems = lappend(kept->problems, problem);
 	}
 	kept->rest = problems ? problem_rest(problems) : NULL;

@@ -34,7 +34,10 @@ typedef struct Problem
 	const char *scope;
 	const char *target;
 	const char *reason;
-	const char *keyword;		/* of a schema that was not met; else NULL */
+	const char *keyword;		/* of a schema that was not met; else NULL, as
+								 * the next */
+	const char *url;			/* of that schema, or of what was declared */
+	const char *slug;			/* of a problem that was let pass; else NULL */
 } Problem;
 
 typedef struct ProblemList

@@ -24,6 +24,7 @@
 #include "base/occasion.h"
 #include "base/statement.h"
 #include "item/collection.h"
+#include "item/extensions.h"
 #include "json/edit.h"
 #include "json/text_size.h"
 #include "outbox/event.h"
@@ -40,7 +41,8 @@ typedef enum CollectionColumn
 	COLLECTION_CREATED = 5,
 	COLLECTION_UPDATED = 6,
 	COLLECTION_INSTITUTION_PATH = 10,
-	COLLECTION_INSTITUTION_GENERATION = 13
+	COLLECTION_INSTITUTION_GENERATION = 13,
+	COLLECTION_SCHEMAS = 15
 } CollectionColumn;
 
 PG_FUNCTION_INFO_V1(esgf_collection_before_row);
@@ -163,6 +165,17 @@ check_columns(HeapTuple new, HeapTuple old, TupleDesc desc)
 	}
 }
 
+/* Refuse a setting `schemas` that is none; of all settings it alone has more of a form than a CHECK tells. */
+static void
+check_schemas(HeapTuple row, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		schemas = heap_getattr(row, COLLECTION_SCHEMAS, desc, &isnull);
+
+	if (!isnull)
+		check_expectations(DatumGetJsonbP(schemas));
+}
+
 /* Do two rows hold one collection in one state, settings aside? */
 static bool
 same_collection(HeapTuple a, HeapTuple b, TupleDesc desc)
@@ -243,6 +256,7 @@ esgf_collection_before_row(PG_FUNCTION_ARGS)
 	old = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_trigtuple : NULL;
 	new = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple : trigdata->tg_trigtuple;
 	check_columns(new, old, desc);
+	check_schemas(new, desc);
 	id = TextDatumGetCString(column(new, COLLECTION_ID, desc));
 	if (old && strcmp(id, TextDatumGetCString(column(old, COLLECTION_ID, desc))) != 0)
 		ereport(ERROR,

@@ -36,18 +36,32 @@ make_settings_table(void)
 
 static TableCache settings_cache = {"collection", make_settings_table};
 
+static SchemaMode
+read_mode(const char *mode)
+{
+	return strcmp(mode, "enforce") == 0 ? SCHEMAS_ENFORCE : strcmp(mode, "warn") == 0 ? SCHEMAS_WARN : SCHEMAS_OFF;
+}
+
+/* A copy in a memory context; of NULL it is NULL. */
+static Jsonb *
+copy_jsonb(const Jsonb *jsonb, MemoryContext context)
+{
+	return jsonb ? memcpy(MemoryContextAlloc(context, VARSIZE(jsonb)), jsonb, VARSIZE(jsonb)) : NULL;
+}
+
 /* Read a collection's settings as they are committed now; false = no such. */
 static bool
 read_settings(const char *id, int len, CollectionSettings *settings)
 {
 	static Statement statement = {
 		"SELECT require_version, complete_replicas, stamp_times, null_members, institution_path, max_document_bytes,"
-		" institution_generation"
+		" institution_generation, schema_mode, unknown_schemas, schemas"
 		" FROM esgf_stac.collection WHERE id OPERATOR(pg_catalog.=) $1 AND NOT deleted",
 		1, {TEXTOID}
 	};
 	Datum		value = PointerGetDatum(cstring_to_text_with_len(id, len));
 	MemoryContext caller = CurrentMemoryContext;
+	Datum		schemas;
 	bool		found;
 	bool		isnull;
 
@@ -65,9 +79,24 @@ read_settings(const char *id, int len, CollectionSettings *settings)
 		settings->institution_path = MemoryContextStrdup(caller, SPI_getvalue(row, desc, 5));
 		settings->max_document_bytes = DatumGetInt32(SPI_getbinval(row, desc, 6, &isnull));
 		settings->institution_generation = DatumGetInt32(SPI_getbinval(row, desc, 7, &isnull));
+		settings->schema_mode = read_mode(SPI_getvalue(row, desc, 8));
+		settings->refuse_unknown_schemas = strcmp(SPI_getvalue(row, desc, 9), "refuse") == 0;
+		schemas = SPI_getbinval(row, desc, 10, &isnull);
+		settings->schemas = isnull ? NULL : copy_jsonb(DatumGetJsonbP(schemas), caller);
 	}
 	SPI_finish();
 	return found;
+}
+
+/* Settings whose parts lie in a memory context. */
+static CollectionSettings
+copy_settings(const CollectionSettings *settings, MemoryContext context)
+{
+	CollectionSettings copy = *settings;
+
+	copy.institution_path = MemoryContextStrdup(context, settings->institution_path);
+	copy.schemas = copy_jsonb(settings->schemas, context);
+	return copy;
 }
 
 /* Find the settings of a collection; the answer is the caller's to keep. */
@@ -90,7 +119,7 @@ find_collection_settings(const char *id, int len, CollectionSettings *settings)
 	cached = hash_search(known, key, HASH_FIND, NULL);
 	if (cached == NULL)
 	{
-		char	   *path;
+		CollectionSettings kept;
 
 		if (!read_settings(id, len, settings))
 			return false;
@@ -102,13 +131,11 @@ find_collection_settings(const char *id, int len, CollectionSettings *settings)
 			forget_rows(&settings_cache);
 			return true;
 		}
-		path = MemoryContextStrdup(settings_cache.context, settings->institution_path);
+		kept = copy_settings(settings, settings_cache.context);
 		cached = hash_search(known, key, HASH_ENTER, &found);
-		cached->settings = *settings;
-		cached->settings.institution_path = path;
+		cached->settings = kept;
 	}
-	*settings = cached->settings;
-	settings->institution_path = pstrdup(cached->settings.institution_path);
+	*settings = copy_settings(&cached->settings, CurrentMemoryContext);
 	return true;
 }
 

@@ -5,6 +5,14 @@
 #ifndef ESGF_STAC_ITEM_SETTINGS_H
 #define ESGF_STAC_ITEM_SETTINGS_H
 
+#include "utils/jsonb.h"
+
+/* What is done with items that are not as their schemas ask. */
+typedef enum SchemaMode
+{
+	SCHEMAS_OFF, SCHEMAS_WARN, SCHEMAS_ENFORCE
+} SchemaMode;
+
 typedef struct CollectionSettings
 {
 	bool		require_version;
@@ -14,6 +22,9 @@ typedef struct CollectionSettings
 	int			max_document_bytes;
 	char	   *institution_path;
 	int			institution_generation; /* how often that has changed */
+	SchemaMode	schema_mode;
+	bool		refuse_unknown_schemas;
+	Jsonb	   *schemas;		/* expectations: item/extensions.h; NULL: none */
 } CollectionSettings;
 
 extern bool find_collection_settings(const char *id, int len, CollectionSettings *settings);

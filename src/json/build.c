@@ -7,6 +7,7 @@
 #include "utils/numeric.h"
 
 #include "base/compat.h"
+#include "base/problems.h"
 #include "json/build.h"
 #include "json/edit.h"
 
@@ -45,6 +46,40 @@ push_number_member(JsonbParseState **state, const char *key, int64 value)
 	v.type = jbvNumeric;
 	v.val.numeric = int64_to_numeric(value);
 	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
+/* Add a string unless it is NULL. */
+void
+push_if_given(JsonbParseState **state, const char *key, const char *value)
+{
+	if (value)
+		push_string_member(state, key, value, strlen(value));
+}
+
+/* Add an array of what is wrong where. */
+void
+push_problems(JsonbParseState **state, const List *problems, bool with_slugs)
+{
+	ListCell   *cell;
+
+	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	foreach(cell, problems)
+	{
+		Problem    *problem = lfirst(cell);
+
+		pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+		push_if_given(state, "detail", problem->detail);
+		push_if_given(state, "keyword", problem->keyword);
+		push_if_given(state, "pointer", problem->pointer);
+		push_if_given(state, "reason", problem->reason);
+		push_if_given(state, "right", problem->right);
+		push_if_given(state, "scope", problem->scope);
+		push_if_given(state, "slug", with_slugs ? problem->slug : NULL);
+		push_if_given(state, "target", problem->target);
+		push_if_given(state, "url", problem->url);
+		pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	}
+	pushJsonbValue(state, WJB_END_ARRAY, NULL);
 }
 
 /* Make a value all of a document, which it points into. */

@@ -55,38 +55,6 @@ problem_status(const ErrorData *error)
 	return facts_of(error).status;
 }
 
-/* Add a member unless it has no value. */
-static void
-push_if_given(JsonbParseState **state, const char *key, const char *value)
-{
-	if (value)
-		push_string_member(state, key, value, strlen(value));
-}
-
-/* Add the list of what is wrong where. */
-static void
-push_errors(JsonbParseState **state, const Particulars *particulars)
-{
-	ListCell   *cell;
-
-	push_key(state, "errors");
-	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
-	foreach(cell, particulars ? particulars->problems : NIL)
-	{
-		Problem    *problem = lfirst(cell);
-
-		pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-		push_if_given(state, "detail", problem->detail);
-		push_if_given(state, "pointer", problem->pointer);
-		push_if_given(state, "reason", problem->reason);
-		push_if_given(state, "right", problem->right);
-		push_if_given(state, "scope", problem->scope);
-		push_if_given(state, "target", problem->target);
-		pushJsonbValue(state, WJB_END_OBJECT, NULL);
-	}
-	pushJsonbValue(state, WJB_END_ARRAY, NULL);
-}
-
 /* What a person is to read, in one line: the message, and a DETAIL that is not the list of problems. */
 static char *
 problem_detail(const ErrorData *error, const Particulars *particulars)
@@ -114,7 +82,8 @@ problem_json(const ErrorData *error, const char *instance)
 	if (particulars && particulars->has_version)
 		push_number_member(&state, "current_version", particulars->current_version);
 	push_if_given(&state, "detail", problem_detail(error, particulars));
-	push_errors(&state, particulars);
+	push_key(&state, "errors");
+	push_problems(&state, particulars ? particulars->problems : NIL, false);
 	push_if_given(&state, "hint", error->hint);
 	push_if_given(&state, "instance", instance);
 	push_number_member(&state, "status", facts.status);

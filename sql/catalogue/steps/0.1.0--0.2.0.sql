@@ -6,6 +6,10 @@ ALTER TABLE esgf_stac.collection ADD COLUMN max_document_bytes int NOT NULL DEFA
 ALTER TABLE esgf_stac.collection ALTER COLUMN institution_generation DROP DEFAULT;
 ALTER TABLE esgf_stac.item ADD COLUMN created_by jsonb, ADD COLUMN updated_by jsonb, ADD COLUMN validated_against jsonb;
 ALTER TABLE esgf_stac.outbox ADD COLUMN validated_against jsonb, ADD COLUMN warnings jsonb;
+ALTER TABLE esgf_stac.collection
+    ADD COLUMN schema_mode text NOT NULL DEFAULT 'off' CHECK (schema_mode IN ('off', 'warn', 'enforce')),
+    ADD COLUMN schemas jsonb,
+    ADD COLUMN unknown_schemas text NOT NULL DEFAULT 'ignore' CHECK (unknown_schemas IN ('ignore', 'refuse'));
 
 -- Who has a large catalogue makes the index before, concurrently: see doc/administration.md. One that was not finished is no index.
 DO $$
