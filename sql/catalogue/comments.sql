@@ -219,6 +219,21 @@ COMMENT ON COLUMN esgf_stac.inbox.tried_at IS 'when it was last performed';
 COMMENT ON COLUMN esgf_stac.inbox.repeats IS 'its event_id had come before, so that nothing was done';
 COMMENT ON COLUMN esgf_stac.inbox.unsent IS 'outcomes that are to be sent and of which results_offset does not speak: [{attempt, at, outcome}]';
 
+COMMENT ON TABLE esgf_stac.replication_rule IS 'what sites should hold, as they say; closed, never deleted';
+COMMENT ON COLUMN esgf_stac.replication_rule.id IS 'the rule';
+COMMENT ON COLUMN esgf_stac.replication_rule.node IS 'the site''s data node';
+COMMENT ON COLUMN esgf_stac.replication_rule.name IS 'what the site calls it: of one name, one is in force';
+COMMENT ON COLUMN esgf_stac.replication_rule.collections IS 'items of which collections match; null is all';
+COMMENT ON COLUMN esgf_stac.replication_rule.filter IS 'which of these, judged on the stored document; null is all';
+COMMENT ON COLUMN esgf_stac.replication_rule.priority IS 'the higher, the earlier in the site''s list';
+COMMENT ON COLUMN esgf_stac.replication_rule.on_retracted IS 'purge or keep what is retracted';
+COMMENT ON COLUMN esgf_stac.replication_rule.on_superseded IS 'keep, purge or even fetch what is no longer the latest';
+COMMENT ON COLUMN esgf_stac.replication_rule.valid_from IS 'from when it is in force';
+COMMENT ON COLUMN esgf_stac.replication_rule.valid_to IS 'until when; null is for good';
+COMMENT ON COLUMN esgf_stac.replication_rule.set_by IS 'who set it, by issuer and subject';
+COMMENT ON COLUMN esgf_stac.replication_rule.closed_by IS 'who closed it before its end, or after it by a new one';
+COMMENT ON COLUMN esgf_stac.replication_rule.applied IS 'since when every item knows of it, and of its end; null: refresh_rules() has not told all yet';
+
 COMMENT ON VIEW esgf_stac.source_status IS 'one row a partition of each source: how far it is read and answered, and its open refusals';
 COMMENT ON COLUMN esgf_stac.source_status.source IS 'the source';
 COMMENT ON COLUMN esgf_stac.source_status.partition IS 'the partition';

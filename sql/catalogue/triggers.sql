@@ -21,6 +21,8 @@ CREATE OR REPLACE TRIGGER refuse_removal BEFORE DELETE OR TRUNCATE ON esgf_stac.
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.refuse_removal('Call esgf_stac.delete_collection().');
 CREATE OR REPLACE TRIGGER refuse_removal BEFORE DELETE OR TRUNCATE ON esgf_stac.access_rule
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.refuse_removal('Call esgf_stac.revoke_access(): rules are closed, never deleted.');
+CREATE OR REPLACE TRIGGER refuse_removal BEFORE DELETE OR TRUNCATE ON esgf_stac.replication_rule
+    FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.refuse_removal('Call esgf_stac.drop_replication_rule(): rules are closed, never deleted.');
 
 -- Each backend keeps what these tables say; whoever changes one tells all.
 CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.catalogue
@@ -33,11 +35,14 @@ CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCA
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
 CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.stream
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
+CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.replication_rule
+    FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
 ALTER TABLE esgf_stac.catalogue ENABLE ALWAYS TRIGGER drop_caches;
 ALTER TABLE esgf_stac.collection ENABLE ALWAYS TRIGGER drop_caches;
 ALTER TABLE esgf_stac.site ENABLE ALWAYS TRIGGER drop_caches;
 ALTER TABLE esgf_stac.access_rule ENABLE ALWAYS TRIGGER drop_caches;
 ALTER TABLE esgf_stac.stream ENABLE ALWAYS TRIGGER drop_caches;
+ALTER TABLE esgf_stac.replication_rule ENABLE ALWAYS TRIGGER drop_caches;
 
 CREATE OR REPLACE TRIGGER check_site BEFORE INSERT OR UPDATE OR DELETE ON esgf_stac.site
     FOR EACH ROW EXECUTE FUNCTION esgf_stac.check_site();
@@ -56,9 +61,13 @@ CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR 
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('check_site', 'drop_caches');
 CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.access_rule
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('only_close', 'refuse_removal', 'drop_caches');
+CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.replication_rule
+    FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('only_close', 'refuse_removal', 'drop_caches');
 CREATE OR REPLACE TRIGGER require_triggers BEFORE UPDATE OR DELETE OR TRUNCATE ON esgf_stac.outbox
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('refuse_removal');
 
 -- What was decided stays readable: a rule may be closed, once, and no more.
 CREATE OR REPLACE TRIGGER only_close BEFORE UPDATE ON esgf_stac.access_rule
     FOR EACH ROW EXECUTE FUNCTION esgf_stac.only_close();
+CREATE OR REPLACE TRIGGER only_close BEFORE UPDATE ON esgf_stac.replication_rule
+    FOR EACH ROW EXECUTE FUNCTION esgf_stac.only_close_replication();

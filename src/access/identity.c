@@ -46,6 +46,7 @@ static GivenIdentity *acting = NULL;
 
 PG_FUNCTION_INFO_V1(esgf_set_identity);
 PG_FUNCTION_INFO_V1(esgf_require_own_rights);
+PG_FUNCTION_INFO_V1(esgf_current_author);
 
 /* The end of a transaction ends its identity, be it prepared, too. */
 static void
@@ -443,6 +444,13 @@ current_author(void)
 			push_string_member(&state, members[i], value.val.string.val, value.val.string.len);
 	}
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* current_author() */
+Datum
+esgf_current_author(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_JSONB_P(current_author());
 }
 
 /* A string that a gateway gave beside the identity itself, or NULL. */

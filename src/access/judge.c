@@ -8,10 +8,12 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -35,6 +37,9 @@ static const Role citation[] = {ROLE_CITATION, ROLE_UPDATE};
 static const Role errata[] = {ROLE_ERRATA, ROLE_UPDATE};
 static const Role update[] = {ROLE_UPDATE};
 
+/* The project that stands for any. */
+#define ANY_PROJECT		"*"
+
 /* An explanation has at most so many rows. */
 #define EXPLAINED_MAX	10000
 
@@ -55,6 +60,8 @@ typedef struct Judgement
 
 PG_FUNCTION_INFO_V1(esgf_calling_role);
 PG_FUNCTION_INFO_V1(esgf_node_roles);
+PG_FUNCTION_INFO_V1(esgf_is_administrator);
+PG_FUNCTION_INFO_V1(esgf_require_replication);
 
 /* Is the caller an administrator? */
 bool
@@ -361,9 +368,9 @@ add_refused_part(ProblemList *problems, const Part *part)
 	problem->reason = part->reason;
 }
 
-/* Refuse a change, 403, for all its parts that are not permitted. */
+/* Refuse a change of a table, 403, for all its parts that are not permitted. */
 static void
-refuse_change(const Judgement *judgement)
+refuse_change(const Judgement *judgement, const char *table)
 {
 	ProblemList problems = {0};
 	const Part *first = NULL;
@@ -381,7 +388,7 @@ refuse_change(const Judgement *judgement)
 		return;
 	problems.count += judgement->left_out;
 	ereport(ERROR,
-			(errproblem(PROBLEM_MISSING_PERMISSION), errtable_of("item"),
+			(errproblem(PROBLEM_MISSING_PERMISSION), errtable_of(table),
 			 errmsg("this change is not permitted"),
 			 errdetail_problems(&problems),
 			 strcmp(first->reason, "no-right") == 0 ?
@@ -429,7 +436,7 @@ judge_change(const JudgedChange *judged)
 	judge_parts(&judgement);
 	if (explanation == NULL)
 	{
-		refuse_change(&judgement);
+		refuse_change(&judgement, "item");
 		return;
 	}
 	MemoryContextSwitchTo(old);
@@ -438,6 +445,65 @@ judge_change(const JudgedChange *judged)
 	ereport(ERROR,
 			(errcode(ERRCODE_JUDGED),
 			 errmsg("the change was made to be judged")));
+}
+
+/*
+ * Judge whether a rule of replication may be set: what it asks for will be done
+ * at its node, to the items of its collections; NIL: of any. Refuse it, or, to be
+ * explained, note its parts.
+ */
+void
+judge_replication_rule(const char *node, List *collections, Explanation *explanation)
+{
+	JudgedChange judged = {.explanation = explanation};
+	Judgement	judgement = begin_judgement(&judged);
+	PartPlace	place = {"/node"};
+	Need		need = {replication, lengthof(replication), SCOPE_NODE, {node, strlen(node)}};
+	ListCell   *cell;
+
+	judge_part(&judgement, &place, &need, NULL);
+	need.scope = SCOPE_PROJECT;
+	need.target = (JsonKey) JSON_KEY(ANY_PROJECT);
+	place.pointer = "/collections";
+	if (collections == NIL)
+		judge_part(&judgement, &place, &need, NULL);
+	foreach(cell, collections)
+	{
+		place.pointer = psprintf("/collections/%d", foreach_current_index(cell));
+		need.target = (JsonKey) {lfirst(cell), strlen(lfirst(cell))};
+		judge_part(&judgement, &place, &need, NULL);
+	}
+	if (explanation == NULL)
+	{
+		refuse_change(&judgement, "replication_rule");
+		return;
+	}
+	explanation->parts = judgement.parts;
+	explanation->left_out = judgement.left_out;
+}
+
+/* require_replication(node, collections): refuses who may not set a rule there. */
+Datum
+esgf_require_replication(PG_FUNCTION_ARGS)
+{
+	List	   *collections = NIL;
+	Datum	   *ids;
+	int			count = 0;
+
+	require_identity();
+	if (!PG_ARGISNULL(1))
+		deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), TEXTOID, -1, false, TYPALIGN_INT, &ids, NULL, &count);
+	for (int i = 0; i < count; i++)
+		collections = lappend(collections, TextDatumGetCString(ids[i]));
+	judge_replication_rule(text_to_cstring(PG_GETARG_TEXT_PP(0)), collections, NULL);
+	PG_RETURN_VOID();
+}
+
+/* is_administrator(): is the caller one, who acts for nobody else? */
+Datum
+esgf_is_administrator(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(is_administrator());
 }
 
 /* calling_role(): who calls, whatever SECURITY DEFINER functions are on the way. */

@@ -62,6 +62,7 @@ typedef struct Explanation
 extern bool is_administrator(void);
 extern void judge_change(const JudgedChange *judged);
 extern bool may_update(const JudgedChange *judged);
+extern void judge_replication_rule(const char *node, List *collections, Explanation *explanation);
 extern char *describe_refused_part(const Part *part);
 extern char *grant_call(const Part *part, List *principals);
 

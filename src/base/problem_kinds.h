@@ -59,6 +59,9 @@
 	PROBLEM(SOURCE_DOES_NOT_EXIST, "source-does-not-exist", 404, \
 			"Source does not exist", \
 			"SELECT name FROM esgf_stac.source lists those that do; esgf_stac.create_source() makes one.") \
+	PROBLEM(RULE_DOES_NOT_EXIST, "rule-does-not-exist", 404, \
+			"Rule does not exist", \
+			"SELECT node, name FROM esgf_stac.replication_rule lists them; one is in force from valid_from until before valid_to.") \
 	PROBLEM(ITEM_ALREADY_EXISTS, "item-already-exists", 409, \
 			"Item exists already", \
 			"Patch or replace it, or publish another version of the dataset.") \

@@ -3,23 +3,29 @@
  *		explain_access(): which rights would a request need, and who holds them?
  *
  * The change is made and judged, and ended there by an error that is caught
- * here, in a subtransaction that is rolled back.
+ * here, in a subtransaction that is rolled back. To set a rule of replication is
+ * no change of an item, and judged as it stands.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
 #include "access/identity.h"
 #include "access/judge.h"
+#include "base/bytes.h"
 #include "base/catalogue.h"
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/problems.h"
+#include "json/edit.h"
+#include "json/slice.h"
+#include "verbs/request.h"
 #include "verbs/transact.h"
 
 PG_FUNCTION_INFO_V1(esgf_explain_access);
@@ -56,6 +62,65 @@ make_to_be_judged(const JsonbValue *request, Explanation *explanation)
 	 */
 	if (error && error->sqlerrcode != ERRCODE_JUDGED)
 		ReThrowError(error);
+}
+
+/* Is a request to set a rule of replication? transact() knows none. */
+static bool
+is_rule_request(const Jsonb *request)
+{
+	JsonbValue	method;
+
+	return JB_ROOT_IS_OBJECT(request) &&
+		document_get(&request->root, &method, JSON_PATH(JSON_KEY("method"))) &&
+		method.type == jbvString && bytes_are(method.val.string.val, method.val.string.len, "SET_REPLICATION_RULE");
+}
+
+/* The collections that such a request names; NIL: any. */
+static List *
+requested_collections(const JsonbSlice *value)
+{
+	List	   *collections = NIL;
+	JsonbCursor ids;
+	JsonbSlice	id;
+
+	if (value->type == JENTRY_ISNULL)
+		return NIL;
+	if (!slice_is_array(value) || JsonContainerSize(slice_container(value)) == 0)
+		bad_request("collections", "must be a list of collection ids, or null");
+	cursor_init(&ids, slice_container(value), 0);
+	while (elements_next(&ids, &id))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (id.type != JENTRY_ISSTRING)
+			bad_request("collections", "must be a list of collection ids, or null");
+		collections = lappend(collections, pnstrdup(slice_key(&id).data, slice_key(&id).len));
+	}
+	return collections;
+}
+
+/* Judge a request to set a rule of replication. */
+static void
+judge_rule_request(const Jsonb *request, Explanation *explanation)
+{
+	MemberCursor members;
+	char	   *node = NULL;
+	List	   *collections = NIL;
+
+	members_init(&members, &request->root);
+	while (members_next(&members))
+	{
+		JsonKey		name = slice_key(&members.key);
+
+		if (keys_equal(name, (JsonKey) JSON_KEY("collections")))
+			collections = requested_collections(&members.value);
+		else if (keys_equal(name, (JsonKey) JSON_KEY("node")) && members.value.type == JENTRY_ISSTRING)
+			node = pnstrdup(slice_key(&members.value).data, slice_key(&members.value).len);
+		else if (!keys_equal(name, (JsonKey) JSON_KEY("method")))
+			bad_request(pnstrdup(name.data, name.len), "does not go with this method");
+	}
+	if (node == NULL)
+		bad_request("node", "must be a string");
+	judge_replication_rule(node, collections, explanation);
 }
 
 /* Answer with one row for each part. */
@@ -138,7 +203,10 @@ esgf_explain_access(PG_FUNCTION_ARGS)
 	source.type = jbvBinary;
 	source.val.binary.data = &request->root;
 	source.val.binary.len = VARSIZE(request) - VARHDRSZ;
-	make_to_be_judged(&source, &explanation);
+	if (is_rule_request(request))
+		judge_rule_request(request, &explanation);
+	else
+		make_to_be_judged(&source, &explanation);
 	if (is_administrator())
 		advise(explanation.parts, explanation.principals);
 	if (explanation.left_out > 0)

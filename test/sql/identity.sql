@@ -251,7 +251,8 @@ SELECT is(
                     ('redrive', 'esgf_stac_admin'), ('redrive_round', 'esgf_stac_relay'), ('redrive_states', 'esgf_stac_relay'), ('request_status', 'esgf_stac_writer'), ('revoke_access', 'esgf_stac_admin'), ('settle_letters', 'esgf_stac_relay'), ('skip_event', 'esgf_stac_admin'), ('stream_item_count', 'esgf_stac_relay'),
                     ('stream_items', 'esgf_stac_relay'),
                     ('begin_source', 'esgf_stac_ingest'), ('configure_source', 'esgf_stac_admin'), ('create_source', 'esgf_stac_admin'), ('drop_source', 'esgf_stac_admin'), ('note_results', 'esgf_stac_ingest'), ('note_source', 'esgf_stac_ingest'),
-                    ('seek_source', 'esgf_stac_admin'), ('settle_inbox', 'esgf_stac_admin'), ('source_position', 'esgf_stac_ingest'), ('source_results', 'esgf_stac_ingest')) AS t(name, grantee)),
+                    ('seek_source', 'esgf_stac_admin'), ('settle_inbox', 'esgf_stac_admin'), ('source_position', 'esgf_stac_ingest'), ('source_results', 'esgf_stac_ingest'),
+                    ('drop_replication_rule', 'esgf_stac_writer'), ('set_replication_rule', 'esgf_stac_writer')) AS t(name, grantee)),
     'every SECURITY DEFINER function: owner, search_path and grants');
 SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'esgf_stac'::regnamespace AND p.prosecdef AND p.provolatile = 'v' AND has_function_privilege('esgf_stac_admin', p.oid, 'EXECUTE')
                    AND NOT has_function_privilege('esgf_stac_writer', p.oid, 'EXECUTE') AND p.prosrc NOT LIKE '%require_own_rights()%' AND p.proname <> 'doctor'$$, 'what is an administrator''s alone is done for nobody else');

@@ -114,6 +114,23 @@ CREATE INDEX inbox_open ON esgf_stac.inbox (source, tried_at, partition, "offset
 CREATE INDEX inbox_unsent ON esgf_stac.inbox (source, partition, "offset") WHERE unsent IS NOT NULL;
 CREATE INDEX inbox_request ON esgf_stac.inbox (request_id) WHERE request_id IS NOT NULL;
 
+CREATE TABLE esgf_stac.replication_rule (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    node text NOT NULL,
+    name text NOT NULL CHECK (name ~ '^[A-Za-z0-9_.-]{1,64}$'),
+    collections text[],
+    filter jsonpath,
+    priority int NOT NULL DEFAULT 0,
+    on_retracted text NOT NULL DEFAULT 'purge' CHECK (on_retracted IN ('purge', 'keep')),
+    on_superseded text NOT NULL DEFAULT 'keep' CHECK (on_superseded IN ('keep', 'purge', 'fetch')),
+    valid_from timestamptz NOT NULL DEFAULT clock_timestamp(),
+    valid_to timestamptz,
+    set_by jsonb NOT NULL,
+    closed_by jsonb,
+    applied timestamptz
+);
+CREATE UNIQUE INDEX replication_rule_name ON esgf_stac.replication_rule (node, name) WHERE closed_by IS NULL;
+
 DO $$
 BEGIN
     ALTER TABLE esgf_stac.item ALTER COLUMN validated_against SET COMPRESSION lz4;

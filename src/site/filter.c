@@ -1,0 +1,123 @@
+/*
+ * site/filter.c
+ *		Reads the form of a filter: see site/filter.h.
+ *
+ * A jsonpath as the server prints it has all its names in quotes, so that one
+ * walk over its text, which skips what is quoted, finds the rest.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+#include "base/compat.h"
+#include "site/filter.h"
+
+/* What the filter of somebody who is no administrator may have. */
+#define FILTER_MAX_CHARACTERS	1000
+#define FILTER_MAX_DESCENTS		1
+
+PG_FUNCTION_INFO_V1(esgf_filter_problem);
+
+/* Where a string in quotes ends: behind its last quote. */
+static const char *
+string_end(const char *string)
+{
+	for (string++; *string && *string != '"'; string++)
+		if (*string == '\\' && string[1])
+			string++;
+	return *string ? string + 1 : string;
+}
+
+/* Take a word and move on; false if it is not there. */
+static bool
+take_word(const char **at, const char *word)
+{
+	if (strncmp(*at, word, strlen(word)) != 0)
+		return false;
+	*at += strlen(word);
+	return true;
+}
+
+/* Note what a "$" begins to read: a property by its name, or anything. */
+static void
+note_root(FilterForm *form, const char *at)
+{
+	const char *name = at;
+
+	if (take_word(&name, ".\"properties\".") && *name == '"')
+	{
+		int			len = string_end(name) - name - 2;
+
+		if (len >= 0 && memchr(name + 1, '\\', len) == NULL)
+		{
+			form->properties = lappend(form->properties, pnstrdup(name + 1, len));
+			return;
+		}
+	}
+	form->properties_only = false;
+}
+
+/* Read the form of a filter, which is the text of a jsonpath. */
+void
+read_filter_form(const char *filter, FilterForm *form)
+{
+	StringInfoData open;		/* the parentheses around: 'f' of a filter,
+								 * else 'p' */
+	int			filters = 0;	/* how many of them are filters */
+	const char *at = filter;
+
+	memset(form, 0, sizeof(*form));
+	form->length = pg_mbstrlen(filter);
+	form->properties_only = true;
+	initStringInfo(&open);
+	while (*at)
+	{
+		if (*at == '"')
+			at = string_end(at);
+		else if (take_word(&at, "?("))
+		{
+			appendStringInfoChar(&open, 'f');
+			filters++;
+		}
+		else if (take_word(&at, "("))
+			appendStringInfoChar(&open, 'p');
+		else if (take_word(&at, ")"))
+			filters -= open.len > 0 && open.data[--open.len] == 'f';
+		else if (take_word(&at, "$"))
+		{
+			form->root_inside |= filters > 0;
+			note_root(form, at);
+		}
+		else if (take_word(&at, ".**"))
+			form->descents++;
+		else if (take_word(&at, " like_regex "))
+			form->like_regex = true;
+		else
+			at++;
+	}
+}
+
+/* filter_problem(filter): why a filter may be too dear for others than administrators; null: it is not. */
+Datum
+esgf_filter_problem(PG_FUNCTION_ARGS)
+{
+	FilterForm	form;
+	const char *problem = NULL;
+
+	read_filter_form(DatumGetCString(DirectFunctionCall1(jsonpath_out, PG_GETARG_DATUM(0))), &form);
+	if (form.length > FILTER_MAX_CHARACTERS)
+		problem = psprintf("must not be longer than %d characters", FILTER_MAX_CHARACTERS);
+	else if (form.descents > FILTER_MAX_DESCENTS)
+		problem = "must not have .** more than once";
+	else if (form.root_inside)
+		problem = "must not have $ inside of ? (...)";
+	else if (form.like_regex)
+		problem = "must not have like_regex";
+	if (problem == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(problem));
+}

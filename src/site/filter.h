@@ -1,0 +1,24 @@
+/*
+ * site/filter.h
+ *		What the form of a rule's filter says: what it may cost, and of what in a
+ *		document its answer depends.
+ */
+#ifndef ESGF_STAC_SITE_FILTER_H
+#define ESGF_STAC_SITE_FILTER_H
+
+#include "nodes/pg_list.h"
+
+typedef struct FilterForm
+{
+	int			length;			/* in characters */
+	int			descents;		/* how often it has .** */
+	bool		root_inside;	/* does "$" stand inside of ? (...)? */
+	bool		like_regex;
+	bool		properties_only;	/* does it read nothing but some
+									 * properties? */
+	List	   *properties;		/* of char *: those, if so */
+} FilterForm;
+
+extern void read_filter_form(const char *filter, FilterForm *form);
+
+#endif							/* ESGF_STAC_SITE_FILTER_H */
