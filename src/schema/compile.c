@@ -45,6 +45,7 @@ typedef struct Target
 typedef struct Reference
 {
 	SchemaNode *node;			/* that has it */
+	ReadDocument *document;
 	JsonKey		base;
 	JsonKey		written;
 	const Place *place;			/* where it stands */
@@ -107,7 +108,7 @@ keep_place(const Compiler *compiler, const Place *parent, JsonKey key, uint32 in
 	return place;
 }
 
-/* The key in "urls" of a resource, or of an anchor in it. */
+/* The key of a resource, or of an anchor in it. */
 static JsonKey
 target_key(JsonKey url, JsonKey anchor)
 {
@@ -122,12 +123,13 @@ target_key(JsonKey url, JsonKey anchor)
 	return (JsonKey) {key.data, key.len};
 }
 
-/* Note where a URL, or an anchor there, leads; the first to have it keeps it. */
-void
-add_target(Compiler *compiler, JsonKey url, JsonKey anchor, const JsonbSlice *schema, Scope *scope)
+/* Note where a URL, or an anchor there, leads within a document; the first to have it keeps it. */
+static void
+add_target(JsonKey url, JsonKey anchor, const JsonbSlice *schema, Scope *scope)
 {
+	ReadDocument *document = scope->document;
 	bool		found;
-	KeyEntry   *entry = enter_entry(compiler->urls, target_key(url, anchor), &found);
+	KeyEntry   *entry = enter_entry(document->urls, target_key(url, anchor), &found);
 	Target	   *target;
 
 	if (found)
@@ -135,16 +137,16 @@ add_target(Compiler *compiler, JsonKey url, JsonKey anchor, const JsonbSlice *sc
 	target = palloc(sizeof(Target));
 	target->schema = *schema;
 	target->scope = scope;
-	compiler->targets = lappend(compiler->targets, target);
-	entry->count = list_length(compiler->targets);
+	document->targets = lappend(document->targets, target);
+	entry->count = list_length(document->targets);
 }
 
 static Target *
-find_target(Compiler *compiler, JsonKey url, JsonKey anchor)
+find_target(ReadDocument *document, JsonKey url, JsonKey anchor)
 {
-	KeyEntry   *entry = find_entry(compiler->urls, target_key(url, anchor));
+	KeyEntry   *entry = find_entry(document->urls, target_key(url, anchor));
 
-	return entry ? list_nth(compiler->targets, entry->count - 1) : NULL;
+	return entry ? list_nth(document->targets, entry->count - 1) : NULL;
 }
 
 /* Note a reference of the schema in hand, to be followed when all is read. */
@@ -154,6 +156,7 @@ add_reference(KeywordReader *reader, JsonKey url)
 	Reference  *reference = palloc(sizeof(Reference));
 
 	reference->node = reader->node;
+	reference->document = reader->scope->document;
 	reference->base = reader->scope->base;
 	reference->written = url;
 	reference->place = reader->place;
@@ -199,10 +202,10 @@ scope_of_id(Compiler *compiler, const JsonbSlice *schema, const JsonbSlice *id, 
 		*scope = *outer;
 		scope->base = without_fragment(url);
 		scope->root = *schema;
-		add_target(compiler, scope->base, (JsonKey) {"", 0}, schema, scope);
+		add_target(scope->base, (JsonKey) {"", 0}, schema, scope);
 	}
 	if (fragment_of(url).len > 0)
-		add_target(compiler, scope->base, fragment_of(url), schema, scope);
+		add_target(scope->base, fragment_of(url), schema, scope);
 	return scope;
 }
 
@@ -230,7 +233,7 @@ read_object(Compiler *compiler, SchemaNode *node, const JsonbSlice *schema, Scop
 		bad_schema(&here, "\"$schema\" must name the draft of the whole document");
 	}
 	if (scope->draft != DRAFT_07 && FIND_MEMBER(object, "$anchor", &value) && JBE_ISSTRING(value.type))
-		add_target(compiler, scope->base, slice_key(&value), schema, scope);
+		add_target(scope->base, slice_key(&value), schema, scope);
 	read_keywords(&reader, object, place);
 }
 
@@ -264,16 +267,21 @@ read_schema(Compiler *compiler, const JsonbSlice *value, Scope *scope, const Pla
 	return node;
 }
 
-/* Read a whole document, found at a URL, or "" where nobody knows. */
+/* Read a whole document; answers its root's node. */
 static SchemaNode *
-read_document(Compiler *compiler, const Jsonb *document, JsonKey url)
+read_document(Compiler *compiler, const SchemaSource *source)
 {
+	ReadDocument *document = palloc0(sizeof(ReadDocument));
 	Scope	   *scope = palloc0(sizeof(Scope));
 	Place		here = MEMBER_PLACE(NULL, "$schema");
 	JsonbSlice	value;
 
-	slice_of_jsonb(document, &scope->root);
-	scope->base = url;
+	document->source = *source;
+	document->urls = make_key_table();
+	compiler->documents = lappend(compiler->documents, document);
+	slice_of_jsonb(source->document, &scope->root);
+	scope->document = document;
+	scope->base = source->url;
 	scope->draft = DRAFT_07;
 	if (slice_is_object(&scope->root) && FIND_MEMBER(slice_container(&scope->root), "$schema", &value))
 	{
@@ -281,44 +289,85 @@ read_document(Compiler *compiler, const Jsonb *document, JsonKey url)
 		if (scope->draft == DRAFT_NONE)
 			bad_schema(&here, "\"$schema\" must name draft-07, 2019-09 or 2020-12 by its URL");
 	}
-	add_target(compiler, url, (JsonKey) {"", 0}, &scope->root, scope);
+	add_target(source->url, (JsonKey) {"", 0}, &scope->root, scope);
 	return read_schema(compiler, &scope->root, scope, NULL);
 }
 
 /* ---- references ---- */
 
-pg_noreturn static void
-leads_nowhere(const Reference *reference, const char *why)
+/* A URL as it is told; what is too long is cut. */
+static char *
+shown_url(JsonKey url)
 {
-	JsonKey		url = resolve_reference(reference->base, reference->written);
+	bool		whole = url.len <= REFERENCE_SHOWN;
 
-	bad_schema(reference->place, "\"$ref\" leads nowhere: %.*s%s %s",
-			   url.len <= REFERENCE_SHOWN ? url.len : pg_mbcliplen(url.data, url.len, REFERENCE_SHOWN),
-			   url.data, url.len <= REFERENCE_SHOWN ? "" : "...", why);
+	return psprintf("%.*s%s", whole ? url.len : pg_mbcliplen(url.data, url.len, REFERENCE_SHOWN), url.data, whole ? "" : "...");
 }
 
-/* The resource at a URL: in what is read, with the keeper of documents, built in. */
-static Target *
-find_resource(Compiler *compiler, JsonKey url)
+/*
+ * A reference leads nowhere, in a document or, where that is NULL, to none: where
+ * nobody keeps documents, or it is its own, that is wrong. Another one may come
+ * to be there.
+ */
+static SchemaNode *
+leads_nowhere(Compiler *compiler, const Reference *reference, const ReadDocument *document, const char *why)
 {
-	Target	   *target = find_target(compiler, url, (JsonKey) {"", 0});
-	const Jsonb *document = NULL;
+	JsonKey		url = resolve_reference(reference->base, reference->written);
+	MemoryContext old;
+	UnmetReference *unmet;
 
-	if (target)
-		return target;
-	if (compiler->lookup)
-		document = compiler->lookup(compiler->keeper, url);
-	if (document == NULL && bytes_are(url.data, url.len, METASCHEMA_URL))
+	if (compiler->lookup == NULL || document == reference->document)
+		bad_schema(reference->place, "\"$ref\" leads nowhere: %s %s", shown_url(url), why);
+	old = MemoryContextSwitchTo(compiler->schema->context);
+	unmet = palloc0(sizeof(UnmetReference));
+	unmet->holder = pnstrdup(reference->document->source.url.data, reference->document->source.url.len);
+	unmet->pointer = place_pointer(reference->place);
+	unmet->url = shown_url(url);
+	unmet->there = document != NULL;
+	MemoryContextSwitchTo(old);
+	*compiler->unmet_end = unmet;
+	compiler->unmet_end = &unmet->next;
+	return compiler->everything;
+}
+
+/* The document that is meant by a URL: with the keeper of documents, or built in. */
+static bool
+look_up(Compiler *compiler, JsonKey url, SchemaSource *source)
+{
+	MemoryContext old = MemoryContextSwitchTo(compiler->schema->context);
+	bool		found = compiler->lookup && compiler->lookup(compiler->keeper, url, source);
+
+	if (!found && bytes_are(url.data, url.len, METASCHEMA_URL))
 	{
-		MemoryContext old = MemoryContextSwitchTo(compiler->schema->context);
-
-		document = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(metaschema)));
-		MemoryContextSwitchTo(old);
+		source->url = (JsonKey) {METASCHEMA_URL, strlen(METASCHEMA_URL)};
+		source->document = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(metaschema)));
+		source->assert_formats = false;
+		found = true;
 	}
-	if (document == NULL)
-		return NULL;
-	read_document(compiler, document, url);
-	return find_target(compiler, url, (JsonKey) {"", 0});
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
+/* The document that is meant by a URL, read now or earlier; NULL: there is none. */
+static ReadDocument *
+find_document(Compiler *compiler, JsonKey url)
+{
+	bool		known;
+	uint32		number = enter_entry(compiler->urls, url, &known)->count;
+	SchemaSource source;
+
+	if (!known && look_up(compiler, url, &source))
+	{
+		number = enter_entry(compiler->urls, source.url, &known)->count;
+		if (number == 0)
+		{
+			read_document(compiler, &source);
+			number = list_length(compiler->documents);
+		}
+		find_entry(compiler->urls, source.url)->count = number;
+		find_entry(compiler->urls, url)->count = number;
+	}
+	return number > 0 ? list_nth(compiler->documents, number - 1) : NULL;
 }
 
 /* The scope of what lies at a place, if a schema was read there. */
@@ -342,7 +391,7 @@ follow_pointer(Compiler *compiler, const Reference *reference, const Target *res
 	JsonPointer pointer;
 
 	if (pointer_problem(&string))
-		leads_nowhere(reference, "has no JSON pointer");
+		return leads_nowhere(compiler, reference, scope->document, "has no JSON pointer");
 	enter_scope(compiler, &value, &scope);
 	for (pointer_init(&pointer, &string); !pointer_at_end(&pointer);)
 	{
@@ -356,44 +405,50 @@ follow_pointer(Compiler *compiler, const Reference *reference, const Target *res
 		if (slice_is_object(&value))
 		{
 			if (!find_member(slice_container(&value), slice_key(&token), &value))
-				leads_nowhere(reference, "is not there");
+				return leads_nowhere(compiler, reference, scope->document, "is not there");
 		}
 		else if (slice_is_array(&value) && token_to_index(&token, &index) &&
 				 index < JsonContainerSize(slice_container(&value)))
 			container_child(slice_container(&value), index, &value);
 		else
-			leads_nowhere(reference, "is not there");
+			return leads_nowhere(compiler, reference, scope->document, "is not there");
 		enter_scope(compiler, &value, &scope);
 	}
 	if (!slice_is_object(&value) && !JBE_ISBOOL(value.type))
-		leads_nowhere(reference, "is no schema");
+		return leads_nowhere(compiler, reference, scope->document, "is no schema");
 	return read_schema(compiler, &value, scope, place);
 }
 
-/* The node to which a reference leads. */
+/* The node to which a reference leads: in its own document, or in another. */
 static SchemaNode *
 follow_reference(Compiler *compiler, const Reference *reference)
 {
 	JsonKey		url = resolve_reference(reference->base, reference->written);
-	Target	   *resource = find_resource(compiler, without_fragment(url));
+	ReadDocument *document = reference->document;
+	Target	   *resource = find_target(document, without_fragment(url), (JsonKey) {"", 0});
 	Target	   *anchor;
 	JsonKey		fragment;
 	MemoryContext old;
 	bool		decoded;
 
 	if (resource == NULL)
-		leads_nowhere(reference, "is not known here");
+	{
+		document = find_document(compiler, without_fragment(url));
+		if (document == NULL)
+			return leads_nowhere(compiler, reference, NULL, "is not known here");
+		resource = find_target(document, document->source.url, (JsonKey) {"", 0});
+	}
 	/* Places keep pieces of it. */
 	old = MemoryContextSwitchTo(compiler->schema->context);
 	decoded = decode_fragment(fragment_of(url), &fragment);
 	MemoryContextSwitchTo(old);
 	if (!decoded)
-		leads_nowhere(reference, "has no JSON pointer");
+		return leads_nowhere(compiler, reference, document, "has no JSON pointer");
 	if (fragment.len == 0 || fragment.data[0] == '/')
 		return follow_pointer(compiler, reference, resource, fragment);
-	anchor = find_target(compiler, resource->scope->base, fragment);
+	anchor = find_target(document, resource->scope->base, fragment);
 	if (anchor == NULL)
-		leads_nowhere(reference, "is not there");
+		return leads_nowhere(compiler, reference, document, "is not there");
 	return read_schema(compiler, &anchor->schema, anchor->scope, NULL);
 }
 
@@ -431,28 +486,40 @@ typedef struct Step
 
 static void walk(Compiler *compiler, SchemaNode *node, const Step *before);
 
-/* Refuse a circle, which ends where it began. */
+/* The reference of a node. */
+static const Reference *
+reference_of(Compiler *compiler, const SchemaNode *node)
+{
+	ListCell   *cell;
+
+	foreach(cell, compiler->references)
+	{
+		const Reference *reference = lfirst(cell);
+
+		if (reference->node == node)
+			return reference;
+	}
+	elog(ERROR, "no reference of this schema");
+}
+
+/* Refuse a circle, which ends where it began, for a reference of the root's document: that closes it. */
 pg_noreturn static void
 refuse_circle(Compiler *compiler, const SchemaNode *start, const Step *last)
 {
-	const SchemaNode *holder = NULL;
-	ListCell   *cell;
+	const Reference *closing = NULL;
 
 	for (const Step *step = last; step; step = step->before)
 	{
-		if (step->by_reference)
-			holder = step->from;
+		const Reference *reference = step->by_reference ? reference_of(compiler, step->from) : NULL;
+
+		if (reference && (reference->document == linitial(compiler->documents) || closing == NULL))
+			closing = reference;
 		if (step->from == start)
 			break;
 	}
-	foreach(cell, compiler->references)
-	{
-		Reference  *reference = lfirst(cell);
-
-		if (reference->node == holder)
-			bad_schema(reference->place, "\"$ref\" leads in a circle that does not descend into the document");
-	}
-	elog(ERROR, "circle of schemas without a reference");
+	if (closing == NULL)
+		elog(ERROR, "circle of schemas without a reference");
+	bad_schema(closing->place, "\"$ref\" leads in a circle that does not descend into the document");
 }
 
 static void
@@ -762,18 +829,21 @@ simplify(Compiler *compiler, SchemaNode *node)
 
 /* Make a schema of a document; "lookup" is NULL where nobody keeps others. */
 Schema *
-compile_schema(const Jsonb *document, MemoryContext parent, SchemaLookup lookup, void *keeper)
+compile_schema(const SchemaSource *source, MemoryContext parent, SchemaLookup lookup, void *keeper)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "esgf_stac schema", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "esgf_stac schema compiler", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(work);
 	Compiler	compiler = {0};
+	SchemaSource root = *source;
 	Jsonb	   *copy;
+	bool		found;
 	ListCell   *cell;
 
 	compiler.schema = MemoryContextAllocZero(context, sizeof(Schema));
 	compiler.schema->context = context;
 	compiler.schema->automaton_budget = AUTOMATA_MAX;
+	compiler.unmet_end = &compiler.schema->unmet;
 	compiler.lookup = lookup;
 	compiler.keeper = keeper;
 	compiler.urls = make_key_table();
@@ -784,10 +854,14 @@ compile_schema(const Jsonb *document, MemoryContext parent, SchemaLookup lookup,
 	compiler.nothing = MemoryContextAllocZero(context, sizeof(SchemaNode));
 	compiler.nothing->nothing = true;
 
-	copy = MemoryContextAllocExtended(context, VARSIZE(document), MCXT_ALLOC_HUGE);
-	memcpy(copy, document, VARSIZE(document));
-	compiler.schema->document = copy;
-	compiler.schema->root = read_document(&compiler, copy, (JsonKey) {"", 0});
+	copy = MemoryContextAllocExtended(context, VARSIZE(source->document), MCXT_ALLOC_HUGE);
+	memcpy(copy, source->document, VARSIZE(source->document));
+	compiler.schema->document = root.document = copy;
+	if (root.url.len > 0)
+		enter_entry(compiler.urls, root.url, &found)->count = 1;
+	else
+		root.url.data = "";
+	compiler.schema->root = read_document(&compiler, &root);
 	follow_references(&compiler);
 	refuse_circles(&compiler);
 	foreach(cell, compiler.nodes)

@@ -4,7 +4,7 @@
  *
  * resource		a schema with a URL of its own ("$id"), or a whole document: the
  *				base of the references in it.
- * scope		the resource, and the draft, in which a schema stands.
+ * scope		the document, the resource and the draft in which a schema stands.
  */
 #ifndef ESGF_STAC_SCHEMA_COMPILE_H
 #define ESGF_STAC_SCHEMA_COMPILE_H
@@ -21,8 +21,18 @@ typedef enum Draft
 	DRAFT_NONE = 0
 } Draft;
 
+/* A document that is read. */
+typedef struct ReadDocument
+{
+	SchemaSource source;
+	KeyTable   *urls;			/* of its resources and anchors: their places
+								 * in "targets", from 1 */
+	List	   *targets;
+} ReadDocument;
+
 typedef struct Scope
 {
+	ReadDocument *document;
 	Draft		draft;
 	JsonKey		base;			/* a URL without fragment; perhaps empty */
 	JsonbSlice	root;			/* the resource's own schema */
@@ -33,14 +43,15 @@ typedef struct Compiler
 	Schema	   *schema;
 	SchemaLookup lookup;
 	void	   *keeper;
-	KeyTable   *urls;			/* of resources and anchors: their places in
-								 * "targets", from 1 */
-	List	   *targets;
+	KeyTable   *urls;			/* that were referred to: their places in
+								 * "documents", from 1; 0: there is none */
+	List	   *documents;		/* of ReadDocument, the root's first */
 	struct place_table_hash *places;	/* nodes, by where their schemas lie */
 	List	   *nodes;
 	List	   *references;		/* of all schemas, in the order of reading */
 	SchemaNode *everything;
 	SchemaNode *nothing;
+	UnmetReference **unmet_end;
 } Compiler;
 
 /* One schema while its keywords are read. */
@@ -59,7 +70,6 @@ typedef struct KeywordReader
 
 extern const Place *keep_place(const Compiler *compiler, const Place *parent, JsonKey key, uint32 index);
 pg_noreturn extern void bad_schema(const Place *place, const char *format,...) pg_attribute_printf(2, 3);
-extern void add_target(Compiler *compiler, JsonKey url, JsonKey anchor, const JsonbSlice *schema, Scope *scope);
 extern void add_reference(KeywordReader *reader, JsonKey url);
 extern SchemaNode *read_schema(Compiler *compiler, const JsonbSlice *value, Scope *scope, const Place *place);
 extern void read_keywords(KeywordReader *reader, const JsonbContainer *object, const Place *place);

@@ -310,6 +310,15 @@ explain_pattern(Judgement *judgement, const Pattern *pattern, const JsonbSlice *
 }
 
 void
+explain_format(Judgement *judgement, const Format *format, const JsonbSlice *value, const Spot *spot)
+{
+	char	   *is = shown(value);
+
+	explain(judgement, spot, "format", psprintf("must be of format %s, not %s", format->name, is));
+	pfree(is);
+}
+
+void
 explain_unique(Judgement *judgement, uint32 first, uint32 second, const Spot *spot)
 {
 	explain(judgement, spot, "uniqueItems", psprintf("must not have equal elements, as %u and %u are", first, second));

@@ -14,6 +14,7 @@
 #include "nodes/primnodes.h"
 #include "utils/builtins.h"
 
+#include "schema/functions.h"
 #include "schema/judge.h"
 
 #define SCHEMAS_KEPT 8
@@ -63,6 +64,7 @@ static Schema *
 schema_argument(FunctionCallInfo fcinfo)
 {
 	CallSite   *site = call_site(fcinfo);
+	SchemaSource source = {0};
 	const Jsonb *document;
 	Schema	   *schema;
 
@@ -75,7 +77,8 @@ schema_argument(FunctionCallInfo fcinfo)
 		if (VARSIZE(schema->document) == VARSIZE(document) && memcmp(schema->document, document, VARSIZE(document)) == 0)
 			return put_first(site, i, schema);
 	}
-	schema = compile_schema(document, fcinfo->flinfo->fn_mcxt, NULL, NULL);
+	source.document = document;
+	schema = compile_schema(&source, fcinfo->flinfo->fn_mcxt, NULL, NULL);
 	if (site->count == SCHEMAS_KEPT)
 		MemoryContextDelete(site->schemas[--site->count]->context);
 	return put_first(site, site->count++, schema);
@@ -93,23 +96,18 @@ jsonb_schema_valid(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(schema_allows(schema, &document));
 }
 
-/* jsonb_schema_problems(schema jsonb, document jsonb) -> setof (pointer, keyword, detail) */
-PG_FUNCTION_INFO_V1(jsonb_schema_problems);
-Datum
-jsonb_schema_problems(PG_FUNCTION_ARGS)
+/* Answer with a row for each problem, and one for the rest. */
+void
+put_problem_rows(FunctionCallInfo fcinfo, const ProblemList *problems)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	ProblemList problems = {0};
-	JsonbSlice	document;
 	Datum		values[3];
 	bool		nulls[3] = {false, false, false};
 	ListCell   *cell;
-	char	   *rest;
+	char	   *rest = problem_rest(problems);
 
-	slice_of_jsonb(PG_GETARG_JSONB_P(1), &document);
-	list_schema_problems(schema_argument(fcinfo), &document, &problems);
 	InitMaterializedSRF(fcinfo, 0);
-	foreach(cell, problems.shown)
+	foreach(cell, problems->shown)
 	{
 		Problem    *problem = lfirst(cell);
 
@@ -118,12 +116,24 @@ jsonb_schema_problems(PG_FUNCTION_ARGS)
 		values[2] = CStringGetTextDatum(problem->detail);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
-	rest = problem_rest(&problems);
 	if (rest)
 	{
 		nulls[0] = nulls[1] = true;
 		values[2] = CStringGetTextDatum(rest);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
+}
+
+/* jsonb_schema_problems(schema jsonb, document jsonb) -> setof (pointer, keyword, detail) */
+PG_FUNCTION_INFO_V1(jsonb_schema_problems);
+Datum
+jsonb_schema_problems(PG_FUNCTION_ARGS)
+{
+	ProblemList problems = {0};
+	JsonbSlice	document;
+
+	slice_of_jsonb(PG_GETARG_JSONB_P(1), &document);
+	list_schema_problems(schema_argument(fcinfo), &document, &problems);
+	put_problem_rows(fcinfo, &problems);
 	return (Datum) 0;
 }

@@ -198,6 +198,8 @@ judge_string(Judgement *judgement, const StringRules *rules, const JsonbSlice *v
 	CHECK(judge_length(judgement, rules, value, spot));
 	if (rules->pattern)
 		CHECK_OR(pattern_found(rules->pattern, value), explain_pattern(judgement, rules->pattern, value, spot));
+	if (rules->format)
+		CHECK_OR(rules->format->has_form(value->data, value->len), explain_format(judgement, rules->format, value, spot));
 	return good;
 }
 

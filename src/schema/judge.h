@@ -49,6 +49,7 @@ extern void explain_const(Judgement *judgement, const SchemaNode *node, const Js
 extern void explain_number(Judgement *judgement, const char *keyword, const char *must, Numeric bound, const JsonbSlice *value, const Spot *spot);
 extern void explain_count(Judgement *judgement, const char *keyword, const char *must, uint32 bound, const char *of, uint32 count, const Spot *spot);
 extern void explain_pattern(Judgement *judgement, const Pattern *pattern, const JsonbSlice *value, const Spot *spot);
+extern void explain_format(Judgement *judgement, const Format *format, const JsonbSlice *value, const Spot *spot);
 extern void explain_unique(Judgement *judgement, uint32 first, uint32 second, const Spot *spot);
 extern void explain_contains(Judgement *judgement, const ArrayRules *rules, uint32 count, const Spot *spot);
 extern void explain_missing(Judgement *judgement, const char *keyword, JsonKey missing, const JsonKey *because, const Spot *spot);

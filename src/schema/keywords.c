@@ -394,6 +394,18 @@ read_pattern(KeywordReader *reader, const JsonbSlice *value)
 	string_rules(reader)->pattern = need_pattern(reader, slice_key(value), reader->place);
 }
 
+/* A format, which is an annotation unless those of the document are asserted. */
+static void
+read_format(KeywordReader *reader, const JsonbSlice *value)
+{
+	const Format *format;
+
+	need_string(reader, value);
+	format = reader->scope->document->source.assert_formats ? find_format(slice_key(value)) : NULL;
+	if (format)
+		string_rules(reader)->format = format;
+}
+
 static void
 read_items(KeywordReader *reader, const JsonbSlice *value)
 {
@@ -632,7 +644,7 @@ static const Keyword keywords[] = {
 	{"items", DRAFTS_ALL, read_items},
 	{"oneOf", DRAFTS_ALL, read_one_of},
 	{"title", DRAFTS_ALL, need_string},
-	{"format", DRAFTS_ALL, need_string},
+	{"format", DRAFTS_ALL, read_format},
 	{"$anchor", DRAFTS_LATER, read_anchor},
 	{"$schema", DRAFTS_ALL, need_string},
 	{"default", DRAFTS_ALL, read_nothing},

@@ -14,6 +14,7 @@
 #ifndef ESGF_STAC_SCHEMA_SCHEMA_H
 #define ESGF_STAC_SCHEMA_SCHEMA_H
 
+#include "schema/format.h"
 #include "schema/pattern.h"
 #include "schema/values.h"
 #include "utils/numeric.h"
@@ -101,7 +102,8 @@ typedef struct StringRules
 {
 	uint32		min;
 	uint32		max;
-	Pattern    *pattern;		/* NULL: none */
+	Pattern    *pattern;		/* NULL, as the next: none */
+	const Format *format;
 } StringRules;
 
 /* Bounds; NULL: none. */
@@ -143,20 +145,42 @@ struct SchemaNode
 	uint8		mark;			/* of whoever walks the graph while it is made */
 };
 
+/* A document that is compiled, or that others refer to. */
+typedef struct SchemaSource
+{
+	JsonKey		url;			/* where it is kept, without fragment; empty:
+								 * nowhere */
+	const Jsonb *document;
+	bool		assert_formats;
+} SchemaSource;
+
+/* A reference to another document that leads nowhere. */
+typedef struct UnmetReference
+{
+	const char *holder;			/* URL of the document that has it */
+	const char *pointer;		/* where it stands there */
+	const char *url;			/* what it refers to */
+	bool		there;			/* the document is there, but not what is
+								 * referred to in it */
+	struct UnmetReference *next;
+} UnmetReference;
+
 typedef struct Schema
 {
 	MemoryContext context;
 	const Jsonb *document;		/* the copy */
 	SchemaNode *root;
+	UnmetReference *unmet;		/* not NULL: it cannot judge */
 	uint64		automaton_budget;
 } Schema;
 
 /*
- * Whoever keeps documents: the one at a URL, which has no fragment and need not
- * be terminated, or NULL. It must live as long as the schema.
+ * Whoever keeps documents: the one that is meant by a URL, which need not be
+ * terminated; false: none. It is called in the schema's memory context, and what
+ * it answers must live as long.
  */
-typedef const Jsonb *(*SchemaLookup) (void *keeper, JsonKey url);
+typedef bool (*SchemaLookup) (void *keeper, JsonKey url, SchemaSource *found);
 
-extern Schema *compile_schema(const Jsonb *document, MemoryContext parent, SchemaLookup lookup, void *keeper);
+extern Schema *compile_schema(const SchemaSource *source, MemoryContext parent, SchemaLookup lookup, void *keeper);
 
 #endif							/* ESGF_STAC_SCHEMA_SCHEMA_H */

@@ -404,6 +404,7 @@ fuzz_schema(Recipe *recipe)
 	Jsonb	   *document;
 	Jsonb	   *before;
 	JsonbSlice	value;
+	SchemaSource source = {0};
 	Schema	   *schema;
 	ProblemList problems = {0};
 	ProblemList again = {0};
@@ -412,7 +413,9 @@ fuzz_schema(Recipe *recipe)
 	append_schema(&json, recipe, 0);
 	document = make_document(recipe);
 	before = exact_copy(document);
-	schema = compile_schema(parse(json.data), CurrentMemoryContext, NULL, NULL);
+	source.document = parse(json.data);
+	source.assert_formats = true;
+	schema = compile_schema(&source, CurrentMemoryContext, NULL, NULL);
 	slice_of_jsonb(document, &value);
 	list_schema_problems(schema, &value, &problems);
 	must(schema_allows(schema, &value) == (problems.count == 0), "whatever is not allowed has a problem");
