@@ -82,6 +82,17 @@ COMMENT ON COLUMN esgf_stac.access_rule.valid_to IS 'until when; null is for goo
 COMMENT ON COLUMN esgf_stac.access_rule.granted_by IS 'the role that granted it';
 COMMENT ON COLUMN esgf_stac.access_rule.revoked_by IS 'the role that closed it';
 
+COMMENT ON TABLE esgf_stac.schema IS 'JSON Schemas by their URLs, in revisions: the newest one of a URL that is not retired is in force; nothing is removed';
+COMMENT ON COLUMN esgf_stac.schema.url IS 'where it is published, without fragment';
+COMMENT ON COLUMN esgf_stac.schema.revision IS '1, 2, 3, ... of the URL';
+COMMENT ON COLUMN esgf_stac.schema.document IS 'the JSON Schema';
+COMMENT ON COLUMN esgf_stac.schema.sha256 IS 'of the document''s text in UTF-8';
+COMMENT ON COLUMN esgf_stac.schema.cv_version IS 'the version of the controlled vocabularies that it was made from';
+COMMENT ON COLUMN esgf_stac.schema.assert_formats IS 'are formats asserted, or annotations?';
+COMMENT ON COLUMN esgf_stac.schema.added IS 'when it was registered';
+COMMENT ON COLUMN esgf_stac.schema.added_by IS 'the role that registered it';
+COMMENT ON COLUMN esgf_stac.schema.retired IS 'since when it judges nothing; null: it may';
+
 COMMENT ON TABLE esgf_stac.request IS 'what transact has answered, by idempotency key';
 COMMENT ON COLUMN esgf_stac.request.client IS 'who used the key: issuer, subject and client';
 COMMENT ON COLUMN esgf_stac.request.request_id IS 'the idempotency key';

@@ -1,6 +1,6 @@
 -- What the roles may do to the tables; more, they may by functions.
 
-GRANT SELECT ON esgf_stac.published_item, esgf_stac.collection, esgf_stac.replication_rule TO esgf_stac_reader;
+GRANT SELECT ON esgf_stac.published_item, esgf_stac.collection, esgf_stac.replication_rule, esgf_stac.schema TO esgf_stac_reader;
 GRANT SELECT, INSERT, UPDATE ON esgf_stac.item TO esgf_stac_writer;
 GRANT SELECT ON esgf_stac.dataset, esgf_stac.site TO esgf_stac_writer;
 GRANT INSERT, UPDATE ON esgf_stac.collection TO esgf_stac_admin;

@@ -23,6 +23,10 @@ CREATE OR REPLACE TRIGGER refuse_removal BEFORE DELETE OR TRUNCATE ON esgf_stac.
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.refuse_removal('Call esgf_stac.revoke_access(): rules are closed, never deleted.');
 CREATE OR REPLACE TRIGGER refuse_removal BEFORE DELETE OR TRUNCATE ON esgf_stac.replication_rule
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.refuse_removal('Call esgf_stac.drop_replication_rule(): rules are closed, never deleted.');
+CREATE OR REPLACE TRIGGER before_row BEFORE INSERT OR UPDATE ON esgf_stac.schema
+    FOR EACH ROW EXECUTE FUNCTION esgf_stac.schema_before_row();
+CREATE OR REPLACE TRIGGER refuse_removal BEFORE DELETE OR TRUNCATE ON esgf_stac.schema
+    FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.refuse_removal('Call esgf_stac.retire_schema(): what has judged an item stays readable.');
 
 -- Each backend keeps what these tables say; whoever changes one tells all.
 CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.catalogue
@@ -37,12 +41,15 @@ CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCA
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
 CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.replication_rule
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
+CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.schema
+    FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
 ALTER TABLE esgf_stac.catalogue ENABLE ALWAYS TRIGGER drop_caches;
 ALTER TABLE esgf_stac.collection ENABLE ALWAYS TRIGGER drop_caches;
 ALTER TABLE esgf_stac.site ENABLE ALWAYS TRIGGER drop_caches;
 ALTER TABLE esgf_stac.access_rule ENABLE ALWAYS TRIGGER drop_caches;
 ALTER TABLE esgf_stac.stream ENABLE ALWAYS TRIGGER drop_caches;
 ALTER TABLE esgf_stac.replication_rule ENABLE ALWAYS TRIGGER drop_caches;
+ALTER TABLE esgf_stac.schema ENABLE ALWAYS TRIGGER drop_caches;
 
 CREATE OR REPLACE TRIGGER check_site BEFORE INSERT OR UPDATE OR DELETE ON esgf_stac.site
     FOR EACH ROW EXECUTE FUNCTION esgf_stac.check_site();
@@ -65,6 +72,8 @@ CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR 
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('only_close', 'refuse_removal', 'drop_caches');
 CREATE OR REPLACE TRIGGER require_triggers BEFORE UPDATE OR DELETE OR TRUNCATE ON esgf_stac.outbox
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('refuse_removal');
+CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.schema
+    FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('before_row', 'refuse_removal', 'drop_caches');
 
 -- What was decided stays readable: a rule may be closed, once, and no more.
 CREATE OR REPLACE TRIGGER only_close BEFORE UPDATE ON esgf_stac.access_rule

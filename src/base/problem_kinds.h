@@ -62,6 +62,9 @@
 	PROBLEM(RULE_DOES_NOT_EXIST, "rule-does-not-exist", 404, \
 			"Rule does not exist", \
 			"SELECT node, name FROM esgf_stac.replication_rule lists them; one is in force from valid_from until before valid_to.") \
+	PROBLEM(SCHEMA_DOES_NOT_EXIST, "schema-does-not-exist", 404, \
+			"Schema does not exist", \
+			"SELECT url, revision, retired FROM esgf_stac.schema lists those that do; esgf_stac.add_schema() registers one.") \
 	PROBLEM(ITEM_ALREADY_EXISTS, "item-already-exists", 409, \
 			"Item exists already", \
 			"Patch or replace it, or publish another version of the dataset.") \

@@ -251,6 +251,7 @@ SELECT is(
                     ('redrive', 'esgf_stac_admin'), ('redrive_round', 'esgf_stac_relay'), ('redrive_states', 'esgf_stac_relay'), ('request_status', 'esgf_stac_writer'), ('revoke_access', 'esgf_stac_admin'), ('settle_letters', 'esgf_stac_relay'), ('skip_event', 'esgf_stac_admin'), ('stream_item_count', 'esgf_stac_relay'),
                     ('stream_items', 'esgf_stac_relay'),
                     ('begin_source', 'esgf_stac_ingest'), ('configure_source', 'esgf_stac_admin'), ('create_source', 'esgf_stac_admin'), ('drop_source', 'esgf_stac_admin'), ('note_results', 'esgf_stac_ingest'), ('note_source', 'esgf_stac_ingest'),
+                    ('add_schema', 'esgf_stac_admin'), ('retire_schema', 'esgf_stac_admin'),
                     ('seek_source', 'esgf_stac_admin'), ('settle_inbox', 'esgf_stac_admin'), ('source_position', 'esgf_stac_ingest'), ('source_results', 'esgf_stac_ingest'),
                     ('drop_replication_rule', 'esgf_stac_writer'), ('set_replication_rule', 'esgf_stac_writer')) AS t(name, grantee)),
     'every SECURITY DEFINER function: owner, search_path and grants');

@@ -3,7 +3,7 @@
 \set setup :srcdir '/setup.psql'
 \i :setup
 -- Installing, laying the catalogue, and who may do what to it.
-SELECT plan(105);
+SELECT plan(111);
 
 SELECT pg_temp.refused($$SELECT esgf_stac.create_item('C', '{"id": "x"}')$$, 'PT503', 'no-catalogue', 'a verb in C without a catalogue');
 SELECT pg_temp.refused($$SELECT esgf_stac.create_collection('{}')$$, 'PT503', 'no-catalogue', 'a verb in PL/pgSQL without a catalogue');
@@ -15,7 +15,7 @@ SELECT pg_temp.refused($$SELECT esgf_stac.adopt_catalogue()$$, 'PT503', 'no-cata
 SELECT lives_ok('SELECT esgf_stac.create_catalogue()', 'a catalogue is laid');
 SELECT tables_are('esgf_stac', ARRAY['catalogue', 'collection', 'dataset', 'item', 'site', 'access_rule', 'request',
                                      'outbox', 'stream', 'consumer', 'dead_letter', 'source', 'source_partition', 'inbox', 'verification', 'drift',
-                                     'replication_rule'], 'with these tables');
+                                     'replication_rule', 'schema'], 'with these tables');
 SELECT views_are('esgf_stac', ARRAY['published_item', 'stream_status', 'source_status'], 'and these views');
 SELECT columns_are('esgf_stac', 'item', ARRAY['collection_id', 'id', 'version', 'base_id', 'dataset_version', 'latest',
     'retracted', 'deleted', 'nodes', 'reason', 'document', 'created', 'updated', 'created_by', 'updated_by', 'validated_against'], 'item is as designed');
@@ -52,9 +52,9 @@ SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE pg_temp.ours(p
 
 -- What is refused of tables.
 SELECT pg_temp.refused(format('DELETE FROM esgf_stac.%I', t), 'PT400', 'operation-not-permitted', 'DELETE of ' || t)
-  FROM unnest(ARRAY['item', 'dataset', 'outbox', 'collection', 'access_rule', 'replication_rule']) t;
+  FROM unnest(ARRAY['item', 'dataset', 'outbox', 'collection', 'access_rule', 'replication_rule', 'schema']) t;
 SELECT pg_temp.refused(format('TRUNCATE esgf_stac.%I', t), 'PT400', 'operation-not-permitted', 'TRUNCATE of ' || t)
-  FROM unnest(ARRAY['item', 'dataset', 'outbox', 'collection', 'access_rule', 'replication_rule']) t;
+  FROM unnest(ARRAY['item', 'dataset', 'outbox', 'collection', 'access_rule', 'replication_rule', 'schema']) t;
 SELECT is_empty($$SELECT table_name, grantee, privilege_type FROM information_schema.role_table_grants
                   WHERE table_schema = 'esgf_stac' AND privilege_type IN ('DELETE', 'TRUNCATE') AND grantee LIKE 'esgf%'
                   AND table_name <> 'site'$$, 'no role of ours may delete rows of a catalogue');
@@ -108,7 +108,7 @@ INSERT INTO closed VALUES
     ('esgf_stac_test_writer', 'MERGE INTO esgf_stac.item i USING (VALUES (1)) v ON false WHEN NOT MATCHED THEN INSERT VALUES (''CMIP6'', ''x'', 1, ''x'', NULL, true, false, false, ''{}'', NULL, ''{}'', now(), now())'),
     ('esgf_stac_test_admin', 'UPDATE esgf_stac.collection SET document = ''{}'''), ('esgf_stac_test_admin', 'INSERT INTO esgf_stac.collection (id, document, version, created, updated, institution_path) VALUES (''C'', ''{}'', 1, now(), now(), ''/i'')'),
     ('esgf_stac_test_admin', 'INSERT INTO esgf_stac.site VALUES (''x.org'', ''{nothing}'')'), ('esgf_stac_test_admin', 'DELETE FROM esgf_stac.site');
-INSERT INTO closed SELECT current_user, format(query, t) FROM unnest(ARRAY['item', 'outbox', 'collection', 'access_rule']) t, unnest(ARRAY['DELETE FROM esgf_stac.%I', 'TRUNCATE esgf_stac.%I']) query;
+INSERT INTO closed SELECT current_user, format(query, t) FROM unnest(ARRAY['item', 'outbox', 'collection', 'access_rule', 'schema']) t, unnest(ARRAY['DELETE FROM esgf_stac.%I', 'TRUNCATE esgf_stac.%I']) query;
 INSERT INTO closed VALUES (current_user, 'INSERT INTO esgf_stac.access_rule (principal, role, scope, target, granted_by) VALUES (''group:x'', ''UPDATE'', ''project'', ''*'', ''x'')');
 SELECT is(pg_temp.closed(as_role, query), 'PT503 no-catalogue', 'closed: ' || left(query, 70)) FROM closed;
 SET LOCAL ROLE esgf_stac_test_writer;
@@ -134,7 +134,7 @@ SET LOCAL esgf_stac.accept_roles = on;
 SELECT is(pg_temp.install(), 'installed', 'and takes them once they are accepted');
 SELECT is(pg_temp.closed(as_role, query), 'PT503 no-catalogue', 'closed still: ' || left(query, 70)) FROM closed;
 SELECT set_eq($$SELECT subject, cure FROM esgf_stac.doctor() WHERE hazard = 'closed'$$,
-              $$SELECT t, 'SELECT esgf_stac.upgrade_catalogue();' FROM unnest(ARRAY['esgf_stac.item', 'esgf_stac.outbox', 'esgf_stac.collection', 'esgf_stac.access_rule', 'esgf_stac.replication_rule', 'esgf_stac.site']) t$$, 'as doctor says');
+              $$SELECT t, 'SELECT esgf_stac.upgrade_catalogue();' FROM unnest(ARRAY['esgf_stac.item', 'esgf_stac.outbox', 'esgf_stac.collection', 'esgf_stac.access_rule', 'esgf_stac.replication_rule', 'esgf_stac.site', 'esgf_stac.schema']) t$$, 'as doctor says');
 SELECT lives_ok('SELECT esgf_stac.upgrade_catalogue()', 'the catalogue is attached to the extension again');
 SELECT is(pg_temp.attached(), (SELECT attached FROM before), 'with all its triggers and grants');
 SELECT is((SELECT r.version FROM esgf_stac.patch_collection('CMIP6', '{"title": "t"}') r), 2::bigint, 'and its versions go on');

@@ -33,6 +33,9 @@ INSERT INTO action VALUES
     ('read what was asked', 'SELECT FROM (SELECT request FROM esgf_stac.outbox) o'),
     ('read the rules', 'SELECT FROM esgf_stac.access_rule'),
     ('read idempotency keys', 'SELECT FROM esgf_stac.request'),
+    ('read schemas', 'SELECT FROM esgf_stac.schema'),
+    ('register schemas', 'SELECT esgf_stac.add_schema(''https://x.org/'', ''{}'')'),
+    ('write schemas by hand', 'UPDATE esgf_stac.schema SET retired = now()'),
     ('call verbs', 'SELECT esgf_stac.patch_item(''CMIP6'', ''i.v1'', ''{}'')'),
     ('update by hand', 'UPDATE esgf_stac.item SET document = document'),
     ('lock rows', 'SELECT FROM esgf_stac.item FOR UPDATE'),
@@ -80,10 +83,10 @@ BEGIN
     RETURN array_to_string(can, ', ');
 END $$;
 SELECT is(pg_temp.can('esgf_stac_test_nobody'), 'patch a document', 'what anybody can');
-SELECT is(pg_temp.can('esgf_stac_test_reader'), 'patch a document, read events page by page, read what is published', 'what a reader can');
-SELECT is(pg_temp.can('esgf_stac_test_writer'), 'call verbs, lock rows, lock the table, patch a document, read events page by page, read stored items, read what is published, update by hand', 'what a writer can');
-SELECT is(pg_temp.can('esgf_stac_test_gateway'), 'call verbs (PT401), lock rows, lock the table, patch a document, read events page by page, read stored items, read what is published, speak for others, update by hand (PT401)', 'what a gateway can');
-SELECT is(pg_temp.can('esgf_stac_test_admin'), 'call verbs, give rights, import items, lock rows, lock the table, make sources, patch a document, perform refused events again, read events, read events page by page, read idempotency keys, read stored items, read the rules, read what came in, read what is published, read what was asked, read who made them, take in events, update by hand, write collections, write sites', 'what an administrator can');
+SELECT is(pg_temp.can('esgf_stac_test_reader'), 'patch a document, read events page by page, read schemas, read what is published', 'what a reader can');
+SELECT is(pg_temp.can('esgf_stac_test_writer'), 'call verbs, lock rows, lock the table, patch a document, read events page by page, read schemas, read stored items, read what is published, update by hand', 'what a writer can');
+SELECT is(pg_temp.can('esgf_stac_test_gateway'), 'call verbs (PT401), lock rows, lock the table, patch a document, read events page by page, read schemas, read stored items, read what is published, speak for others, update by hand (PT401)', 'what a gateway can');
+SELECT is(pg_temp.can('esgf_stac_test_admin'), 'call verbs, give rights, import items, lock rows, lock the table, make sources, patch a document, perform refused events again, read events, read events page by page, read idempotency keys, read schemas, read stored items, read the rules, read what came in, read what is published, read what was asked, read who made them, register schemas, take in events, update by hand, write collections, write sites', 'what an administrator can');
 SELECT is(pg_temp.can('esgf_stac_test_relay'), 'ask who made an event, patch a document, read events, read what is published, say how far a relay has come', 'what a relay can');
 SELECT is(pg_temp.can('esgf_stac_test_ingest'), 'ask for outcomes to send, patch a document, read what came in, take in events', 'what a program that takes in events can');
 SELECT is((SELECT string_agg(p.proname, ', ' ORDER BY p.proname COLLATE "C") FROM pg_proc p WHERE p.pronamespace IN ('esgf_stac'::regnamespace, 'esgf_stac_internal'::regnamespace)

@@ -131,11 +131,27 @@ CREATE TABLE esgf_stac.replication_rule (
 );
 CREATE UNIQUE INDEX replication_rule_name ON esgf_stac.replication_rule (node, name) WHERE closed_by IS NULL;
 
+-- Found by the "$id" of the document as well. A URL has one revision in force: the newest that is not retired.
+CREATE TABLE esgf_stac.schema (
+    url text NOT NULL,
+    revision int NOT NULL CHECK (revision > 0),
+    document jsonb NOT NULL,
+    sha256 bytea NOT NULL CHECK (octet_length(sha256) = 32),
+    cv_version text,
+    assert_formats boolean NOT NULL,
+    added timestamptz NOT NULL,
+    added_by text NOT NULL,
+    retired timestamptz,
+    PRIMARY KEY (url, revision)
+);
+CREATE INDEX schema_id ON esgf_stac.schema USING hash (rtrim(document ->> '$id', '#'));
+
 DO $$
 BEGIN
     ALTER TABLE esgf_stac.item ALTER COLUMN validated_against SET COMPRESSION lz4;
     ALTER TABLE esgf_stac.outbox ALTER COLUMN validated_against SET COMPRESSION lz4, ALTER COLUMN warnings SET COMPRESSION lz4;
     ALTER TABLE esgf_stac.inbox ALTER COLUMN value SET COMPRESSION lz4;
+    ALTER TABLE esgf_stac.schema ALTER COLUMN document SET COMPRESSION lz4;
 EXCEPTION WHEN feature_not_supported THEN
     NULL;
 END
