@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- What the server has for the check of an index: what a stream would have put into it, digests, and versions given anew.
-SELECT plan(11);
+SELECT plan(27);
 
 CREATE ROLE esgf_stac_test_admin IN ROLE esgf_stac_admin;
 CREATE ROLE esgf_stac_test_relay IN ROLE esgf_stac_relay;
@@ -39,6 +39,22 @@ SELECT lives_ok($$WITH run AS (INSERT INTO esgf_stac.verification (stream, deep,
 SET LOCAL ROLE esgf_stac_test_admin;
 SELECT esgf_stac.prune_outbox() \gset ignored_
 SELECT results_eq($$SELECT v.started = now(), d.kind FROM esgf_stac.verification v JOIN esgf_stac.drift d ON d.verification = v.id$$, $$VALUES (true, 'surplus')$$, 'prune_outbox removes what is of its age');
+RESET ROLE;
+
+-- Digests. The lines of doc/verify.md, and an oracle, are in test/t/175.
+SET LOCAL ROLE esgf_stac_reader;
+SELECT results_eq($$SELECT bucket, items, digest FROM esgf_stac.digest('CMIP6', 0)$$,
+    $$SELECT 0, count(*), substr(bit_send(bit_xor(('x' || left(encode(sha256(convert_to(id || '/' || version, 'UTF8')), 'hex'), 32))::bit(128))), 5) FROM esgf_stac.published_item$$, 'one bucket has all that is published');
+SELECT results_eq($$SELECT item_id, version FROM esgf_stac.digest_items('CMIP6', 0, 0, 'titled')$$, $$VALUES ('a.v1', 2::bigint), ('b.v1', 3)$$, 'or that is in a stream');
+SELECT results_eq($$SELECT count(*), max(bucket), sum(items)::int, min(digest::text), count(DISTINCT digest) FROM esgf_stac.digest('CMIP6', 16, 'other')$$,
+    $$VALUES (65536::bigint, 65535, 0, '\x00000000000000000000000000000000', 1::bigint)$$, 'empty buckets have zeros');
+SELECT is((SELECT count(*) FROM esgf_stac.digest('CMIP6')), 256::bigint, '256 of them unless said otherwise');
+SELECT is((SELECT sum(items)::int FROM esgf_stac.digest('CMIP6', 3) d WHERE items = (SELECT count(*) FROM esgf_stac.digest_items('CMIP6', 3, d.bucket))), 4, 'digest_items() lists what is in each');
+SELECT pg_temp.refused('SELECT * FROM esgf_stac.' || call, state, slug, call) FROM (VALUES
+    ('digest(NULL)', 'PT400', 'bad-request'), ('digest(''CMIP6'', NULL)', 'PT400', 'bad-request'), ('digest(''CMIP6'', -1)', 'PT400', 'bad-request'), ('digest(''CMIP6'', 17)', 'PT400', 'bad-request'),
+    ('digest(''CMIP6'', 8, ''none'')', 'PT400', 'bad-request'), ('digest(''none'')', 'PT404', 'collection-does-not-exist'), ('digest_items(''none'', 8, 0)', 'PT404', 'collection-does-not-exist'),
+    ('digest_items(''CMIP6'', 3, 8)', 'PT400', 'bad-request'), ('digest_items(''CMIP6'', 3, -1)', 'PT400', 'bad-request'), ('digest_items(''CMIP6'', 3, NULL)', 'PT400', 'bad-request'),
+    ('digest_items(''CMIP6'', 31, 0)', 'PT400', 'bad-request')) AS t(call, state, slug);
 RESET ROLE;
 
 SELECT * FROM finish();
