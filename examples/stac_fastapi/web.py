@@ -203,7 +203,7 @@ async def refuse(request, error):
     elif status == 412 and content.get("current_version"):
         headers["ETag"] = f'"{content["current_version"]}"'
     elif status == 503:
-        headers["Retry-After"] = "5"
+        headers["Retry-After"] = str(content.get("retry_after") or 5)
     elif status == 500:
         logging.getLogger("uvicorn.error").error("%s %s", request.method, request.scope["path"], exc_info=error)
     return JSONResponse(content, status, headers, "application/problem+json")

@@ -7,6 +7,13 @@ COMMENT ON COLUMN esgf_stac.catalogue.system_identifier IS 'the cluster whose tr
 COMMENT ON COLUMN esgf_stac.catalogue.pruned IS 'events of this transaction and older ones may have been pruned';
 COMMENT ON COLUMN esgf_stac.catalogue.created IS 'when the catalogue was laid';
 
+COMMENT ON TABLE esgf_stac.maintenance IS 'one row while nobody but administrators may change anything (503 maintenance), else none: see set_maintenance()';
+COMMENT ON COLUMN esgf_stac.maintenance.one IS 'true: there is one row at most';
+COMMENT ON COLUMN esgf_stac.maintenance.message IS 'what everybody is told who is refused';
+COMMENT ON COLUMN esgf_stac.maintenance.retry_after IS 'how long he is to wait before he tries again; null: nobody knows';
+COMMENT ON COLUMN esgf_stac.maintenance.since IS 'when it was set';
+COMMENT ON COLUMN esgf_stac.maintenance.set_by IS 'the role that set it';
+
 COMMENT ON TABLE esgf_stac.collection IS 'STAC collections and the settings that their items obey';
 COMMENT ON COLUMN esgf_stac.collection.id IS 'the id in its document';
 COMMENT ON COLUMN esgf_stac.collection.document IS 'the STAC collection';

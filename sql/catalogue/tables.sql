@@ -8,6 +8,14 @@ CREATE TABLE esgf_stac.catalogue (
     created timestamptz NOT NULL DEFAULT now()
 );
 
+CREATE TABLE esgf_stac.maintenance (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    message text NOT NULL,
+    retry_after interval,
+    since timestamptz NOT NULL,
+    set_by text NOT NULL
+);
+
 CREATE TABLE esgf_stac.collection (
     id text PRIMARY KEY,
     document jsonb NOT NULL,

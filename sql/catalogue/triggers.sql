@@ -1,5 +1,11 @@
 -- What every write of a table goes through.
 
+-- By its name it comes first, before a row is waited for and before anything is refused for another reason.
+CREATE OR REPLACE TRIGGER before_statement BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.item
+    FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.before_statement();
+CREATE OR REPLACE TRIGGER before_statement BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.collection
+    FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.before_statement();
+
 CREATE OR REPLACE TRIGGER before_row BEFORE INSERT OR UPDATE ON esgf_stac.item
     FOR EACH ROW EXECUTE FUNCTION esgf_stac.item_before_row();
 CREATE OR REPLACE TRIGGER after_row AFTER INSERT OR UPDATE ON esgf_stac.item
@@ -31,6 +37,8 @@ CREATE OR REPLACE TRIGGER refuse_removal BEFORE DELETE OR TRUNCATE ON esgf_stac.
 -- Each backend keeps what these tables say; whoever changes one tells all.
 CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.catalogue
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
+CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.maintenance
+    FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
 CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.collection
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
 CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.site
@@ -44,6 +52,7 @@ CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCA
 CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.schema
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();
 ALTER TABLE esgf_stac.catalogue ENABLE ALWAYS TRIGGER drop_caches;
+ALTER TABLE esgf_stac.maintenance ENABLE ALWAYS TRIGGER drop_caches;
 ALTER TABLE esgf_stac.collection ENABLE ALWAYS TRIGGER drop_caches;
 ALTER TABLE esgf_stac.site ENABLE ALWAYS TRIGGER drop_caches;
 ALTER TABLE esgf_stac.access_rule ENABLE ALWAYS TRIGGER drop_caches;
@@ -61,9 +70,9 @@ CREATE OR REPLACE FUNCTION esgf_stac.require_triggers() RETURNS trigger
 REVOKE ALL ON FUNCTION esgf_stac.require_triggers() FROM PUBLIC;
 COMMENT ON FUNCTION esgf_stac.require_triggers() IS 'trigger: refuses writing while the triggers named by its arguments are missing';
 CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.item
-    FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('before_row', 'after_row', 'after_statement', 'refuse_removal');
+    FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('before_statement', 'before_row', 'after_row', 'after_statement', 'refuse_removal');
 CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.collection
-    FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('before_row', 'after_row', 'refuse_removal', 'drop_caches');
+    FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('before_statement', 'before_row', 'after_row', 'refuse_removal', 'drop_caches');
 CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.site
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('check_site', 'drop_caches');
 CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.access_rule

@@ -74,6 +74,7 @@ DECLARE
     answer esgf_stac.replication;
     moment timestamptz;
 BEGIN
+    PERFORM esgf_stac_internal.require_open();
     PERFORM esgf_stac_internal.require_catalogue();
     IF problems IS NOT NULL THEN
         PERFORM esgf_stac_internal.refuse('bad-request', 'replication_rule', 'this is no rule of replication', problems);
@@ -106,6 +107,7 @@ AS $$
 DECLARE
     rule esgf_stac.replication;
 BEGIN
+    PERFORM esgf_stac_internal.require_open();
     PERFORM esgf_stac_internal.require_catalogue();
     IF node IS NULL OR name IS NULL THEN
         PERFORM esgf_stac_internal.refuse('bad-request', 'replication_rule', 'node and name must be given',

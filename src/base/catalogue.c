@@ -95,6 +95,18 @@ table_owner(Oid relid)
 	return owner;
 }
 
+/* Find a table of the catalogue, and with it who owns them all; InvalidOid is none. */
+Oid
+find_table(const char *name)
+{
+	Oid			schema = get_namespace_oid("esgf_stac", true);
+	Oid			relid = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+
+	if (OidIsValid(relid))
+		tables_owner = table_owner(relid);
+	return relid;
+}
+
 /* Keep what the catalogue's row says, if it is of this library's version. */
 static void *
 keep_catalogue_row(void *kept, HeapTuple row, TupleDesc desc)
@@ -114,16 +126,13 @@ find_catalogue(void)
 	static Statement statement = {
 		"SELECT version, system_identifier FROM esgf_stac.catalogue"
 	};
-	Oid			schema = get_namespace_oid("esgf_stac", true);
-	Oid			relid = OidIsValid(schema) ? get_relname_relid("catalogue", schema) : InvalidOid;
 	CatalogueRow *catalogue;
 
-	if (!OidIsValid(relid))
+	if (!OidIsValid(find_table("catalogue")))
 		ereport(ERROR,
 				(errproblem(PROBLEM_NO_CATALOGUE), errtable_of("catalogue"),
 				 errmsg("this database has no catalogue")));
 	check_version("extension \"esgf_stac\"", installed_version(), "ALTER EXTENSION esgf_stac UPDATE");
-	tables_owner = table_owner(relid);
 	catalogue = keep_rows(&statement, NULL, keep_catalogue_row, NULL);
 	if (catalogue == NULL)
 		elog(ERROR, "esgf_stac.catalogue has no row");

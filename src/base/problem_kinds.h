@@ -117,6 +117,9 @@
 	PROBLEM(CATALOGUE_NOT_ADOPTED, "catalogue-not-adopted", 503, \
 			"Catalogue comes from another cluster", \
 			"SELECT esgf_stac.adopt_catalogue() settles them.") \
+	PROBLEM(MAINTENANCE, "maintenance", 503, \
+			"Catalogue is in maintenance", \
+			"Send the same again later; reading goes on.") \
 	PROBLEM(SOURCE_INACTIVE, "source-inactive", 503, \
 			"Source is not active", \
 			"An administrator calls esgf_stac.configure_source() with active true.") \

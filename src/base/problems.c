@@ -210,6 +210,17 @@ errdetail_version(int64 current_version, const char *detail)
 	return errdetail_internal("%s", detail);
 }
 
+/* Set a DETAIL about when to try again: in so many seconds, or RETRY_UNKNOWN. */
+int
+errdetail_retry(int64 retry_after, const char *detail)
+{
+	Particulars *kept = keep_particulars(detail, NULL);
+
+	kept->has_retry_after = true;
+	kept->retry_after = retry_after;
+	return errdetail_internal("%s", detail);
+}
+
 /* Refuse a document, 400 stac-validation, if anything is wrong with it. */
 void
 report_problems(const ProblemList *problems, const char *table, const char *message)

@@ -46,6 +46,9 @@ typedef struct ProblemList
 	List	   *shown;			/* of Problem, at most PROBLEMS_MAX */
 } ProblemList;
 
+/* Nobody knows when to try again. */
+#define RETRY_UNKNOWN (-1)
+
 /* What a refusal tells programs. */
 typedef struct Particulars
 {
@@ -55,6 +58,8 @@ typedef struct Particulars
 	const char *rest;			/* how many more there are; NULL: none */
 	bool		has_version;
 	int64		current_version;
+	bool		has_retry_after;
+	int64		retry_after;	/* seconds, or RETRY_UNKNOWN */
 } Particulars;
 
 /* A member of an object, or, where key is NULL, an element of an array. */
@@ -77,6 +82,7 @@ extern int	errdetail_place(const Place *place, const char *detail);
 extern int	errdetail_pointer(const char *pointer, const char *detail);
 extern int	errdetail_beside(const ProblemList *problems, const char *detail);
 extern int	errdetail_version(int64 current_version, const char *detail);
+extern int	errdetail_retry(int64 retry_after, const char *detail);
 extern void report_problems(const ProblemList *problems, const char *table, const char *message);
 extern const Particulars *particulars_of(const ErrorData *error);
 

@@ -18,7 +18,7 @@ typedef struct Statement
 	int			generation;		/* of the plan that was made by its indexes */
 } Statement;
 
-/* Who owns the tables; require_catalogue() finds it out. */
+/* Who owns the tables; find_table() and require_catalogue() find it out. */
 extern Oid	tables_owner;
 
 /* Whose rights were in force before become_owner(). */

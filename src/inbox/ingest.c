@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 
 #include "access/identity.h"
+#include "access/maintenance.h"
 #include "base/catalogue.h"
 #include "base/compat.h"
 #include "base/errors.h"
@@ -69,13 +70,20 @@ perform_messages(Message **messages, int count)
 	forget_empty_datasets(made);
 }
 
-/* Which partition a call is about, of a source that is active. */
+/*
+ * Which partition a call is about, of a source that is active. In maintenance
+ * there is none: events are never an administrator's, whoever brings them.
+ */
 static void
 begin_call(FunctionCallInfo fcinfo, Partition *partition)
 {
+	const		Maintenance *maintenance;
 	bool		active;
 
 	calling_role();
+	maintenance = maintenance_for_others();
+	if (maintenance)
+		refuse_in_maintenance(maintenance);
 	require_writable_catalogue();
 	partition->source = find_source(source_argument(fcinfo), &active);
 	partition->number = partition_argument(fcinfo);
@@ -148,8 +156,10 @@ esgf_redrive_inbox(PG_FUNCTION_ARGS)
 	int			count;
 	char		nulls[] = {' ', PG_ARGISNULL(1) ? 'n' : ' ', PG_ARGISNULL(2) ? 'n' : ' ', '\0'};
 
+	require_open();
 	require_writable_catalogue();
 	require_own_rights();
+	admit_transaction();
 	source = find_source(source_argument(fcinfo), &active);
 	if (PG_ARGISNULL(1) && !PG_ARGISNULL(2))
 		ereport(ERROR,

@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
+#include "access/maintenance.h"
 #include "base/catalogue.h"
 #include "base/compat.h"
 #include "base/errors.h"
@@ -132,6 +133,7 @@ perform_collection_request(FunctionCallInfo fcinfo, ItemRequest *request)
 {
 	Datum		document;
 
+	require_open();
 	require_writable_catalogue();
 	request->occasion.kind = BY_VERB;
 	request->occasion.request = describe_request(request);
@@ -204,6 +206,7 @@ esgf_lock_collection(PG_FUNCTION_ARGS)
 	Datum		document;
 	int64		version;
 
+	require_open();
 	require_writable_catalogue();
 	SPI_connect();
 	version = lock_active(collection_id, &document);

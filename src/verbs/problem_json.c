@@ -55,6 +55,21 @@ problem_status(const ErrorData *error)
 	return facts_of(error).status;
 }
 
+/* Add when to try again: seconds, or null where nobody knows. */
+static void
+push_retry_after(JsonbParseState **state, int64 retry_after)
+{
+	JsonbValue	null = {jbvNull};
+
+	if (retry_after != RETRY_UNKNOWN)
+	{
+		push_number_member(state, "retry_after", retry_after);
+		return;
+	}
+	push_key(state, "retry_after");
+	pushJsonbValue(state, WJB_VALUE, &null);
+}
+
 /* What a person is to read, in one line: the message, and a DETAIL that is not the list of problems. */
 static char *
 problem_detail(const ErrorData *error, const Particulars *particulars)
@@ -86,6 +101,8 @@ problem_json(const ErrorData *error, const char *instance)
 	push_problems(&state, particulars ? particulars->problems : NIL, false);
 	push_if_given(&state, "hint", error->hint);
 	push_if_given(&state, "instance", instance);
+	if (particulars && particulars->has_retry_after)
+		push_retry_after(&state, particulars->retry_after);
 	push_number_member(&state, "status", facts.status);
 	push_if_given(&state, "title", facts.title);
 	push_if_given(&state, "type", psprintf(PROBLEM_TYPE_BASE "%s", facts.slug));

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 
 #include "access/identity.h"
+#include "access/maintenance.h"
 #include "base/catalogue.h"
 #include "base/compat.h"
 #include "base/errors.h"
@@ -32,16 +33,15 @@ typedef struct Turn
 	JsonbValue	source;
 	ItemRequest request;
 	RequestKey *key;			/* NULL: it has none */
+	const		Maintenance *maintenance;	/* for which it is refused; NULL:
+											 * none */
 } Turn;
 
 PG_FUNCTION_INFO_V1(esgf_transact);
 
-/*
- * Find out and lock all that the requests concern; answers the datasets that
- * were made for it.
- */
+/* Find out which items the requests concern, of those that say so. */
 static List *
-lock_all(Outcome **outcomes, int count)
+peek_at_all(Outcome **outcomes, int count)
 {
 	List	   *requests = NIL;
 
@@ -55,7 +55,7 @@ lock_all(Outcome **outcomes, int count)
 		turn->outcome.collection_id = request->collection_id;
 		turn->outcome.item_id = request->item_id;
 	}
-	return lock_items_of_requests(requests);
+	return requests;
 }
 
 /* Enter the idempotency keys of all requests that have a proper one, and can be printed to be remembered. */
@@ -133,7 +133,30 @@ perform_to_be_judged(const JsonbValue *source, Explanation *explanation)
 	perform_item_request(&request);
 }
 
-/* The requests as turns, or 400 for the whole call. */
+/* Take no turn: the catalogue is in maintenance. */
+static void
+refuse_turn(Outcome *outcome)
+{
+	refuse_in_maintenance(((Turn *) outcome)->maintenance);
+}
+
+/* Refuse each turn by itself; nobody is waited for. */
+static void
+refuse_all(Outcome **outcomes, int count, const Maintenance * maintenance)
+{
+	for (int i = 0; i < count; i++)
+		((Turn *) outcomes[i])->maintenance = maintenance;
+	perform_apart(outcomes, count, refuse_turn, problem_status);
+}
+
+/* Is this a list of requests? */
+static bool
+is_request_list(const Jsonb *requests)
+{
+	return requests && JB_ROOT_IS_ARRAY(requests) && !JB_ROOT_IS_SCALAR(requests) && JB_ROOT_COUNT(requests) <= MAX_REQUESTS;
+}
+
+/* The requests as turns. */
 static Outcome **
 read_turns(const Jsonb *requests, int *count)
 {
@@ -141,12 +164,6 @@ read_turns(const Jsonb *requests, int *count)
 	JsonbCursor elements;
 	JsonbSlice	request;
 
-	if (requests == NULL || !JB_ROOT_IS_ARRAY(requests) || JB_ROOT_IS_SCALAR(requests) ||
-		JB_ROOT_COUNT(requests) > MAX_REQUESTS)
-		ereport(ERROR,
-				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
-				 errmsg("requests must be an array of at most %d", MAX_REQUESTS),
-				 errhint("Send a longer list in several calls.")));
 	*count = JB_ROOT_COUNT(requests);
 	cursor_init(&elements, &requests->root, 0);
 	outcomes = palloc(sizeof(Outcome *) * Max(1, *count));
@@ -166,22 +183,39 @@ read_turns(const Jsonb *requests, int *count)
 Datum
 esgf_transact(PG_FUNCTION_ARGS)
 {
+	const Jsonb *list = PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0);
+	const		Maintenance *maintenance;
 	Outcome   **outcomes;
 	int			count;
+	List	   *requests;
 	List	   *made;
 
 	if (!PG_ARGISNULL(2))
 		set_transaction_identity(PG_GETARG_JSONB_P(2));
-	outcomes = read_turns(PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), &count);
+	maintenance = maintenance_for_caller();
+	if (maintenance && (!is_request_list(list) || PG_ARGISNULL(1) || PG_GETARG_BOOL(1)))
+		refuse_in_maintenance(maintenance);
+	if (!is_request_list(list))
+		ereport(ERROR,
+				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
+				 errmsg("requests must be an array of at most %d", MAX_REQUESTS),
+				 errhint("Send a longer list in several calls.")));
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
 				 errmsg("argument \"%s\" must not be null", "atomic"),
 				 errhint("True is all or nothing; false lets each request stand alone.")));
+	outcomes = read_turns(list, &count);
+	requests = peek_at_all(outcomes, count);
+	if (maintenance)
+	{
+		refuse_all(outcomes, count, maintenance);
+		return return_outcomes(fcinfo, outcomes, count);
+	}
 	require_writable_catalogue();
 	require_identity();
 	enter_all_keys(outcomes, count);
-	made = lock_all(outcomes, count);
+	made = lock_items_of_requests(requests);
 	if (PG_GETARG_BOOL(1))
 		for (int i = 0; i < count; i++)
 			take_turn(outcomes[i]);

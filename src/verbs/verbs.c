@@ -9,6 +9,7 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
+#include "access/maintenance.h"
 #include "base/compat.h"
 #include "base/errors.h"
 #include "verbs/perform.h"
@@ -78,6 +79,7 @@ call_method(FunctionCallInfo fcinfo, const char *name)
 	ItemRequest request = {method};
 	int			next = 0;
 
+	require_open();
 	request.collection_id = DatumGetTextPP(required(fcinfo, next++, "collection_id"));
 	if (!method->creates)
 		request.item_id = DatumGetTextPP(required(fcinfo, next++, "item_id"));

@@ -13,7 +13,7 @@ SELECT pg_temp.refused($$SELECT esgf_stac.upgrade_catalogue()$$, 'PT503', 'no-ca
 SELECT pg_temp.refused($$SELECT esgf_stac.adopt_catalogue()$$, 'PT503', 'no-catalogue', 'adopting without a catalogue');
 
 SELECT lives_ok('SELECT esgf_stac.create_catalogue()', 'a catalogue is laid');
-SELECT tables_are('esgf_stac', ARRAY['catalogue', 'collection', 'dataset', 'item', 'site', 'access_rule', 'request',
+SELECT tables_are('esgf_stac', ARRAY['catalogue', 'maintenance', 'collection', 'dataset', 'item', 'site', 'access_rule', 'request',
                                      'outbox', 'stream', 'consumer', 'dead_letter', 'source', 'source_partition', 'inbox', 'verification', 'drift',
                                      'replication_rule', 'schema'], 'with these tables');
 SELECT views_are('esgf_stac', ARRAY['published_item', 'stream_status', 'source_status'], 'and these views');

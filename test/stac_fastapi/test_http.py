@@ -402,6 +402,26 @@ async def test_connections_lost(app_client, load_test_item, admin):
     assert (await app_client.patch(PATH, json={"properties": {"title": "x"}})).status_code == 200
 
 
+async def test_maintenance(app_client, load_test_item, admin, state):
+    """Nobody changes anything; readers read, and everybody is told when to come back."""
+    before = state()
+    try:
+        for interval, after in [("10 min", 600), (None, None)]:
+            admin.execute("SELECT esgf_stac.set_maintenance('a new disk', %s)", [interval])
+            for response in [
+                await app_client.patch(PATH, json=TITLE),
+                await app_client.delete(PATH, headers={"If-Match": '"7"'}),
+                await app_client.put(PATH, json={}),
+            ]:
+                refused(response, 503, "maintenance")
+                assert response.json()["retry_after"] == after and "a new disk" in response.json()["detail"]
+                assert response.headers["retry-after"] == str(after or 5)
+        assert (await app_client.get(PATH)).status_code == 200 and state() == before
+    finally:
+        admin.execute("SELECT esgf_stac.end_maintenance()")
+    assert (await app_client.patch(PATH, json=TITLE)).status_code == 200
+
+
 async def test_another_library(app_client, load_test_item, admin, state):
     """A connection whose backend has loaded another library is of no use any more, and made anew."""
     before, pids = (

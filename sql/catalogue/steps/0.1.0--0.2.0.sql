@@ -1,5 +1,13 @@
 -- What the tables of 0.1.0 lack.
 
+CREATE TABLE esgf_stac.maintenance (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    message text NOT NULL,
+    retry_after interval,
+    since timestamptz NOT NULL,
+    set_by text NOT NULL
+);
+
 ALTER TABLE esgf_stac.dataset ADD COLUMN institution jsonb, ADD COLUMN institution_generation int;
 ALTER TABLE esgf_stac.collection ADD COLUMN max_document_bytes int NOT NULL DEFAULT 33554432 CHECK (max_document_bytes BETWEEN 1 AND 268435456),
     ADD COLUMN institution_generation int NOT NULL DEFAULT 0;
