@@ -18,7 +18,7 @@ ifeq ($(filter libcurl zlib jansson libcrypto,$(FOUND)),libcurl zlib jansson lib
 FOUND_FLAGS += -DWITH_CURL
 LINKED += libcurl zlib jansson libcrypto
 else
-OBJS := $(filter-out %http.o %requests.o %opensearch.o,$(OBJS))
+OBJS := $(filter-out %http.o %requests.o %opensearch.o %opensearch_reader.o,$(OBJS))
 endif
 ifneq ($(LINKED),)
 # Their headers are not ours to warn about.

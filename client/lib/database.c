@@ -44,6 +44,40 @@ lsn_parse(const char *text, uint64_t *lsn)
 	return true;
 }
 
+/* Add a text, or NULL, to an array of texts that is a query's parameter */
+void
+array_add(Buffer *array, const char *text)
+{
+	buffer_text(array, array->length == 0 ? "{" : ",");
+	if (text == NULL)
+	{
+		buffer_text(array, "NULL");
+		return;
+	}
+	buffer_text(array, "\"");
+	while (*text != '\0')
+	{
+		size_t		plain = strcspn(text, "\"\\");
+
+		buffer_append(array, text, plain);
+		text += plain;
+		if (*text != '\0')
+		{
+			buffer_text(array, "\\");
+			buffer_append(array, text++, 1);
+		}
+	}
+	buffer_text(array, "\"");
+}
+
+/* Close an array; it is all the text that it will have */
+const char *
+array_text(Buffer *array)
+{
+	buffer_text(array, array->length == 0 ? "{}" : "}");
+	return array->data;
+}
+
 /* libpq takes what looks like no connection string for a database's name */
 bool
 conninfo_valid(const char *conninfo)

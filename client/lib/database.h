@@ -50,6 +50,8 @@ extern bool database_rows(PGconn *connection, Buffer *problem, const char *query
 extern PGresult *database_next_row(PGconn *connection, Buffer *problem);
 extern bool database_do(PGconn *connection, Buffer *problem, const char *command);
 extern const Refusal *database_refusal(void);
+extern void array_add(Buffer *array, const char *text);
+extern const char *array_text(Buffer *array);
 extern bool lsn_parse(const char *text, uint64_t *lsn);
 
 #endif							/* LIB_DATABASE_H */

@@ -14,6 +14,7 @@ typedef enum ExitStatus
 	STATUS_DATABASE = 3,		/* it cannot be reached, or not now */
 	STATUS_CATALOGUE = 4,		/* what it holds is not as it must be */
 	STATUS_ENDPOINT = 5,		/* what we read from or write to beside it */
+	STATUS_DRIFT = 6,			/* what was compared differs */
 	STATUS_RUNNING,				/* no exit: all is well */
 } ExitStatus;
 

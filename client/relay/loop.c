@@ -152,23 +152,29 @@ cover(Reading *reading)
 	return status;
 }
 
-/* Stream until there is a reason to end */
+/* Deliver all up to a position, and no more than has come by then */
 ExitStatus
-stream_run(Relay *relay)
+stream_reach(Relay *relay, uint64_t position)
+{
+	Reading		reading = {.relay = relay,.settled_at = monotonic_ms()};
+	ExitStatus	status = STATUS_RUNNING;
+
+	while (status == STATUS_RUNNING && relay->consumer.durable < position)
+	{
+		if (stop_requested)
+			return STATUS_STOPPED;
+		status = relay->consumer.received >= position ? settle(&reading) : take_news(&reading);
+	}
+	return status;
+}
+
+/* Settle and confirm for the last time, as far as what ended the stream allows; running: nothing did */
+ExitStatus
+stream_take_leave(Relay *relay, ExitStatus status)
 {
 	Reading		reading = {.relay = relay};
 	Stream	   *stream = &relay->stream;
-	ExitStatus	status = STATUS_RUNNING;
 
-	while (status == STATUS_RUNNING && !stream->ended)
-	{
-		if (stop_requested && (!stream->in_transaction || stop_due()))
-			break;
-		if (reload_requested && !stop_requested)
-			status = heed_signals(relay);
-		if (status == STATUS_RUNNING)
-			status = take_news(&reading);
-	}
 	if (status == STATUS_RUNNING && stop_requested && !stream->in_transaction)
 		status = cover(&reading);
 	stream->reported = 0;
@@ -187,4 +193,24 @@ stream_run(Relay *relay)
 	stream_finish(stream);
 	log_line(LOG_NOTE, "stopped; durable up to " LSN_FORMAT, LSN_PARTS(relay->consumer.durable));
 	return STATUS_STOPPED;
+}
+
+/* Stream until there is a reason to end */
+ExitStatus
+stream_run(Relay *relay)
+{
+	Reading		reading = {.relay = relay};
+	Stream	   *stream = &relay->stream;
+	ExitStatus	status = STATUS_RUNNING;
+
+	while (status == STATUS_RUNNING && !stream->ended)
+	{
+		if (stop_requested && (!stream->in_transaction || stop_due()))
+			break;
+		if (reload_requested && !stop_requested)
+			status = heed_signals(relay);
+		if (status == STATUS_RUNNING)
+			status = take_news(&reading);
+	}
+	return stream_take_leave(relay, status);
 }

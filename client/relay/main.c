@@ -79,7 +79,7 @@ run_session(void *program, bool *progress)
 
 	relay->metrics.sessions++;
 	status = session_run(relay);
-	*progress = relay->consumer.durable > durable;
+	*progress = relay->consumer.durable > durable && !relay->options.verify.wanted;
 	return status;
 }
 
@@ -104,6 +104,11 @@ assemble(Relay *relay)
 	relay->replay = (Source) {&source_replay, &relay->consumer};
 	relay->snapshot.source = (Source) {&source_snapshot, &relay->consumer};
 	relay->redrive.source = (Source) {&source_redrive, &relay->consumer};
+	relay->verification.settings = &relay->options.verify;
+	relay->verification.catalogue = &relay->catalogue;
+	relay->verification.sink = &relay->options.delivery.sink;
+	relay->verification.sink_kind = relay->options.delivery.sink_kind;
+	relay->verification.owner = relay;
 }
 
 int

@@ -152,6 +152,10 @@ add_metrics(const MetricsFile *file, const Relay *relay)
 	metrics_file_add(file, "wal_held_bytes", "gauge", "WAL that the server keeps for the slot.", (double) relay->catalogue.slot_held);
 	metrics_file_add(file, "last_commit_timestamp_seconds", "gauge", "When the newest transaction received was committed.",
 					 (double) relay->stream.committed_at / 1e6);
+	if (!relay->options.verify.wanted)
+		return;
+	metrics_file_add(file, "verify_items", "gauge", "Items of the stream that were compared.", (double) relay->verification.items);
+	metrics_file_add(file, "verify_differences", "gauge", "Items that differ.", (double) drift_left(&relay->verification.drift));
 }
 
 /* Write the file */
@@ -167,14 +171,18 @@ metrics_write(const Relay *relay)
 	metrics_file_end(&file);
 }
 
-/* How far a snapshot is */
+/* How far a snapshot is, or a verification */
 static void
-show_snapshot(const Relay *relay)
+show_progress(const Relay *relay)
 {
+	bool		verifies = relay->verification.phase != VERIFY_NOT;
 	Buffer		text = {0};
 
-	snapshot_progress(&relay->snapshot, &text);
-	fprintf(stderr, "\r%s: snapshot: %s\033[K\r", relay->options.catalogue.stream, text.data);
+	if (verifies)
+		verification_progress(&relay->verification, &text);
+	else
+		snapshot_progress(&relay->snapshot, &text);
+	fprintf(stderr, "\r%s: %s: %s\033[K\r", relay->options.catalogue.stream, verifies ? "verify" : "snapshot", text.data);
 	buffer_free(&text);
 }
 
@@ -188,8 +196,8 @@ show_line(Relay *relay, int64_t now)
 
 	if (!isatty(STDERR_FILENO) || (strcmp(relay->options.delivery.sink.name, "ndjson:-") == 0 && isatty(STDOUT_FILENO)))
 		return;
-	if (relay->consumer.row.seeding)
-		show_snapshot(relay);
+	if (relay->consumer.row.seeding || relay->verification.phase != VERIFY_NOT)
+		show_progress(relay);
 	else if (metrics->shown_at != 0)
 		fprintf(stderr, "\r%s: %" PRId64 " events, %.0f/s, %.1f MB/s, lag %.1f MB\033[K\r", relay->options.catalogue.stream, delivery->events,
 				(double) (delivery->events - metrics->shown_events) / seconds,

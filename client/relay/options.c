@@ -11,6 +11,7 @@
 #include "lib/database.h"
 #include "lib/log.h"
 #include "lib/options.h"
+#include "sinks/reader.h"
 
 #define PREFIX "ESGF_STAC_RELAY_"
 
@@ -42,6 +43,9 @@ static const OptionRule rules[] = {
 	{"if-not-exists", 0, OPTION_FLAG, FIELD(catalogue.if_not_exists), false, 0, 0, NULL, "do not fail if the slot exists when making it", NULL},
 	{"snapshot", 0, OPTION_FLAG, FIELD(catalogue.snapshot), false, 0, 0, NULL, "once: send every published item first, as item.seeded", NULL},
 	{"from-beginning", 0, OPTION_FLAG, FIELD(catalogue.from_beginning), false, 0, 0, NULL, "once: send every event that the outbox keeps first", NULL},
+	{"verify", 0, OPTION_FLAG, FIELD(verify.wanted), false, 0, 0, NULL, "compare what the sink holds with the catalogue, and end", NULL},
+	{"deep", 0, OPTION_FLAG, FIELD(verify.deep), false, 0, 0, NULL, "with --verify: compare documents, too", NULL},
+	{"repair", 0, OPTION_FLAG, FIELD(verify.repair), false, 0, 0, NULL, "with --verify: heal what differs", NULL},
 	{"batch", 0, OPTION_NUMBER, FIELD(delivery.batch), true, 1, 100000, "EVENTS", "hand at most so many events at once to the sink (default: 500)", NULL},
 	{"max-attempts", 0, OPTION_NUMBER, FIELD(delivery.max_attempts), true, 1, 1000000, "COUNT", "refuse an event for good after so many failures (default: 10)", NULL},
 	RULE_METRICS_FILE(FIELD(metrics_file)),
@@ -150,6 +154,35 @@ check_sink(Options *options)
 	return true;
 }
 
+/* Is that a comparison that can be made? */
+static bool
+check_verify(const Options *options)
+{
+	const SinkSettings *sink = &options->delivery.sink;
+	const ReaderKind *reader = sink->name != NULL ? options->delivery.sink_kind->reader : NULL;
+	Buffer		problem = {0};
+
+	if (!options->verify.wanted && (options->verify.deep || options->verify.repair))
+		return usage_error("--deep and --repair go with --verify", NULL);
+	if (!options->verify.wanted)
+		return true;
+	if (options->verify.repair)
+		return usage_error("--repair cannot be had yet", NULL);
+	if (sink->name == NULL)
+		return usage_error("--verify needs a --sink", NULL);
+	if (reader == NULL)
+		return usage_error("what such a sink holds cannot be compared", options->delivery.sink_kind->scheme);
+	if (reader->check != NULL && !reader->check(sink, &problem))
+	{
+		usage_error(problem.data, options->delivery.sink_kind->scheme);
+		buffer_free(&problem);
+		return false;
+	}
+	if (options->catalogue.create || options->catalogue.snapshot || options->catalogue.from_beginning || options->stream.endpos != 0)
+		return usage_error("--verify excludes --create, --snapshot, --from-beginning and --endpos", NULL);
+	return true;
+}
+
 static bool
 check_options(void *read)
 {
@@ -168,6 +201,8 @@ check_options(void *read)
 	if (options->delivery.sink.name == NULL && (options->catalogue.snapshot || options->catalogue.from_beginning))
 		return usage_error("--snapshot and --from-beginning need a --sink", NULL);
 	if (options->delivery.sink.name != NULL && !check_sink(options))
+		return false;
+	if (!check_verify(options))
 		return false;
 	if (options->catalogue.dbname != NULL && !conninfo_valid(options->catalogue.dbname))
 		return usage_error("invalid connection string for option --dbname", NULL);
@@ -192,7 +227,7 @@ print_more_help(void)
 {
 	sink_help();
 	printf("\nEvery option can stand in the environment too, as %sSTREAM.\n", PREFIX);
-	printf("Exit status: 0 stopped as asked, 1 internal, 2 usage, 3 database, 4 slot, publication or version, 5 sink.\n");
+	printf("Exit status: 0 stopped as asked, 1 internal, 2 usage, 3 database, 4 slot, publication or version, 5 sink, 6 drift.\n");
 }
 
 const OptionTable relay_options = {

@@ -9,12 +9,14 @@
 #include "delivery/delivery.h"
 #include "lib/options.h"
 #include "sources/stream.h"
+#include "verify/verification.h"
 
 typedef struct Options
 {
 	CatalogueSettings catalogue;
 	DeliverySettings delivery;
 	StreamSettings stream;
+	VerifySettings verify;
 	const char *metrics_file;
 	const char *config;
 	bool		verbose;

@@ -22,6 +22,7 @@ typedef struct Relay
 	Source		replay;
 	Snapshot	snapshot;
 	Redrive		redrive;
+	Verification verification;
 	Metrics		metrics;
 } Relay;
 
@@ -36,5 +37,7 @@ extern ExitStatus send_source(Relay *relay, Source *source);
 
 /* loop.c */
 extern ExitStatus stream_run(Relay *relay);
+extern ExitStatus stream_reach(Relay *relay, uint64_t position);
+extern ExitStatus stream_take_leave(Relay *relay, ExitStatus status);
 
 #endif							/* RELAY_RELAY_H */

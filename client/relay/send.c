@@ -5,6 +5,7 @@
 #include "relay/relay.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "catalogue/skip.h"
 #include "delivery/dead_letter.h"
@@ -16,6 +17,15 @@ clear_result(void *result)
 	PQclear(result);
 }
 
+/* What a column says that not every page has; "" where it says nothing */
+static const char *
+text_of(const PGresult *row, const char *column)
+{
+	int			number = PQfnumber(row, column);
+
+	return number >= 0 ? PQgetvalue(row, 0, number) : "";
+}
+
 /* Make an event of a row of the outbox, with its memory */
 static void
 make_event(const Relay *relay, PGresult *row, Event *event)
@@ -25,6 +35,8 @@ make_event(const Relay *relay, PGresult *row, Event *event)
 	for (int column = 0; column < COLUMN_COUNT; column++)
 		values[column] = PQgetisnull(row, 0, column) ? NULL : PQgetvalue(row, 0, column);
 	event_from_columns(event, values, (size_t) PQgetlength(row, 0, COLUMN_PAYLOAD), relay->options.catalogue.stream);
+	event->overwrites = text_of(row, "repair")[0] != '\0';
+	event->forgets = strcmp(text_of(row, "repair"), "remove") == 0;
 	event->memory = row;
 	event->release = clear_result;
 }
@@ -37,7 +49,7 @@ send_row(Relay *relay, PGresult *row)
 	ExitStatus	status;
 
 	make_event(relay, row, &event);
-	if (PQnfields(row) == COLUMN_COUNT || PQgetvalue(row, 0, COLUMN_COUNT)[0] == 't')
+	if (strcmp(text_of(row, "sent"), "f") != 0)
 		return batch_add(&relay->delivery, &event);
 	event_refuse(&event, EVENT_REFUSED, "its document is too long to be sent");
 	status = dead_letter_add(&relay->catalogue, &event);

@@ -9,6 +9,13 @@
 
 /* ---------------------------------------------------------------- steps */
 
+/* What a verification waits for */
+static ExitStatus
+deliver(void *relay, uint64_t position)
+{
+	return stream_reach(relay, position);
+}
+
 static ExitStatus
 connect_for_queries(Relay *relay)
 {
@@ -88,6 +95,40 @@ start_stream(Relay *relay)
 	return status == STATUS_RUNNING ? consumer_save(&relay->consumer) : status;
 }
 
+/* Where another relay reads the stream: compare beside it */
+static ExitStatus
+verify_beside(Relay *relay)
+{
+	bool		active;
+	uint64_t	confirmed;
+	ExitStatus	status;
+
+	if (!relay->options.verify.wanted)
+		return STATUS_RUNNING;
+	status = slot_confirmed(&relay->catalogue, &active, &confirmed);
+	if (status != STATUS_RUNNING || !active)
+		return status;
+	relay->verification.deliver = NULL;
+	return verification_run(&relay->verification);
+}
+
+/* Where no other does: this one does, and delivers first what the slot holds */
+static ExitStatus
+verify_alone(Relay *relay)
+{
+	ExitStatus	status;
+	ExitStatus	left;
+
+	if (!relay->options.verify.wanted)
+		return STATUS_RUNNING;
+	relay->verification.deliver = deliver;
+	status = stream_reach(relay, relay->stream.server_end);
+	if (status == STATUS_RUNNING)
+		status = verification_run(&relay->verification);
+	left = status == STATUS_STOPPED || status == STATUS_DRIFT ? stream_take_leave(relay, STATUS_RUNNING) : status;
+	return left == STATUS_STOPPED ? status : left;
+}
+
 /* In their order; without a sink, the slot is all. */
 static const struct
 {
@@ -96,6 +137,7 @@ static const struct
 }			steps[] = {
 	{connect_for_queries, false},
 	{check_catalogue, false},
+	{verify_beside, true},
 	{connect_for_stream, false},
 	{load_consumer, false},
 	{learn_lag, false},
@@ -105,6 +147,7 @@ static const struct
 	{send_missed, true},
 	{send_snapshot, true},
 	{start_stream, true},
+	{verify_alone, true},
 	{stream_run, true},
 };
 

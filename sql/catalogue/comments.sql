@@ -200,7 +200,10 @@ COMMENT ON COLUMN esgf_stac.drift.item_id IS 'the item';
 COMMENT ON COLUMN esgf_stac.drift.kind IS 'missing there; stale: a lower version; ahead: higher than was ever given here; surplus: not here, or not in the stream; differs: the same version, another document; refused: an unsettled dead letter explains it';
 COMMENT ON COLUMN esgf_stac.drift.version_here IS 'its version here, also where it is deleted; null: no such item';
 COMMENT ON COLUMN esgf_stac.drift.version_there IS 'its version at the sink; null: not there';
-COMMENT ON COLUMN esgf_stac.drift.repaired_at IS 'when it was mended';
+COMMENT ON COLUMN esgf_stac.drift.repaired_at IS 'when the sink was found to have what it should';
+COMMENT ON COLUMN esgf_stac.drift.repair IS 'what mends it: send its state, have the sink remove it, or reissue it; null: nothing does';
+COMMENT ON COLUMN esgf_stac.drift.asked_at IS 'when that was asked for';
+COMMENT ON COLUMN esgf_stac.drift.sent_at IS 'when it was done; the sink is then compared again';
 
 COMMENT ON TABLE esgf_stac.source IS 'the logs whose events are taken in, each one log for ever, and how';
 COMMENT ON COLUMN esgf_stac.source.name IS 'its events act as source:<name>';

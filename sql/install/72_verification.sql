@@ -13,8 +13,8 @@
 -- null: no such item. in_stream: the sink should hold the published document, in
 -- that version; otherwise nothing, or a deletion. same: the document that was
 -- handed in is that one, as jsonb is equal (1.0 is 1); null where none was handed
--- in, or nothing should be there. refused: an unsettled dead letter of the item,
--- which explains missing and stale. redrive_states() has the documents to send.
+-- in, or nothing should be there. refused: an unsettled dead letter of that version,
+-- which explains missing, stale and surplus. redrive_states() has the documents to send.
 --
 -- Runs and what they find stand in the tables verification and drift, which the
 -- relay writes; reissue_item() settles what is ahead.
@@ -80,7 +80,7 @@ BEGIN
                     THEN coalesce((SELECT p.document FROM esgf_stac.published_item p WHERE p.collection_id = k.collection_id AND p.id = k.item_id)
                                   = esgf_stac_internal.parsed(k.document), false) END,
                EXISTS (SELECT FROM esgf_stac.dead_letter d
-                        WHERE d.stream = s.name AND d.collection_id = k.collection_id AND d.item_id = k.item_id AND d.settled_at IS NULL)
+                        WHERE d.stream = s.name AND d.collection_id = k.collection_id AND d.item_id = k.item_id AND d.version = i.version AND d.settled_at IS NULL)
           FROM ROWS FROM (unnest(collection_ids), unnest(item_ids), unnest(documents)) WITH ORDINALITY k (collection_id, item_id, document, place)
           LEFT JOIN esgf_stac.item i ON i.collection_id = k.collection_id AND i.id = k.item_id
          CROSS JOIN LATERAL (
@@ -92,12 +92,25 @@ END
 $$;
 COMMENT ON FUNCTION esgf_stac_internal.verification_states(text, text[], text[], text[]) IS 'what the sink of a stream should hold of those items, compared with documents that it holds where they are given';
 
+-- Forgets what a run has found, all of it or beyond so many rows: first what was repaired.
+CREATE FUNCTION esgf_stac_internal.trim_drift(verification uuid, max_rows int) RETURNS void
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+    DELETE FROM esgf_stac.drift d
+     USING (SELECT e.collection_id, e.item_id FROM esgf_stac.drift e WHERE e.verification = trim_drift.verification
+             ORDER BY e.repaired_at IS NOT NULL, e.collection_id, e.item_id OFFSET max_rows) beyond
+     WHERE d.verification = trim_drift.verification AND d.collection_id = beyond.collection_id AND d.item_id = beyond.item_id
+$$;
+COMMENT ON FUNCTION esgf_stac_internal.trim_drift(uuid, int) IS 'keeps at most so many rows of what a verification has found';
+
 REVOKE ALL ON FUNCTION
+    esgf_stac_internal.trim_drift(uuid, int),
     esgf_stac_internal.verification_page(text, text, text, int),
     esgf_stac_internal.parsed(text),
     esgf_stac_internal.verification_states(text, text[], text[], text[])
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
+    esgf_stac_internal.trim_drift(uuid, int),
     esgf_stac_internal.verification_page(text, text, text, int),
     esgf_stac_internal.verification_states(text, text[], text[], text[])
 TO esgf_stac_relay;

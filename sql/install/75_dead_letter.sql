@@ -70,38 +70,48 @@ COMMENT ON FUNCTION esgf_stac.redrive(text, text) IS 'has the running relay of a
 REVOKE ALL ON FUNCTION esgf_stac.redrive(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION esgf_stac.redrive(text, text) TO esgf_stac_admin;
 
--- The items whose redrive was asked for, at most 1000 or so, with their versions
--- now and until when it was asked; in the order of bytes. The rest comes after.
+-- The items whose redrive was asked for, or whose repair, at most 1000 or so, with
+-- their versions now and until when it was asked; in the order of bytes. The rest
+-- comes after. What a sink is to remove has the version that it has there.
 CREATE FUNCTION esgf_stac_internal.redrive_round(stream text)
-    RETURNS TABLE (collection_id text, item_id text, version bigint, asked timestamptz)
+    RETURNS TABLE (collection_id text, item_id text, version bigint, asked timestamptz, repair text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 BEGIN
     RETURN QUERY
         WITH asked AS (
-            SELECT d.collection_id, d.item_id, d.redrive_at
-              FROM esgf_stac.dead_letter d
-             WHERE d.stream = redrive_round.stream AND d.settled_at IS NULL AND d.redrive_at IS NOT NULL
-             ORDER BY d.redrive_at
-             FETCH FIRST 1000 ROWS WITH TIES
+            (SELECT d.collection_id, d.item_id, d.redrive_at, NULL AS repair, NULL::bigint AS version_there
+               FROM esgf_stac.dead_letter d
+              WHERE d.stream = redrive_round.stream AND d.settled_at IS NULL AND d.redrive_at IS NOT NULL
+              ORDER BY d.redrive_at
+              FETCH FIRST 1000 ROWS WITH TIES)
+            UNION ALL
+            (SELECT d.collection_id, d.item_id, d.asked_at, d.repair, d.version_there
+               FROM esgf_stac.drift d
+               JOIN esgf_stac.verification v ON v.id = d.verification
+              WHERE v.stream = redrive_round.stream AND d.asked_at IS NOT NULL AND d.sent_at IS NULL AND d.repair IN ('send', 'remove')
+              ORDER BY d.asked_at
+              FETCH FIRST 1000 ROWS WITH TIES)
         ), letter AS (
-            SELECT a.collection_id, a.item_id, max(a.redrive_at) AS redrive_at FROM asked a GROUP BY a.collection_id, a.item_id
+            SELECT a.collection_id, a.item_id, max(a.redrive_at) AS redrive_at, min(a.repair) AS repair, max(a.version_there) AS version_there
+              FROM asked a GROUP BY a.collection_id, a.item_id
         )
-        SELECT l.collection_id, l.item_id, coalesce(i.version, c.version), l.redrive_at
+        SELECT l.collection_id, l.item_id, CASE WHEN l.repair = 'remove' THEN l.version_there ELSE coalesce(i.version, c.version) END, l.redrive_at, l.repair
           FROM letter l
           LEFT JOIN esgf_stac.item i ON i.collection_id = l.collection_id AND i.id = l.item_id
           LEFT JOIN esgf_stac.collection c ON l.item_id IS NULL AND c.id = l.collection_id
          ORDER BY l.collection_id COLLATE "C", l.item_id COLLATE "C" NULLS FIRST;
 END
 $$;
-COMMENT ON FUNCTION esgf_stac_internal.redrive_round(text) IS 'the items whose redrive was asked for, at most 1000, with their versions now';
+COMMENT ON FUNCTION esgf_stac_internal.redrive_round(text) IS 'the items whose redrive or repair was asked for, at most 1000 of each, with their versions now';
 REVOKE ALL ON FUNCTION esgf_stac_internal.redrive_round(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION esgf_stac_internal.redrive_round(text) TO esgf_stac_relay;
 
 -- The states of those of them that still have that version, in the columns of
--- the outbox. No document where the item is deleted or not in the stream.
+-- the outbox. No document where the item is deleted or not in the stream, or is to
+-- be removed. A repair overwrites the same version.
 CREATE FUNCTION esgf_stac_internal.redrive_states(stream text, keys jsonb)
-    RETURNS TABLE (aggregatetype text, aggregateid text, type text, version bigint, document jsonb, updated timestamptz)
+    RETURNS TABLE (aggregatetype text, aggregateid text, type text, version bigint, document jsonb, updated timestamptz, repair text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
@@ -109,14 +119,19 @@ DECLARE
 BEGIN
     SELECT t.* INTO STRICT s FROM esgf_stac.stream t WHERE t.name = redrive_states.stream;
     RETURN QUERY
-        SELECT i.collection_id, i.id, CASE WHEN p.id IS NULL THEN 'item.deleted' ELSE 'item.seeded' END, i.version, p.document, i.updated
+        SELECT i.collection_id, i.id, CASE WHEN p.id IS NULL THEN 'item.deleted' ELSE 'item.seeded' END, i.version, p.document, i.updated, k ->> 4
           FROM jsonb_array_elements(keys) k
           JOIN esgf_stac.item i ON i.collection_id = k ->> 0 AND i.id = k ->> 1 AND i.version = (k ->> 2)::bigint
           LEFT JOIN esgf_stac.published_item p ON p.collection_id = i.collection_id AND p.id = i.id
            AND esgf_stac_internal.is_in_stream(i.collection_id, i.document, s.collections, s.filter)
+         WHERE k ->> 4 IS DISTINCT FROM 'remove'
+        UNION ALL
+        SELECT k ->> 0, k ->> 1, 'item.deleted', (k ->> 2)::bigint, NULL, now(), k ->> 4
+          FROM jsonb_array_elements(keys) k
+         WHERE k ->> 4 = 'remove' AND k ->> 2 IS NOT NULL
         UNION ALL
         SELECT 'collection', c.id, CASE WHEN c.deleted THEN 'collection.deleted' ELSE 'collection.updated' END, c.version,
-               CASE WHEN NOT c.deleted THEN c.document END, c.updated
+               CASE WHEN NOT c.deleted THEN c.document END, c.updated, NULL
           FROM jsonb_array_elements(keys) k
           JOIN esgf_stac.collection c ON k ->> 1 IS NULL AND c.id = k ->> 0 AND c.version = (k ->> 2)::bigint;
 END
@@ -125,29 +140,44 @@ COMMENT ON FUNCTION esgf_stac_internal.redrive_states(text, jsonb) IS 'the curre
 REVOKE ALL ON FUNCTION esgf_stac_internal.redrive_states(text, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION esgf_stac_internal.redrive_states(text, jsonb) TO esgf_stac_relay;
 
--- Settles what redrive_states() has answered of those items; without a version,
--- the stream has brought a later one. What changed meanwhile stays for the next
--- round, as do letters whose redrive was asked for later.
+-- Which of those keys are done with, once redrive_states() has answered of them?
+-- Without a version, the stream has brought a later one. What changed meanwhile
+-- stays for the next round.
+CREATE FUNCTION esgf_stac_internal.redriven(keys jsonb) RETURNS TABLE (collection_id text, item_id text, asked timestamptz)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+    SELECT k ->> 0, k ->> 1, (k ->> 3)::timestamptz
+      FROM jsonb_array_elements(keys) k
+     WHERE k ->> 2 IS NULL OR k ->> 4 = 'remove'
+           OR EXISTS (SELECT FROM esgf_stac.item i
+                       WHERE i.collection_id = k ->> 0 AND i.id = k ->> 1 AND i.version = (k ->> 2)::bigint)
+           OR EXISTS (SELECT FROM esgf_stac.collection c
+                       WHERE k ->> 1 IS NULL AND c.id = k ->> 0 AND c.version = (k ->> 2)::bigint)
+$$;
+COMMENT ON FUNCTION esgf_stac_internal.redriven(jsonb) IS 'which of the items of a round are done with';
+REVOKE ALL ON FUNCTION esgf_stac_internal.redriven(jsonb) FROM PUBLIC;
+
+-- Settles their dead letters, and notes that their repairs were sent; not those
+-- that were asked for later.
 CREATE FUNCTION esgf_stac_internal.settle_letters(stream text, keys jsonb) RETURNS bigint
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
     settled bigint;
 BEGIN
+    UPDATE esgf_stac.drift d SET sent_at = clock_timestamp()
+      FROM esgf_stac_internal.redriven(keys) k, esgf_stac.verification v
+     WHERE v.id = d.verification AND v.stream = settle_letters.stream
+       AND d.sent_at IS NULL AND d.asked_at <= k.asked AND d.repair IN ('send', 'remove') AND d.collection_id = k.collection_id AND d.item_id = k.item_id;
     UPDATE esgf_stac.dead_letter d SET settled_at = now()
-      FROM jsonb_array_elements(keys) k
+      FROM esgf_stac_internal.redriven(keys) k
      WHERE d.stream = settle_letters.stream AND d.settled_at IS NULL
-       AND d.collection_id = k ->> 0 AND coalesce(d.item_id, '') = coalesce(k ->> 1, '')
-       AND d.redrive_at <= (k ->> 3)::timestamptz
-       AND (k ->> 2 IS NULL
-            OR EXISTS (SELECT FROM esgf_stac.item i
-                        WHERE i.collection_id = k ->> 0 AND i.id = k ->> 1 AND i.version = (k ->> 2)::bigint)
-            OR EXISTS (SELECT FROM esgf_stac.collection c
-                        WHERE k ->> 1 IS NULL AND c.id = k ->> 0 AND c.version = (k ->> 2)::bigint));
+       AND d.collection_id = k.collection_id AND coalesce(d.item_id, '') = coalesce(k.item_id, '')
+       AND d.redrive_at <= k.asked;
     GET DIAGNOSTICS settled = ROW_COUNT;
     RETURN settled;
 END
 $$;
-COMMENT ON FUNCTION esgf_stac_internal.settle_letters(text, jsonb) IS 'settles the dead letters of items whose states were sent';
+COMMENT ON FUNCTION esgf_stac_internal.settle_letters(text, jsonb) IS 'settles the dead letters of items whose states were sent, and their repairs';
 REVOKE ALL ON FUNCTION esgf_stac_internal.settle_letters(text, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION esgf_stac_internal.settle_letters(text, jsonb) TO esgf_stac_relay;

@@ -47,7 +47,7 @@ ALTER FUNCTION esgf_stac.one_line(text) SET SCHEMA esgf_stac_internal;
 ALTER FUNCTION esgf_stac.past_version(text, text, bigint) SET SCHEMA esgf_stac_internal;
 ALTER FUNCTION esgf_stac.publication_problem(text) SET SCHEMA esgf_stac_internal;
 DROP FUNCTION esgf_stac.redrive_round(text);
-ALTER FUNCTION esgf_stac.redrive_states(text, jsonb) SET SCHEMA esgf_stac_internal;
+DROP FUNCTION esgf_stac.redrive_states(text, jsonb);
 ALTER FUNCTION esgf_stac.require_catalogue() SET SCHEMA esgf_stac_internal;
 ALTER FUNCTION esgf_stac.stream_items(text, text, text, int) SET SCHEMA esgf_stac_internal;
 ALTER FUNCTION esgf_stac.system_identifier() SET SCHEMA esgf_stac_internal;

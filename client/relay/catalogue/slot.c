@@ -226,6 +226,18 @@ slot_prepare(Consumer *consumer)
 	return status == STATUS_RUNNING && settings->has_sink ? skip_prepare(consumer) : status;
 }
 
+/* Does somebody read the slot now, and how much has he confirmed? */
+ExitStatus
+slot_confirmed(const Catalogue *catalogue, bool *active, uint64_t *position)
+{
+	Slot		slot;
+	ExitStatus	status = read_slot(catalogue, &slot);
+
+	*active = slot.active;
+	*position = slot.position;
+	return status;
+}
+
 /* Learn how much WAL the server keeps for us; no error if it cannot be told now */
 void
 slot_ask_held(Catalogue *catalogue)

@@ -8,6 +8,7 @@
 #include "catalogue/consumer.h"
 
 extern ExitStatus slot_prepare(Consumer *consumer);
+extern ExitStatus slot_confirmed(const Catalogue *catalogue, bool *active, uint64_t *position);
 extern void slot_ask_held(Catalogue *catalogue);
 
 #endif							/* CATALOGUE_SLOT_H */

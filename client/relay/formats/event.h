@@ -9,6 +9,7 @@
 #ifndef FORMATS_EVENT_H
 #define FORMATS_EVENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/buffer.h"
@@ -35,6 +36,10 @@ typedef struct Event
 								 * stream */
 	size_t		document_length;
 	uint64_t	xid;			/* the transaction; 0 if it does not matter */
+
+	/* Of the repair of a sink. */
+	bool		overwrites;		/* the same version, too */
+	bool		forgets;		/* the sink keeps no version of it */
 
 	Outcome		outcome;
 	char	   *problem;		/* why it failed or was refused */

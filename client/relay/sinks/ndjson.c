@@ -2,7 +2,7 @@
  * ndjson.c
  *		Newline-delimited JSON, to a file, to stdout or to a pipe.
  */
-#include "sinks/sink.h"
+#include "sinks/reader.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -118,5 +118,6 @@ const SinkKind sink_ndjson = {
 	.write = ndjson_write,
 	.flush = ndjson_flush,
 	.newest = ndjson_newest,
+	.reader = &ndjson_reader,
 	.close = ndjson_close,
 };

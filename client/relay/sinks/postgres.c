@@ -8,7 +8,7 @@
  * tried in a transaction of its own, so that only the bad one is refused. What
  * the table holds is newer or the same: an older version changes nothing.
  */
-#include "sinks/sink.h"
+#include "sinks/reader.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,18 +16,20 @@
 #include <string.h>
 
 #include "lib/database.h"
+#include "sinks/postgres.h"
 
 typedef struct PostgresSink
 {
 	Sink		sink;
 	PGconn	   *connection;
+	bool		may_delete;		/* from the table */
 	char	   *source;
 	Buffer		newest;			/* of the rows being written */
 } PostgresSink;
 
 /* CONNINFO#table: the table's name begins behind the last # */
-static bool
-split_target(const char *target, char **conninfo, const char **table)
+bool
+postgres_split_target(const char *target, char **conninfo, const char **table)
 {
 	const char *hash = strrchr(target, '#');
 
@@ -46,7 +48,7 @@ postgres_check(const SinkSettings *settings, Buffer *problem)
 	const char *table;
 	bool		valid;
 
-	if (!split_target(settings->target, &conninfo, &table))
+	if (!postgres_split_target(settings->target, &conninfo, &table))
 	{
 		buffer_text(problem, "no #TABLE behind the connection string");
 		return false;
@@ -65,7 +67,7 @@ postgres_names_password(const char *target)
 	const char *table;
 	bool		found;
 
-	if (!split_target(target, &conninfo, &table))
+	if (!postgres_split_target(target, &conninfo, &table))
 		return false;
 	found = conninfo_names_password(conninfo);
 	free(conninfo);
@@ -73,8 +75,8 @@ postgres_names_password(const char *target)
 }
 
 /* Quote a name, or schema.name, with something added */
-static void
-quote_table(PGconn *connection, Buffer *quoted, const char *schema_table, const char *suffix)
+void
+postgres_quote_table(PGconn *connection, Buffer *quoted, const char *schema_table, const char *suffix)
 {
 	Buffer		name = {0};
 	const char *table;
@@ -155,6 +157,21 @@ commit_durably(PostgresSink *sink, Buffer *problem)
 					   " WHERE pg_catalog.current_setting('synchronous_commit') = 'off'");
 }
 
+/* May we delete from the table? Only repairs ever have to */
+static bool
+learn_rights(PostgresSink *sink, const char *quoted, Buffer *problem)
+{
+	PGresult   *result = database_query(sink->connection, problem, "SELECT pg_catalog.has_table_privilege($1, 'DELETE')", 1, &quoted);
+	bool		known = result != NULL;
+
+	sink->may_delete = known && field_true(result, 0);
+	PQclear(result);
+	return known;
+}
+
+#define UPSERT "INSERT INTO %s AS t (collection_id, item_id, version, document) VALUES ($1, $2, $3, $4)" \
+	" ON CONFLICT (collection_id, item_id) DO UPDATE SET version = excluded.version, document = excluded.document"
+
 /* Make the tables if they are missing, and prepare the statements */
 static bool
 prepare_tables(PostgresSink *sink, const char *table, Buffer *problem)
@@ -164,17 +181,23 @@ prepare_tables(PostgresSink *sink, const char *table, Buffer *problem)
 	Buffer		query = {0};
 	bool		good;
 
-	quote_table(sink->connection, &items, table, "");
-	quote_table(sink->connection, &sources, table, "_source");
+	postgres_quote_table(sink->connection, &items, table, "");
+	postgres_quote_table(sink->connection, &sources, table, "_source");
 	good = make_table(sink, items.data, "collection_id text, item_id text, version bigint NOT NULL, document jsonb,"
 					  " PRIMARY KEY (collection_id, item_id)", problem) &&
 		make_table(sink, sources.data, "source text PRIMARY KEY, newest jsonb NOT NULL", problem);
 
 	/* Of one version, a null document only says that it left some stream. */
-	buffer_printf(&query, "INSERT INTO %s AS t (collection_id, item_id, version, document) VALUES ($1, $2, $3, $4)"
-				  " ON CONFLICT (collection_id, item_id) DO UPDATE SET version = excluded.version, document = excluded.document"
-				  " WHERE (excluded.version, excluded.document IS NOT NULL) > (t.version, t.document IS NOT NULL)", items.data);
+	buffer_printf(&query, UPSERT " WHERE (excluded.version, excluded.document IS NOT NULL) > (t.version, t.document IS NOT NULL)", items.data);
 	good = good && prepare(sink, "upsert", query.data, 4, problem);
+
+	buffer_clear(&query);
+	buffer_printf(&query, UPSERT " WHERE excluded.version >= t.version", items.data);
+	good = good && prepare(sink, "overwrite", query.data, 4, problem);
+
+	buffer_clear(&query);
+	buffer_printf(&query, "DELETE FROM %s WHERE collection_id = $1 AND item_id = $2 AND version <= $3", items.data);
+	good = good && prepare(sink, "forget", query.data, 3, problem) && learn_rights(sink, items.data, problem);
 
 	buffer_clear(&query);
 	buffer_printf(&query, "INSERT INTO %s (source, newest) VALUES ($1, $2)"
@@ -211,7 +234,7 @@ postgres_open(const SinkSettings *settings, const char *source, Buffer *problem)
 
 	sink->sink.kind = &sink_postgres;
 	sink->source = copy_string(source);
-	if (!split_target(settings->target, &conninfo, &table))
+	if (!postgres_split_target(settings->target, &conninfo, &table))
 		abort();				/* postgres_check() has seen it */
 	sink->connection = database_connect(conninfo, false, "a connection to the sink", problem);
 	free(conninfo);
@@ -223,6 +246,16 @@ postgres_open(const SinkSettings *settings, const char *source, Buffer *problem)
 	return &sink->sink;
 }
 
+/*
+ * Is that for the table? It leaves out what happens to collections, and what it
+ * is not allowed to do.
+ */
+static bool
+is_row(const PostgresSink *sink, const Event *event)
+{
+	return event->item_id != NULL && (!event->forgets || sink->may_delete);
+}
+
 /* Send one row; the answer comes later */
 static bool
 send_row(PostgresSink *sink, const Event *event)
@@ -231,7 +264,9 @@ send_row(PostgresSink *sink, const Event *event)
 	const char *values[] = {event->collection_id, event->item_id, version, event->document};
 
 	snprintf(version, sizeof(version), "%" PRId64, event->version);
-	return PQsendQueryPrepared(sink->connection, "upsert", 4, values, NULL, NULL, 0);
+	if (event->forgets)
+		return PQsendQueryPrepared(sink->connection, "forget", 3, values, NULL, NULL, 0);
+	return PQsendQueryPrepared(sink->connection, event->overwrites ? "overwrite" : "upsert", 4, values, NULL, NULL, 0);
 }
 
 /* Send which event is the newest one now, in the same transaction */
@@ -330,16 +365,19 @@ write_rows(PostgresSink *sink, Event *events, int count, Buffer *problem)
 {
 	Answer		answer = ANSWER_GOOD;
 
-	/* A table of items leaves out what happens to collections. */
 	for (int i = 0; i < count; i++)
-		if (events[i].item_id != NULL && !send_row(sink, &events[i]))
+	{
+		if (events[i].forgets && !sink->may_delete)
+			event_refuse(&events[i], EVENT_REFUSED, "the sink's login may not DELETE from the table");
+		if (is_row(sink, &events[i]) && !send_row(sink, &events[i]))
 			return ANSWER_DOWN;
+	}
 	if (!send_mark(sink, &events[count - 1]) || PQpipelineSync(sink->connection) != 1)
 		return ANSWER_DOWN;
 
 	for (int i = 0; i < count && answer != ANSWER_DOWN; i++)
 	{
-		Answer		one = events[i].item_id != NULL ? judge_answer(sink, &events[i], problem) : ANSWER_GOOD;
+		Answer		one = is_row(sink, &events[i]) ? judge_answer(sink, &events[i], problem) : ANSWER_GOOD;
 
 		if (one != ANSWER_GOOD)
 			answer = one;
@@ -410,5 +448,6 @@ const SinkKind sink_postgres = {
 	.open = postgres_open,
 	.write = postgres_write,
 	.newest = postgres_newest,
+	.reader = &postgres_reader,
 	.close = postgres_close,
 };

@@ -19,6 +19,7 @@
 #include "lib/wait.h"
 
 typedef struct SinkKind SinkKind;
+typedef struct ReaderKind ReaderKind;
 
 /* What the operator says of the sink. */
 typedef struct SinkSettings
@@ -91,6 +92,12 @@ struct SinkKind
 	 * if it cannot tell; NULL: it never can.
 	 */
 	bool		(*newest) (Sink *sink, Buffer *event);
+
+	/*
+	 * How --verify reads back what it holds, see reader.h; NULL: it cannot
+	 * be.
+	 */
+	const ReaderKind *reader;
 
 	void		(*close) (Sink *sink);
 };

@@ -1,9 +1,10 @@
 /*
  * redrive.c
- *		The second chance of dead letters.
+ *		The second chance of dead letters, and the repair of a sink.
  *
- * redrive() in the database marks dead letters; the relay then sends the items'
- * current states. It must not send one after a later version, nor an earlier
+ * redrive() in the database marks dead letters, and --verify --repair what
+ * differs; the relay then sends the items' current states. What the sink should
+ * not know at all is sent as a deletion, in the version that it has there. It must not send one after a later version, nor an earlier
  * version after it: so it notes the versions and the WAL's end, waits until the
  * stream has passed that and queries see what was committed before it, and
  * sends those items whose version is still the same and that the stream has
@@ -21,7 +22,7 @@
 /* The columns of a round's items. */
 enum
 {
-	ITEM_COLLECTION, ITEM_ID, ITEM_VERSION, ITEM_ASKED
+	ITEM_COLLECTION, ITEM_ID, ITEM_VERSION, ITEM_ASKED, ITEM_REPAIR
 };
 
 /* The round is over, or the session */
@@ -47,7 +48,7 @@ begin_round(Redrive *redrive)
 	ExitStatus	status;
 
 	redrive->items = database_query(catalogue->sql, &problem,
-									"SELECT collection_id, item_id, version, asked FROM esgf_stac_internal.redrive_round($1)", 1, parameters);
+									"SELECT collection_id, item_id, version, asked, repair FROM esgf_stac_internal.redrive_round($1)", 1, parameters);
 	if (redrive->items == NULL)
 		return database_lost(&problem);
 	if (PQntuples(redrive->items) == 0)
@@ -96,6 +97,13 @@ redrive_note(Redrive *redrive, const Event *event)
 	}
 }
 
+/* The text of a row, NULL for null */
+static const char *
+field_of(const PGresult *rows, int row, int column)
+{
+	return PQgetisnull(rows, row, column) ? NULL : PQgetvalue(rows, row, column);
+}
+
 /* List the round's items; those that were overtaken without a version */
 static void
 list_items(const Redrive *redrive, Buffer *keys)
@@ -106,10 +114,12 @@ list_items(const Redrive *redrive, Buffer *keys)
 		buffer_text(keys, i == 0 ? "[[" : ",[");
 		append_string(keys, PQgetvalue(redrive->items, i, ITEM_COLLECTION));
 		buffer_text(keys, ",");
-		append_string(keys, PQgetisnull(redrive->items, i, ITEM_ID) ? NULL : PQgetvalue(redrive->items, i, ITEM_ID));
+		append_string(keys, field_of(redrive->items, i, ITEM_ID));
 		buffer_printf(keys, ",%s,", redrive->overtaken[i] || PQgetisnull(redrive->items, i, ITEM_VERSION) ?
 					  "null" : PQgetvalue(redrive->items, i, ITEM_VERSION));
 		append_string(keys, PQgetvalue(redrive->items, i, ITEM_ASKED));
+		buffer_text(keys, ",");
+		append_string(keys, field_of(redrive->items, i, ITEM_REPAIR));
 		buffer_text(keys, "]");
 	}
 	buffer_text(keys, "]");
@@ -138,7 +148,7 @@ redrive_page(Source *source, PGconn *reader, Buffer *problem)
 
 	list_items(redrive, &redrive->keys);
 	parameters[1] = redrive->keys.data;
-	return database_rows(reader, problem, "SELECT NULL, aggregatetype, aggregateid, type, version, document, updated, NULL, NULL, NULL, NULL"
+	return database_rows(reader, problem, "SELECT NULL, aggregatetype, aggregateid, type, version, document, updated, NULL, NULL, NULL, NULL, repair"
 						 " FROM esgf_stac_internal.redrive_states($1, $2)", 2, parameters);
 }
 
@@ -156,7 +166,7 @@ redrive_done(Source *source, const Page *page, bool *more)
 	*more = false;
 	if (result == NULL)
 		return database_lost(&problem);
-	log_line(LOG_NOTE, "redrive: %s dead letters settled", PQgetvalue(result, 0, 0));
+	log_line(LOG_NOTE, "redrive: %d items sent anew, %s dead letters settled", PQntuples(redrive->items), PQgetvalue(result, 0, 0));
 	PQclear(result);
 	redrive_forget(redrive);
 	return STATUS_RUNNING;

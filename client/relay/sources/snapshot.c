@@ -12,6 +12,7 @@
 
 #include "catalogue/visibility.h"
 #include "lib/log.h"
+#include "lib/progress.h"
 #include "lib/wait.h"
 
 /* Items of one short transaction. */
@@ -19,19 +20,6 @@
 
 /* How far it is, the log says that often. */
 #define TELL_MS 10000
-
-/* Append a number as people read it */
-static void
-append_count(Buffer *text, int64_t count)
-{
-	if (count >= 1000)
-	{
-		append_count(text, count / 1000);
-		buffer_printf(text, ",%03d", (int) (count % 1000));
-	}
-	else
-		buffer_printf(text, "%d", (int) count);
-}
 
 /* Append how many items of how many are sent, and how long the rest will take */
 void
@@ -47,17 +35,8 @@ snapshot_progress(const Snapshot *snapshot, Buffer *text)
 		append_count(text, row->snapshot_total);
 	}
 	buffer_text(text, " items sent");
-	if (row->snapshot_total >= 0 && left > 0 && snapshot->sent > 0)
-	{
-		int64_t		seconds = left * (monotonic_ms() - snapshot->begun_at) / snapshot->sent / 1000 + 1;
-
-		if (seconds < 100)
-			buffer_printf(text, ", %d s left", (int) seconds);
-		else if (seconds < 6000)
-			buffer_printf(text, ", %d min left", (int) (seconds + 59) / 60);
-		else
-			buffer_printf(text, ", %d h left", (int) (seconds + 3599) / 3600);
-	}
+	if (row->snapshot_total >= 0)
+		append_time_left(text, snapshot->sent, left, snapshot->begun_at);
 }
 
 /* Learn how many items a snapshot will send, at its beginning */
@@ -123,7 +102,7 @@ snapshot_page(Source *source, PGconn *reader, Buffer *problem)
 
 	return database_rows(reader, problem,
 						 "SELECT NULL, collection_id, item_id, 'item.seeded', version, CASE WHEN s.sent THEN document END, updated,"
-						 " NULL, NULL, NULL, NULL, s.sent"
+						 " NULL, NULL, NULL, NULL, sent"
 						 " FROM esgf_stac_internal.stream_items($1, $2, $3, " PAGE_SIZE "),"
 						 " LATERAL (SELECT esgf_stac_internal.can_be_sent(document)) s (sent)", 3, parameters);
 }

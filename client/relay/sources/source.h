@@ -29,8 +29,8 @@ typedef struct SourceKind
 	/*
 	 * Send the query of the next page over a connection that has nothing else
 	 * to do; false and a problem if that fails. Its rows are the columns of
-	 * column_names and, if there is one more, whether the event can be sent:
-	 * else it is a dead letter at once.
+	 * column_names and perhaps more: "sent", whether the event can be sent,
+	 * else it is a dead letter at once; "repair", what it is for.
 	 */
 	bool		(*page) (Source *source, PGconn *reader, Buffer *problem);
 

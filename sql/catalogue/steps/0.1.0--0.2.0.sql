@@ -74,8 +74,12 @@ CREATE TABLE esgf_stac.drift (
     version_here bigint,
     version_there bigint,
     repaired_at timestamptz,
+    repair text CHECK (repair IN ('send', 'remove', 'reissue')),
+    asked_at timestamptz,
+    sent_at timestamptz,
     PRIMARY KEY (verification, collection_id, item_id)
 );
+CREATE INDEX drift_asked ON esgf_stac.drift (asked_at) WHERE asked_at IS NOT NULL AND sent_at IS NULL;
 
 CREATE TABLE esgf_stac.source (
     name text PRIMARY KEY CHECK (name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$'),
