@@ -66,10 +66,29 @@ place_pointer(const Place *place)
 	return pointer.data;
 }
 
+/* Is a problem at that place one that is to be noted? */
+bool
+is_asked_for(const ProblemList *problems, const Place *place)
+{
+	const Place *below = NULL;
+
+	if (problems->member == NULL)
+		return true;
+	while (place && place->parent)
+	{
+		below = place;
+		place = place->parent;
+	}
+	return below && below->key == NULL && below->index >= problems->first_element &&
+		place->length == (int) strlen(problems->member) && memcmp(place->key, problems->member, place->length) == 0;
+}
+
 /* Note a problem at a place. */
 void
 add_problem(ProblemList *problems, const Place *place, const char *detail)
 {
+	if (!is_asked_for(problems, place))
+		return;
 	if (problems->count < PROBLEMS_MAX)
 		add_pointed_problem(problems, place_pointer(place), detail);
 	else

@@ -44,6 +44,10 @@ typedef struct ProblemList
 {
 	uint64		count;			/* all of them */
 	List	   *shown;			/* of Problem, at most PROBLEMS_MAX */
+	const char *member;			/* not NULL: of this member of the root, an
+								 * array, only what is below the elements from
+								 * this one on is noted, and nothing else */
+	uint32		first_element;
 } ProblemList;
 
 /* Nobody knows when to try again. */
@@ -74,6 +78,7 @@ typedef struct Place
 #define MEMBER_PLACE(parent, name) {(parent), (name), sizeof(name) - 1, 0}
 
 extern char *place_pointer(const Place *place);
+extern bool is_asked_for(const ProblemList *problems, const Place *place);
 extern void add_problem(ProblemList *problems, const Place *place, const char *detail);
 extern Problem *add_pointed_problem(ProblemList *problems, const char *pointer, const char *detail);
 extern char *problem_rest(const ProblemList *problems);

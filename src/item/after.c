@@ -20,10 +20,10 @@
 #include "base/occasion.h"
 #include "change/compare.h"
 #include "change/completeness.h"
-#include "change/same.h"
 #include "item/dataset.h"
 #include "item/document.h"
 #include "item/row.h"
+#include "item/schemas.h"
 #include "item/settings.h"
 #include "json/edit.h"
 #include "outbox/event.h"
@@ -46,15 +46,6 @@ check_content(ItemRow *old, ItemRow *new)
 				(errproblem(PROBLEM_CONTENT_CHANGED), errtable_of("item"),
 				 errmsg("the content of files does not change at one version"),
 				 errdetail_problems(&problems)));
-}
-
-/* Is an item that was deleted back as it was? */
-static bool
-is_restored(ItemRow *old, ItemRow *new)
-{
-	return old && is_set(old, ITEM_DELETED) && !is_set(new, ITEM_DELETED) &&
-		is_set(old, ITEM_RETRACTED) == is_set(new, ITEM_RETRACTED) &&
-		same_but_for_stamps_and_flags(row_document(old), row_document(new));
 }
 
 /* Name what happened to the locations of an item, if nothing else did. */
@@ -164,7 +155,7 @@ active_document(ItemRow *row)
 
 /* Tell everybody else. The payload is handed on as stored, unless it is hidden. */
 static void
-write_item_event(ItemRow *old, ItemRow *new, const char *type)
+write_item_event(ItemRow *old, ItemRow *new, const char *type, Jsonb *warnings)
 {
 	Event		event = {0};
 	pg_uuid_t	id;
@@ -177,6 +168,7 @@ write_item_event(ItemRow *old, ItemRow *new, const char *type)
 	event.reason = new->nulls[ITEM_REASON - 1] ? (Datum) 0 : column(new, ITEM_REASON);
 	event.request = PointerGetDatum(current_occasion()->request);
 	event.validated_against = new->nulls[ITEM_VALIDATED_AGAINST - 1] ? (Datum) 0 : column(new, ITEM_VALIDATED_AGAINST);
+	event.warnings = JsonbPGetDatum(warnings);
 	if (is_set(new, ITEM_RETRACTED) && !is_set(new, ITEM_DELETED))
 		event.payload = JsonbPGetDatum(published_document(row_document(new)));
 	else if (!is_set(new, ITEM_DELETED))
@@ -202,6 +194,7 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 	JudgedChange judged;
 	Change		change;
 	const char *type;
+	Jsonb	   *warnings = NULL;
 	OccasionKind kind = current_occasion()->kind;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
@@ -238,8 +231,10 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 	}
 	if (kind == BY_IMPORT)
 		return PointerGetDatum(NULL);
+	if (kind != BY_SUPERSESSION)
+		warnings = schema_warnings(judged_part(judged.appears, &change), judged.new, judged.old, &settings);
 	SPI_connect();
-	write_item_event(old, &new, type);
+	write_item_event(old, &new, type, warnings);
 	SPI_finish();
 	return PointerGetDatum(NULL);
 }

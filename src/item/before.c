@@ -25,6 +25,7 @@
 #include "item/dataset.h"
 #include "item/document.h"
 #include "item/row.h"
+#include "item/schemas.h"
 #include "item/settings.h"
 #include "json/text_size.h"
 
@@ -225,6 +226,41 @@ check_retracted(ItemChange *change)
 			 errmsg("item \"%.*s\" is retracted", change->id.len, change->id.id)));
 }
 
+/*
+ * Have the schemas judge the row's document, as it will be stored, where it is
+ * another one than before, and affix which did: what is not judged keeps what is
+ * affixed.
+ */
+static void
+judge_by_schemas(ItemChange *change)
+{
+	ItemRow    *new = &change->new;
+	ItemRow    *old = change->old.desc ? &change->old : NULL;
+	bool		appears = old == NULL;
+	Change		difference = {0};
+	Jsonb	   *affixed;
+
+	if (change->superseded || (change->settings.schema_mode == SCHEMAS_OFF && new->nulls[ITEM_VALIDATED_AGAINST - 1]))
+		return;
+	if (old && is_set(old, ITEM_DELETED))
+		appears = !is_restored(old, new);
+	else if (old)
+		compare_documents(row_document(old), row_document(new), &difference);
+	switch (judged_part(appears, &difference))
+	{
+		case JUDGED_ALL:
+			affixed = judge_document(row_document(new), &change->settings);
+			new->nulls[ITEM_VALIDATED_AGAINST - 1] = affixed == NULL;
+			new->values[ITEM_VALIDATED_AGAINST - 1] = JsonbPGetDatum(affixed);
+			break;
+		case JUDGED_LINKS:
+			judge_appended_links(row_document(new), row_document(old), &change->settings);
+			break;
+		case JUDGED_NOTHING:
+			break;
+	}
+}
+
 /* Write the derived columns and the stamps into the new row. */
 static void
 derive_columns(ItemChange *change, int64 version, TimestampTz created, TimestampTz updated)
@@ -234,6 +270,7 @@ derive_columns(ItemChange *change, int64 version, TimestampTz created, Timestamp
 
 	if (change->settings.stamp_times)
 		document = stamp_document(document, created, updated, change->keeps_times);
+	row->document = document;
 	set_column(row, ITEM_DOCUMENT, JsonbPGetDatum(document));
 	set_column(row, ITEM_VERSION, Int64GetDatum(version));
 	set_column(row, ITEM_LATEST, BoolGetDatum(change->latest));
@@ -242,6 +279,7 @@ derive_columns(ItemChange *change, int64 version, TimestampTz created, Timestamp
 	set_column(row, ITEM_CREATED, TimestampTzGetDatum(created));
 	set_column(row, ITEM_UPDATED, TimestampTzGetDatum(updated));
 	set_column(row, ITEM_UPDATED_BY, JsonbPGetDatum(current_author()));
+	judge_by_schemas(change);
 }
 
 /* Make an inserted row an item of version 1. */

@@ -213,7 +213,7 @@ read_expectations(const Jsonb *expectations)
 /* ---- extensions ---- */
 
 /* Does a URL begin with a prefix? */
-bool
+static bool
 has_prefix(JsonKey url, JsonKey prefix)
 {
 	return url.len >= prefix.len && memcmp(url.data, prefix.data, prefix.len) == 0;
@@ -261,33 +261,21 @@ declared_extensions(const Jsonb *document)
 	return declared;
 }
 
-/* Is an extension one of those that are expected? */
-static bool
-is_expected(const Extension *extension, const List *expectations)
+/* What is expected of the extension with that URL: the expectation with the longest prefix, or NULL. */
+const Expectation *
+expectation_of(JsonKey url, const List *expectations)
 {
-	ListCell   *cell;
-
-	foreach(cell, expectations)
-		if (has_prefix(extension->url, ((Expectation *) lfirst(cell))->prefix))
-		return true;
-	return false;
-}
-
-/* Is an extension below a minimum of those that are expected? Answers that, or NULL. */
-static const Expectation *
-find_minimum_above(const Extension *extension, const List *expectations)
-{
+	const Expectation *longest = NULL;
 	ListCell   *cell;
 
 	foreach(cell, expectations)
 	{
-		Expectation *expectation = lfirst(cell);
+		const Expectation *expectation = lfirst(cell);
 
-		if (expectation->minimum.data && has_prefix(extension->url, expectation->prefix) &&
-			is_below(version_behind(extension->url, expectation->prefix), expectation->minimum))
-			return expectation;
+		if (has_prefix(url, expectation->prefix) && (longest == NULL || expectation->prefix.len > longest->prefix.len))
+			longest = expectation;
 	}
-	return NULL;
+	return longest;
 }
 
 /* Does an item declare what is expected? */
@@ -337,7 +325,7 @@ check_extensions(const List *extensions, const CollectionSettings *settings, Pro
 		bool		expected;
 
 		CHECK_FOR_INTERRUPTS();
-		expected = is_expected(extension, expectations);
+		expected = expectation_of(extension->url, expectations) != NULL;
 		if (expected ? extension->known : !settings->refuse_unknown_schemas)
 			continue;
 		first = PROBLEM_UNEXPECTED_EXTENSION;
@@ -351,8 +339,9 @@ check_extensions(const List *extensions, const CollectionSettings *settings, Pro
 		const Expectation *expectation;
 
 		CHECK_FOR_INTERRUPTS();
-		expectation = find_minimum_above(extension, expectations);
-		if (expectation == NULL)
+		expectation = expectation_of(extension->url, expectations);
+		if (expectation == NULL || expectation->minimum.data == NULL ||
+			!is_below(version_behind(extension->url, expectation->prefix), expectation->minimum))
 			continue;
 		first = Min(first, PROBLEM_EXTENSION_BELOW_MINIMUM);
 		add_extension_problem(problems, PROBLEM_EXTENSION_BELOW_MINIMUM, extension,

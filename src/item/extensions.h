@@ -32,7 +32,7 @@ typedef struct Expectation
 
 extern void check_expectations(const Jsonb *expectations);
 extern List *read_expectations(const Jsonb *expectations);
-extern bool has_prefix(JsonKey url, JsonKey prefix);
+extern const Expectation *expectation_of(JsonKey url, const List *expectations);
 extern JsonKey without_empty_fragment(JsonKey url);
 extern List *declared_extensions(const Jsonb *document);
 extern ProblemKind check_extensions(const List *extensions, const CollectionSettings *settings, ProblemList *problems);

@@ -7,6 +7,7 @@
 #include "utils/datum.h"
 #include "utils/typcache.h"
 
+#include "change/same.h"
 #include "item/row.h"
 #include "json/edit.h"
 
@@ -55,4 +56,13 @@ same_document(ItemRow *a, ItemRow *b)
 {
 	return datumIsEqual(column(a, ITEM_DOCUMENT), column(b, ITEM_DOCUMENT), false, -1) ||
 		documents_equal(row_document(a), row_document(b));
+}
+
+/* Is an item that was deleted back as it was? */
+bool
+is_restored(ItemRow *old, ItemRow *new)
+{
+	return old && is_set(old, ITEM_DELETED) && !is_set(new, ITEM_DELETED) &&
+		is_set(old, ITEM_RETRACTED) == is_set(new, ITEM_RETRACTED) &&
+		same_but_for_stamps_and_flags(row_document(old), row_document(new));
 }

@@ -80,5 +80,6 @@ extern void open_row(ItemRow *row, HeapTuple tuple, TupleDesc desc);
 extern Jsonb *row_document(ItemRow *row);
 extern bool same_column(const ItemRow *a, const ItemRow *b, ItemColumn number);
 extern bool same_document(ItemRow *a, ItemRow *b);
+extern bool is_restored(ItemRow *old, ItemRow *new);
 
 #endif							/* ESGF_STAC_ITEM_ROW_H */

@@ -56,8 +56,8 @@ push_if_given(JsonbParseState **state, const char *key, const char *value)
 		push_string_member(state, key, value, strlen(value));
 }
 
-/* Add an array of what is wrong where. */
-void
+/* Add an array of what is wrong where; answers it, where it is all. */
+JsonbValue *
 push_problems(JsonbParseState **state, const List *problems, bool with_slugs)
 {
 	ListCell   *cell;
@@ -79,7 +79,7 @@ push_problems(JsonbParseState **state, const List *problems, bool with_slugs)
 		push_if_given(state, "url", problem->url);
 		pushJsonbValue(state, WJB_END_OBJECT, NULL);
 	}
-	pushJsonbValue(state, WJB_END_ARRAY, NULL);
+	return pushJsonbValue(state, WJB_END_ARRAY, NULL);
 }
 
 /* Make a value all of a document, which it points into. */

@@ -11,7 +11,7 @@
 extern void push_key(JsonbParseState **state, const char *key);
 extern void push_string_member(JsonbParseState **state, const char *key, const char *value, int len);
 extern void push_if_given(JsonbParseState **state, const char *key, const char *value);
-extern void push_problems(JsonbParseState **state, const List *problems, bool with_slugs);
+extern JsonbValue *push_problems(JsonbParseState **state, const List *problems, bool with_slugs);
 extern void set_to_jsonb(JsonbValue *value, const Jsonb *jsonb);
 extern Jsonb *with_member(Jsonb *object, const char *key, const Jsonb *value);
 extern void push_number_member(JsonbParseState **state, const char *key, int64 value);

@@ -74,8 +74,8 @@ add_row(Judgement *judgement, const Spot *spot, const char *keyword, char *detai
 	char	   *pointer;
 
 	if (judgement->problems->count >= PROBLEMS_MAX)
-		judgement->problems->count++;
-	else
+		judgement->problems->count += is_asked_for(judgement->problems, spot ? &spot->place : NULL);
+	else if (is_asked_for(judgement->problems, spot ? &spot->place : NULL))
 	{
 		pointer = place_pointer(spot ? &spot->place : NULL);
 		problem = add_pointed_problem(judgement->problems, pointer, detail);
