@@ -255,6 +255,32 @@ COMMENT ON COLUMN esgf_stac.replication_rule.set_by IS 'who set it, by issuer an
 COMMENT ON COLUMN esgf_stac.replication_rule.closed_by IS 'who closed it before its end, or after it by a new one';
 COMMENT ON COLUMN esgf_stac.replication_rule.applied IS 'since when every item knows of it, and of its end; null: refresh_rules() has not told all yet';
 
+COMMENT ON TABLE esgf_stac.site_item IS 'the items that rules of sites match, and what they are to each site; kept by the triggers of item, read by site_work()';
+COMMENT ON COLUMN esgf_stac.site_item.collection_id IS 'the item''s collection';
+COMMENT ON COLUMN esgf_stac.site_item.item_id IS 'the item';
+COMMENT ON COLUMN esgf_stac.site_item.node IS 'the site''s data node';
+COMMENT ON COLUMN esgf_stac.site_item.standing IS 'latest, superseded or retracted';
+COMMENT ON COLUMN esgf_stac.site_item.holds IS 'which of its data files the node has: none, part, the whole; empty: it has none';
+COMMENT ON COLUMN esgf_stac.site_item.can_go IS 'is it no longer the latest, and would remove_replica() of the node take it?';
+COMMENT ON COLUMN esgf_stac.site_item.bytes IS 'of the data files that the node lacks, or else has';
+COMMENT ON COLUMN esgf_stac.site_item.rules IS 'the rules that matched when it was written; those that are in force count';
+
+COMMENT ON TABLE esgf_stac.rule_job IS 'tells the items that are there of a rule, or of its end: walked by refresh_rules()';
+COMMENT ON COLUMN esgf_stac.rule_job.id IS 'the job';
+COMMENT ON COLUMN esgf_stac.rule_job.rule_id IS 'the rule';
+COMMENT ON COLUMN esgf_stac.rule_job.ending IS 'is it about the end of the rule?';
+COMMENT ON COLUMN esgf_stac.rule_job.state IS 'pending, running, completed or cancelled';
+COMMENT ON COLUMN esgf_stac.rule_job.position IS 'collection and id of the last item looked at';
+COMMENT ON COLUMN esgf_stac.rule_job.skipped IS 'collections and ids, in turn, of items before it that were in the hand of a writer';
+COMMENT ON COLUMN esgf_stac.rule_job.items_done IS 'items looked at';
+COMMENT ON COLUMN esgf_stac.rule_job.items_total IS 'how many there are, as estimated; null: not known';
+COMMENT ON COLUMN esgf_stac.rule_job.xid IS 'the transaction that made the job';
+COMMENT ON COLUMN esgf_stac.rule_job.fence IS 'it begins when every older transaction has ended; null: not known yet';
+COMMENT ON COLUMN esgf_stac.rule_job.started IS 'when it began';
+COMMENT ON COLUMN esgf_stac.rule_job.updated IS 'when somebody last ran it, or made it';
+COMMENT ON COLUMN esgf_stac.rule_job.finished IS 'when it was done';
+COMMENT ON COLUMN esgf_stac.rule_job.error IS 'what stopped it when it was last run; it is run again';
+
 COMMENT ON VIEW esgf_stac.source_status IS 'one row a partition of each source: how far it is read and answered, and its open refusals';
 COMMENT ON COLUMN esgf_stac.source_status.source IS 'the source';
 COMMENT ON COLUMN esgf_stac.source_status.partition IS 'the partition';

@@ -255,6 +255,40 @@ CREATE TABLE esgf_stac.replication_rule (
 );
 CREATE UNIQUE INDEX replication_rule_name ON esgf_stac.replication_rule (node, name) WHERE closed_by IS NULL;
 
+-- What an item is to a site whose rules match it. The rows of a site that stand alike are side by side in the index:
+-- what follows from that, and in which order, is known by the rules of the day.
+CREATE TABLE esgf_stac.site_item (
+    collection_id text NOT NULL,
+    item_id text NOT NULL,
+    node text NOT NULL,
+    standing text NOT NULL CHECK (standing IN ('latest', 'superseded', 'retracted')),
+    holds text NOT NULL CHECK (holds IN ('none', 'part', 'whole', 'empty')),
+    can_go boolean NOT NULL,
+    bytes bigint NOT NULL,
+    rules bigint[] NOT NULL,
+    PRIMARY KEY (collection_id, item_id, node)
+);
+CREATE INDEX site_item_alike ON esgf_stac.site_item (node, standing, holds, can_go, rules, collection_id, item_id);
+
+CREATE TABLE esgf_stac.rule_job (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rule_id bigint NOT NULL,
+    ending boolean NOT NULL,
+    state text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'running', 'completed', 'cancelled')),
+    position text[],
+    skipped text[] NOT NULL DEFAULT '{}',
+    items_done bigint NOT NULL DEFAULT 0,
+    items_total bigint,
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    fence xid8,
+    started timestamptz,
+    updated timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished timestamptz,
+    error text,
+    UNIQUE (rule_id, ending)
+);
+CREATE INDEX rule_job_unfinished ON esgf_stac.rule_job (id) WHERE finished IS NULL;
+
 -- Found by the "$id" of the document as well. A URL has one revision in force: the newest that is not retired.
 CREATE TABLE esgf_stac.schema (
     url text NOT NULL,

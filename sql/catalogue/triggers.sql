@@ -78,7 +78,7 @@ CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR 
 CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.access_rule
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('only_close', 'refuse_removal', 'drop_caches');
 CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.replication_rule
-    FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('only_close', 'refuse_removal', 'drop_caches');
+    FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('only_close', 'apply_rule', 'refuse_removal', 'drop_caches');
 CREATE OR REPLACE TRIGGER require_triggers BEFORE UPDATE OR DELETE OR TRUNCATE ON esgf_stac.outbox
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.require_triggers('refuse_removal');
 CREATE OR REPLACE TRIGGER require_triggers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.schema
@@ -89,3 +89,6 @@ CREATE OR REPLACE TRIGGER only_close BEFORE UPDATE ON esgf_stac.access_rule
     FOR EACH ROW EXECUTE FUNCTION esgf_stac.only_close();
 CREATE OR REPLACE TRIGGER only_close BEFORE UPDATE ON esgf_stac.replication_rule
     FOR EACH ROW EXECUTE FUNCTION esgf_stac.only_close_replication();
+-- The items that are there hear of a rule, and of its end, by a job.
+CREATE OR REPLACE TRIGGER apply_rule AFTER INSERT OR UPDATE ON esgf_stac.replication_rule
+    FOR EACH ROW EXECUTE FUNCTION esgf_stac.apply_rule();

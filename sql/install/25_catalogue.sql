@@ -103,6 +103,9 @@ BEGIN
            SET system_identifier = esgf_stac_internal.system_identifier(), lsn = '0/0', confirmed = '0/0',
                timeline = (SELECT timeline_id FROM pg_control_checkpoint());
     END IF;
+    -- No transaction of another cluster is waited for.
+    UPDATE esgf_stac.rule_job SET xid = '0', fence = '0' WHERE finished IS NULL
+       AND (SELECT system_identifier FROM esgf_stac.catalogue) <> esgf_stac_internal.system_identifier();
     -- Ids that this cluster has not given yet would hide their events from
     -- every reader that waits for transactions to end. They become the last one
     -- that it has given, so that they stay behind the smaller ones.

@@ -124,6 +124,20 @@ BEGIN
           FROM esgf_stac.access_rule r, esgf_stac_internal.rule_doubts(r.principal, r.role, r.scope, r.target) AS doubt
          WHERE r.revoked_by IS NULL AND (r.valid_to IS NULL OR r.valid_to > now())
         UNION ALL
+        SELECT 'unread rule', j.rule_id::text, format('items are not told of the %s rule "%s" of %s: nobody has done so for five minutes%s', CASE WHEN j.ending THEN 'end of the' ELSE 'new' END,
+                                                      r.name, esgf_stac_internal.one_line(r.node), coalesce('; the last one stopped by: ' || esgf_stac_internal.one_line(j.error), '')), 'SELECT esgf_stac.refresh_rules();'
+          FROM esgf_stac.rule_job j JOIN esgf_stac.replication_rule r ON r.id = j.rule_id
+         WHERE j.finished IS NULL AND j.updated < now() - interval '5 minutes'
+        UNION ALL
+        SELECT 'unread rule', r.id::text, format('items are not told of the end of rule "%s" of %s: nobody has done so for five minutes', r.name, esgf_stac_internal.one_line(r.node)), 'SELECT esgf_stac.refresh_rules();'
+          FROM esgf_stac.replication_rule r
+         WHERE r.valid_to < now() - interval '5 minutes' AND NOT EXISTS (SELECT FROM esgf_stac.rule_job j WHERE j.rule_id = r.id AND j.ending)
+        UNION ALL
+        SELECT 'rule without site', r.id::text, format('rule "%s" is of node %s, which is not in the table site', r.name, esgf_stac_internal.one_line(r.node)),
+               format('SELECT esgf_stac.drop_replication_rule(%L, %L);', r.node, r.name)
+          FROM esgf_stac.replication_rule r
+         WHERE esgf_stac_internal.is_in_force(r.valid_from, r.valid_to) AND NOT EXISTS (SELECT FROM esgf_stac.site s WHERE s.node = r.node)
+        UNION ALL
         SELECT 'useless prefix', s.node, format('no href can be under the prefix %s: it %s', coalesce(quote_literal(esgf_stac_internal.one_line(p.prefix)), 'NULL'),
                                                coalesce(esgf_stac_internal.prefix_problem(p.prefix), 'must not be null')),
                format('UPDATE esgf_stac.site SET href_prefixes = array_remove(href_prefixes, %L) WHERE node = %L;', p.prefix, s.node)

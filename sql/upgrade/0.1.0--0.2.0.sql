@@ -34,6 +34,44 @@ END
 $$;
 GRANT USAGE ON SCHEMA esgf_stac_internal TO esgf_stac_reader, esgf_stac_relay, esgf_stac_ingest;
 
+CREATE TYPE esgf_stac.replication AS (
+    id bigint,
+    node text,
+    name text,
+    collections text[],
+    filter jsonpath,
+    priority int,
+    on_retracted text,
+    on_superseded text,
+    valid_from timestamptz,
+    valid_to timestamptz,
+    set_by jsonb,
+    closed_by jsonb,
+    applied timestamptz
+);
+CREATE TYPE esgf_stac_internal.site_group AS (
+    standing text,
+    holds text,
+    can_go boolean,
+    rules bigint[],
+    kind text,
+    priority int,
+    names text[]
+);
+CREATE TYPE esgf_stac.work AS (
+    cursor text,
+    kind text,
+    collection_id text,
+    item_id text,
+    version bigint,
+    bytes bigint,
+    priority int,
+    rules text[],
+    sources text[],
+    reason text,
+    updated timestamptz
+);
+
 DROP FUNCTION esgf_stac.apply_patch(jsonb, jsonb);
 ALTER FUNCTION esgf_stac.attach_catalogue() SET SCHEMA esgf_stac_internal;
 ALTER FUNCTION esgf_stac.calling_role() SET SCHEMA esgf_stac_internal;

@@ -77,6 +77,15 @@ find_site(const char *node, int node_len)
 	return NULL;
 }
 
+/* Is a node one of an active site? */
+bool
+is_active_site(const char *node, int node_len)
+{
+	Site	   *site = find_site(node, node_len);
+
+	return site && site->active;
+}
+
 /* May this node hold a file there? */
 SiteVerdict
 judge_site(const char *node, int node_len, const char *href, int href_len)

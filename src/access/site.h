@@ -11,6 +11,7 @@ typedef enum SiteVerdict
 } SiteVerdict;
 
 extern SiteVerdict judge_site(const char *node, int node_len, const char *href, int href_len);
+extern bool is_active_site(const char *node, int node_len);
 extern char *describe_prefixes(const char *node);
 
 #endif							/* ESGF_STAC_ACCESS_SITE_H */

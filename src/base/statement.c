@@ -119,6 +119,25 @@ run_statement_as_owner(Statement *statement, Datum *values, const char *nulls)
 }
 
 /*
+ * Write by what is committed now, whatever the transaction's snapshot, as
+ * foreign keys do: rows that nobody writes but under a lock which the caller has.
+ */
+int
+write_latest_as_owner(Statement *statement, Datum *values, const char *nulls)
+{
+	SavedUser	saved;
+	int			result;
+
+	become_owner(&saved);
+	result = SPI_execute_snapshot(statement_plan(statement), values, nulls,
+								  GetLatestSnapshot(), InvalidSnapshot, false, true, 0);
+	become_caller(&saved);
+	if (result < 0)
+		elog(ERROR, "could not run \"%s\": %s", statement->sql, SPI_result_code_string(result));
+	return (int) SPI_processed;
+}
+
+/*
  * Read what is committed now, whatever the transaction's snapshot: what a
  * backend keeps over transactions must not be older than its invalidations.
  */

@@ -33,5 +33,6 @@ extern void become_caller(const SavedUser *saved);
 extern int	run_statement(Statement *statement, Datum *values, const char *nulls);
 extern int	run_statement_as_owner(Statement *statement, Datum *values, const char *nulls);
 extern int	read_latest_as_owner(Statement *statement, Datum *values, const char *nulls);
+extern int	write_latest_as_owner(Statement *statement, Datum *values, const char *nulls);
 
 #endif							/* ESGF_STAC_BASE_STATEMENT_H */

@@ -28,6 +28,8 @@
 #include "json/edit.h"
 #include "outbox/event.h"
 #include "outbox/stream.h"
+#include "site/keep.h"
+#include "site/rule.h"
 
 PG_FUNCTION_INFO_V1(esgf_item_after_row);
 PG_FUNCTION_INFO_V1(esgf_item_after_statement);
@@ -180,6 +182,29 @@ write_item_event(ItemRow *old, ItemRow *new, const char *type, Jsonb *warnings)
 	record_receipt(event.version, event.type + strlen("item."), &id);
 }
 
+/* How does a row stand? */
+static Standing
+row_standing(const ItemRow *row)
+{
+	return standing_of(is_set(row, ITEM_LATEST), is_set(row, ITEM_RETRACTED));
+}
+
+/* Have sites know what became of an item, and of which of its locations. */
+static void
+tell_sites(ItemRow *old, ItemRow *new, List *locations)
+{
+	SitedChange change = {column(new, ITEM_COLLECTION_ID), column(new, ITEM_ID)};
+
+	if (ruled_sites() == NIL)
+		return;
+	change.old = active_document(old);
+	change.new = active_document(new);
+	change.old_standing = old ? row_standing(old) : STANDS_SUPERSEDED;
+	change.new_standing = row_standing(new);
+	change.locations = locations;
+	keep_site_items(&change);
+}
+
 /* AFTER ROW: judge the change, note the dataset and write the event. */
 Datum
 esgf_item_after_row(PG_FUNCTION_ARGS)
@@ -229,6 +254,7 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 		check_change(old, &new, &settings, &judged);
 		type = name_action(&new, &judged);
 	}
+	tell_sites(old, &new, kind == BY_SUPERSESSION ? NIL : change.locations);
 	if (kind == BY_IMPORT)
 		return PointerGetDatum(NULL);
 	if (kind != BY_SUPERSESSION)

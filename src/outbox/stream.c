@@ -117,7 +117,7 @@ match_path(Jsonb *document, JsonPath *filter)
  * time without a zone is in UTC, whoever asks: compared with one that has a
  * zone it would be an error else.
  */
-static bool
+bool
 satisfies(Jsonb *document, JsonPath *filter)
 {
 	pg_tz	   *callers = session_timezone;

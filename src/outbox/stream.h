@@ -6,8 +6,10 @@
 #define ESGF_STAC_OUTBOX_STREAM_H
 
 #include "utils/jsonb.h"
+#include "utils/jsonpath.h"
 
 extern bool have_filtered_streams(void);
+extern bool satisfies(Jsonb *document, JsonPath *filter);
 extern void judge_streams(const char *collection_id, Jsonb *before, Jsonb *after,
 						  Datum *streams, Datum *left_streams);
 

@@ -254,7 +254,8 @@ SELECT is(
                     ('add_schema', 'esgf_stac_admin'), ('retire_schema', 'esgf_stac_admin'),
                     ('seek_source', 'esgf_stac_admin'), ('settle_inbox', 'esgf_stac_admin'), ('source_position', 'esgf_stac_ingest'), ('source_results', 'esgf_stac_ingest'),
                     ('trim_drift', 'esgf_stac_relay'), ('verification_page', 'esgf_stac_relay'), ('verification_states', 'esgf_stac_relay'),
-                    ('drop_replication_rule', 'esgf_stac_writer'), ('set_replication_rule', 'esgf_stac_writer')) AS t(name, grantee)),
+                    ('drop_replication_rule', 'esgf_stac_writer'), ('set_replication_rule', 'esgf_stac_writer'),
+                    ('apply_rule', NULL), ('refresh_rules', 'esgf_stac_admin esgf_stac_relay'), ('site_usage', 'esgf_stac_reader'), ('site_work', 'esgf_stac_reader'), ('unreplicated', 'esgf_stac_reader')) AS t(name, grantee)),
     'every SECURITY DEFINER function: owner, search_path and grants');
 SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'esgf_stac'::regnamespace AND p.prosecdef AND p.provolatile = 'v' AND has_function_privilege('esgf_stac_admin', p.oid, 'EXECUTE')
                    AND NOT has_function_privilege('esgf_stac_writer', p.oid, 'EXECUTE') AND p.prosrc NOT LIKE '%require_own_rights()%' AND p.proname <> 'doctor'$$, 'what is an administrator''s alone is done for nobody else');
