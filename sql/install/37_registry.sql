@@ -21,6 +21,56 @@ CREATE FUNCTION esgf_stac_internal.retire_revision(url text, revision int, retir
 REVOKE ALL ON FUNCTION esgf_stac_internal.retire_revision(text, int, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION esgf_stac_internal.retire_revision(text, int, boolean) IS 'takes a revision out of force, or puts it there';
 
+CREATE FUNCTION esgf_stac_internal.unmet_references(url text) RETURNS TABLE (holder text, pointer text, reference text, there boolean)
+    AS 'MODULE_PATHNAME', 'esgf_unmet_references' LANGUAGE C STRICT ROWS 1;
+REVOKE ALL ON FUNCTION esgf_stac_internal.unmet_references(text) FROM PUBLIC;
+COMMENT ON FUNCTION esgf_stac_internal.unmet_references(text) IS 'references that keep a URL''s newest revision from judging; there: the document is, but not what is meant in it';
+
+-- The same of all URLs. A revision that is no schema any more, as a later version of
+-- the extension reads it, has a problem and no references.
+CREATE FUNCTION esgf_stac_internal.schema_gaps() RETURNS TABLE (url text, revision int, holder text, pointer text, reference text, there boolean, problem text)
+    LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    referring record;
+    details text;
+BEGIN
+    -- As the index schema_referring: others refer to nothing but themselves.
+    FOR referring IN
+        SELECT s.url, s.revision FROM esgf_stac.schema s
+         WHERE s.retired IS NULL AND s.document @? 'strict $.**."$ref" ? (!(@ starts with "#"))'
+           AND NOT EXISTS (SELECT FROM esgf_stac.schema n WHERE n.url = s.url AND n.revision > s.revision AND n.retired IS NULL)
+         ORDER BY s.url COLLATE "C"
+    LOOP
+        BEGIN
+            RETURN QUERY SELECT referring.url, referring.revision, u.*, NULL::text FROM esgf_stac_internal.unmet_references(referring.url) u;
+        EXCEPTION WHEN SQLSTATE 'PT400' THEN
+            GET STACKED DIAGNOSTICS details = PG_EXCEPTION_DETAIL;
+            RETURN QUERY SELECT referring.url, referring.revision, NULL::text, NULL::text, NULL::text, NULL::boolean, details;
+        END;
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION esgf_stac_internal.schema_gaps() FROM PUBLIC;
+COMMENT ON FUNCTION esgf_stac_internal.schema_gaps() IS 'what keeps the newest revisions of URLs from judging';
+
+-- Refuses what would take from others that are in force what they refer to.
+CREATE FUNCTION esgf_stac_internal.require_no_gaps() RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    problems CONSTANT text[] := (SELECT array_agg(ARRAY['', format('%s refers at %s to %s, which would not be there', g.holder, g.pointer, g.reference)])
+                                   FROM esgf_stac_internal.schema_gaps() g WHERE g.there);
+BEGIN
+    IF problems IS NOT NULL THEN
+        PERFORM esgf_stac_internal.refuse('bad-schema', 'schema', 'another schema refers to what would not be there', problems,
+            hint => 'Register or retire that one first.');
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION esgf_stac_internal.require_no_gaps() FROM PUBLIC;
+COMMENT ON FUNCTION esgf_stac_internal.require_no_gaps() IS 'refuses what would take from other schemas what they refer to';
+
 CREATE FUNCTION esgf_stac.add_schema(url text, document jsonb, cv_version text DEFAULT NULL, assert_formats boolean DEFAULT false, retired boolean DEFAULT false) RETURNS int
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
@@ -33,13 +83,16 @@ DECLARE
         ('/assert_formats', CASE WHEN assert_formats IS NULL THEN 'must be true or false' END),
         ('/retired', CASE WHEN retired IS NULL THEN 'must be true or false' END)) AS p(pointer, problem)
         WHERE problem IS NOT NULL);
+    answer int;
 BEGIN
     PERFORM esgf_stac_internal.require_catalogue();
     PERFORM esgf_stac_internal.require_own_rights();
     IF problems IS NOT NULL THEN
         PERFORM esgf_stac_internal.refuse('bad-request', 'schema', 'this is no schema to register', problems);
     END IF;
-    RETURN esgf_stac_internal.store_schema(normal, document, cv_version, assert_formats, retired, esgf_stac_internal.calling_role());
+    answer := esgf_stac_internal.store_schema(normal, document, cv_version, assert_formats, retired, esgf_stac_internal.calling_role());
+    PERFORM esgf_stac_internal.require_no_gaps();
+    RETURN answer;
 END
 $$;
 COMMENT ON FUNCTION esgf_stac.add_schema(text, jsonb, text, boolean, boolean) IS
@@ -60,6 +113,7 @@ BEGIN
         PERFORM esgf_stac_internal.refuse('bad-request', 'schema', 'this is no revision of a schema', problems);
     END IF;
     PERFORM esgf_stac_internal.retire_revision(coalesce(normal, url), revision, retired);
+    PERFORM esgf_stac_internal.require_no_gaps();
 END
 $$;
 COMMENT ON FUNCTION esgf_stac.retire_schema(text, int, boolean) IS

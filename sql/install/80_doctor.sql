@@ -138,6 +138,12 @@ BEGIN
           FROM esgf_stac.replication_rule r
          WHERE esgf_stac_internal.is_in_force(r.valid_from, r.valid_to) AND NOT EXISTS (SELECT FROM esgf_stac.site s WHERE s.node = r.node)
         UNION ALL
+        SELECT 'schema', g.url, format('revision %s judges nothing: ', g.revision)
+                   || coalesce(g.problem, format('%s refers at %s to %s, which is not %s', g.holder, g.pointer, g.reference, CASE WHEN g.there THEN 'there' ELSE 'registered' END)),
+               CASE WHEN g.there IS FALSE THEN format('-- SELECT esgf_stac.add_schema(%L, ...); with the document that is published there', split_part(g.reference, '#', 1))
+                    ELSE format('-- SELECT esgf_stac.add_schema(%L, ...); with a document without that', coalesce(g.holder, g.url)) END
+          FROM esgf_stac_internal.schema_gaps() g
+        UNION ALL
         SELECT 'useless prefix', s.node, format('no href can be under the prefix %s: it %s', coalesce(quote_literal(esgf_stac_internal.one_line(p.prefix)), 'NULL'),
                                                coalesce(esgf_stac_internal.prefix_problem(p.prefix), 'must not be null')),
                format('UPDATE esgf_stac.site SET href_prefixes = array_remove(href_prefixes, %L) WHERE node = %L;', p.prefix, s.node)

@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -33,6 +34,7 @@ PG_FUNCTION_INFO_V1(esgf_schema_before_row);
 PG_FUNCTION_INFO_V1(esgf_schema_url);
 PG_FUNCTION_INFO_V1(esgf_store_schema);
 PG_FUNCTION_INFO_V1(esgf_retire_revision);
+PG_FUNCTION_INFO_V1(esgf_unmet_references);
 PG_FUNCTION_INFO_V1(esgf_schema_problems);
 
 /* Trigger: refuse whoever writes the table by hand. */
@@ -192,6 +194,26 @@ esgf_retire_revision(PG_FUNCTION_ARGS)
 	report_unmet(check_revision(url.data, url.len, REGISTERED), url, find_row(url, REGISTERED).number);
 	SPI_finish();
 	PG_RETURN_VOID();
+}
+
+/* unmet_references(url) -> setof (holder, pointer, reference, there) */
+Datum
+esgf_unmet_references(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	text	   *url = PG_GETARG_TEXT_PP(0);
+	const UnmetReference *unmet = unmet_references(VARDATA_ANY(url), VARSIZE_ANY_EXHDR(url));
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (; unmet; unmet = unmet->next)
+	{
+		Datum		values[4] = {CStringGetTextDatum(unmet->holder), CStringGetTextDatum(unmet->pointer),
+		CStringGetTextDatum(unmet->url), BoolGetDatum(unmet->there)};
+		bool		nulls[4] = {false};
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
 }
 
 /* Refuse an argument that is null and must not be. */

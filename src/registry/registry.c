@@ -321,3 +321,12 @@ check_revision(const char *url, int len, int number)
 
 	return row.number > 0 ? compile_row(&row, as_of)->revision.schema->unmet : NULL;
 }
+
+/* What the registered revision of a URL refers to that is not there. */
+const UnmetReference *
+unmet_references(const char *url, int len)
+{
+	Kept	   *kept = find_kept((JsonKey) {url, len}, REGISTERED);
+
+	return kept ? kept->revision.schema->unmet : NULL;
+}

@@ -33,5 +33,6 @@ extern const Revision *revision_in_force(const char *url, int len);
 extern const Revision *require_revision(const char *url, int len, int number);
 pg_noreturn extern void schema_missing(JsonKey url, int number);
 extern const UnmetReference *check_revision(const char *url, int len, int number);
+extern const UnmetReference *unmet_references(const char *url, int len);
 
 #endif							/* ESGF_STAC_REGISTRY_REGISTRY_H */

@@ -427,6 +427,7 @@ follow_reference(Compiler *compiler, const Reference *reference)
 	ReadDocument *document = reference->document;
 	Target	   *resource = find_target(document, without_fragment(url), (JsonKey) {"", 0});
 	Target	   *anchor;
+	Scope	   *scope;
 	JsonKey		fragment;
 	MemoryContext old;
 	bool		decoded;
@@ -446,7 +447,9 @@ follow_reference(Compiler *compiler, const Reference *reference)
 		return leads_nowhere(compiler, reference, document, "has no JSON pointer");
 	if (fragment.len == 0 || fragment.data[0] == '/')
 		return follow_pointer(compiler, reference, resource, fragment);
-	anchor = find_target(document, resource->scope->base, fragment);
+	scope = resource->scope;
+	enter_scope(compiler, &resource->schema, &scope);
+	anchor = find_target(document, scope->base, fragment);
 	if (anchor == NULL)
 		return leads_nowhere(compiler, reference, document, "is not there");
 	return read_schema(compiler, &anchor->schema, anchor->scope, NULL);

@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- Schemas by their URLs: revisions, which one is in force, references between documents.
-SELECT plan(87);
+SELECT plan(136);
 CREATE ROLE esgf_stac_test_reader IN ROLE esgf_stac_reader;
 CREATE ROLE esgf_stac_test_admin IN ROLE esgf_stac_admin;
 
@@ -19,6 +19,15 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS slug = CONSTRAINT_NAME, details = PG_EXCEPTION_DETAIL;
     RETURN concat_ws(' ', slug, nullif(details, ''));
+END $$;
+CREATE FUNCTION pg_temp.details(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    details text;
+BEGIN
+    EXECUTE query;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS details = PG_EXCEPTION_DETAIL;
+    RETURN details;
 END $$;
 CREATE FUNCTION pg_temp.revisions(path text) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(revision || CASE WHEN retired IS NULL THEN '' ELSE '-' END, ' ' ORDER BY revision) FROM esgf_stac.schema WHERE url = 'https://x.org/' || path $$;
@@ -90,6 +99,64 @@ SELECT is(pg_temp.add('format', '{"items": {"format": "uri"}}', assert_formats =
 SELECT is((SELECT format('%s %s: %s', pointer, keyword, detail) FROM esgf_stac.schema_problems('https://x.org/format', '["x", "urn:x", 5]')), '/0 format: must be of format uri, not "x"', 'so that one fails');
 SELECT is(pg_temp.add('format', '{"format": "email"}', assert_formats => true), 3, 'others are annotations all the same');
 SELECT is(pg_temp.says('format', '"x"'), 'fine', 'of which nothing is asked');
+
+-- References between documents.
+SELECT is(pg_temp.add('r/item', '{"properties": {"common": {"$ref": "common"}, "b": {"$ref": "#/definitions/b"}}, "definitions": {"b": {"$ref": "bands#/definitions/b"}}}'), 1, 'a reference to what is not there');
+SELECT is(pg_temp.says('r/item', '{}'), 'bad-schema /properties/common/$ref: "$ref" leads nowhere: https://x.org/r/common is not registered
+/definitions/b/$ref: "$ref" leads nowhere: https://x.org/r/bands#/definitions/b is not registered', 'keeps the revision out of force');
+SELECT is((SELECT string_agg(concat_ws(' | ', subject, detail, cure), E'\n' ORDER BY detail) FROM esgf_stac.doctor() WHERE hazard = 'schema'),
+'https://x.org/r/item | revision 1 judges nothing: https://x.org/r/item refers at /definitions/b/$ref to https://x.org/r/bands#/definitions/b, which is not registered | -- SELECT esgf_stac.add_schema(''https://x.org/r/bands'', ...); with the document that is published there
+https://x.org/r/item | revision 1 judges nothing: https://x.org/r/item refers at /properties/common/$ref to https://x.org/r/common, which is not registered | -- SELECT esgf_stac.add_schema(''https://x.org/r/common'', ...); with the document that is published there', 'as doctor says');
+SELECT is(pg_temp.add('r/common', '{"items": {"$ref": "bands"}, "type": "array"}'), 1, 'one of two that need each other');
+SELECT is(pg_temp.says('r/common', '[]'), 'bad-schema /items/$ref: "$ref" leads nowhere: https://x.org/r/bands is not registered', 'is not in force either');
+SELECT pg_temp.refused($$SELECT pg_temp.add('r/bands', '{"properties": {"common": {"$ref": "common"}}}')$$, 'PT400', 'bad-schema', 'what others refer to must be there');
+SELECT is(pg_temp.add('r/bands', '{"properties": {"common": {"$ref": "common"}}, "definitions": {"b": {"type": "null"}}}'), 1, 'the other one');
+SELECT is(pg_temp.says('r/item', '{"common": [{"common": [{"common": {}}]}], "b": 5}'), '/b type, /common/0/common/0/common type', 'now all are in force');
+SELECT is_empty($$SELECT FROM esgf_stac.doctor() WHERE hazard = 'schema'$$, 'and doctor is content');
+SELECT is(pg_temp.add('r/bands', '{"properties": {"common": {"$ref": "common"}}, "definitions": {"b": {"type": "number"}}}'), 2, 'a new revision');
+SELECT is(pg_temp.says('r/item', '{"b": 5}'), 'fine', 'is what references mean from now on');
+SELECT is(pg_temp.says('r/item', '{"b": 5}', 1), 'fine', 'asked by its number, too');
+SELECT pg_temp.refused($$SELECT pg_temp.add('r/bands', '{"definitions": {"a": true}}')$$, 'PT400', 'bad-schema', 'no revision takes from others what they refer to');
+SELECT is(pg_temp.says('r/item', '{"b": 5}'), 'fine', 'nor has one that was refused left anything');
+SELECT is(pg_temp.add('r/bands', '{"definitions": {"a": true}}', retired => true), 3, 'for trial it may');
+SELECT pg_temp.refused($$SELECT esgf_stac.retire_schema('https://x.org/r/bands', 3, false)$$, 'PT400', 'bad-schema', 'but not be put into force');
+SELECT pg_temp.refused($$SELECT pg_temp.add('r/other', '{"$ref": "bands#/definitions/a"}')$$, 'PT400', 'bad-schema', 'what is not there in a document that is');
+SELECT lives_ok($$SELECT esgf_stac.retire_schema('https://x.org/r/bands', 2), esgf_stac.retire_schema('https://x.org/r/bands', 1)$$, 'what others refer to can be retired');
+SELECT is(pg_temp.says('r/common', '[]'), 'bad-schema /items/$ref: "$ref" leads nowhere: https://x.org/r/bands is not registered', 'then they are out of force');
+SELECT lives_ok($$SELECT esgf_stac.retire_schema('https://x.org/r/bands', 2, false)$$, 'until it is back');
+SELECT is(pg_temp.says('r/common', '[{"common": 5}]'), '/0/common type', 'and they as well');
+
+-- What a reference means: in the document, at a URL, by the "$id" of just one document.
+SELECT is(pg_temp.add('i/a', '{"$id": "https://ids.org/a", "type": "null", "definitions": {"here": {"$id": "there", "type": "boolean"}, "anchor": {"$id": "#anchor", "type": "number"}}}'), 1, 'a document with another "$id"');
+SELECT is(pg_temp.add('i/by_id', '{"items": [{"$ref": "https://ids.org/a#"}, {"$ref": "https://ids.org/a#anchor"}, {"$ref": "a"}]}'), 1, 'is meant by that as by its URL');
+SELECT is(pg_temp.says('i/by_id', '[1, null, 1]'), '/0 type, /1 type, /2 type', 'it judges');
+SELECT is(pg_temp.says('i/by_id', '[null, 1, null]'), 'fine', 'as it should');
+SELECT is(pg_temp.add('i/embedded', '{"$ref": "https://ids.org/there"}'), 1, 'what is embedded in another document');
+SELECT matches(pg_temp.says('i/embedded', '1'), 'leads nowhere', 'is not meant');
+SELECT is(pg_temp.add('i/a2', '{"$id": "https://ids.org/a#", "type": "string"}'), 1, 'another one with that "$id"');
+SELECT matches(pg_temp.says('i/by_id', '[null, 1, null]'), '/items/0/\$ref: "\$ref" leads nowhere: https://ids.org/a# is not registered', 'makes it mean neither');
+SELECT is(esgf_stac.add_schema('https://ids.org/a', '{"$id": "https://x.org/i/a", "type": "integer", "definitions": {"anchor": {"$id": "#anchor", "type": "string"}}}'), 1, 'what is registered there');
+SELECT is(pg_temp.says('i/by_id', '[1, "x", null]'), 'fine', 'is meant before, and its "$id" takes nobody''s URL');
+SELECT is(pg_temp.add('i/own', '{"$id": "https://ids.org/own", "properties": {"a": {"$ref": "a"}, "b": {"$ref": "b"}}, "definitions": {"b": {"$id": "a", "type": "null"}}}'), 1, 'in the document itself');
+SELECT matches(pg_temp.says('i/own', '{}'), '^bad-schema /properties/b/\$ref: "\$ref" leads nowhere: https://ids.org/b is not registered$', 'is meant first');
+SELECT is(pg_temp.add('i/self', '{"properties": {"a": {"$ref": "https://x.org/i/self"}}, "required": ["a"]}'), 1, 'a schema that refers to itself');
+SELECT is(pg_temp.add('i/self', '{"properties": {"a": {"$ref": "https://x.org/i/self"}}}', retired => true), 2, 'and one for trial');
+SELECT is(pg_temp.says('i/self', '{"a": {"a": {}}}', 2) || ', ' || pg_temp.says('i/self', '{"a": {"a": {}}}', 1), 'fine, /a/a/a required', 'each means itself');
+SELECT is(pg_temp.add('i/07', '{"$ref": "http://json-schema.org/draft-07/schema"}'), 1, 'draft-07''s own schema');
+SELECT is(pg_temp.says('i/07', '{"type": "text"}'), '/type enum', 'is built in');
+SELECT is(pg_temp.add('i/formats', '{"items": [{"format": "uri"}, {"$ref": "../format"}]}'), 1, 'formats');
+SELECT is(pg_temp.add('format', '{"format": "uri"}', assert_formats => true), 4, 'are asserted');
+SELECT is(pg_temp.says('i/formats', '["x", "x"]'), '/1 format', 'in the document that asks it');
+
+-- Circles that do not descend.
+SELECT is(pg_temp.add('o/a', '{"allOf": [{"$ref": "b"}]}') + pg_temp.add('o/b', '{"definitions": {"x": {"anyOf": [{"$ref": "c#/definitions/y"}]}}, "$ref": "#/definitions/x"}'), 2, 'two sides of a circle');
+SELECT pg_temp.refused($$SELECT pg_temp.add('o/c', '{"definitions": {"y": {"not": {"$ref": "a"}}}}')$$, 'PT400', 'bad-schema', 'are not closed');
+SELECT is((SELECT details FROM pg_temp.details($$SELECT pg_temp.add('o/c', '{"definitions": {"y": {"not": {"$ref": "a"}}}}')$$) details), '/definitions/y/not/$ref: "$ref" leads in a circle that does not descend into the document', 'the reference that would close it');
+SELECT is(pg_temp.add('o/c', '{"definitions": {"y": {"items": {"$ref": "a"}}}}'), 1, 'one that descends');
+SELECT is(pg_temp.says('o/a', '[[[]]]'), 'fine', 'may be');
+SELECT pg_temp.refused($$SELECT pg_temp.add('o/c', '{"definitions": {"y": {"not": {"$ref": "a"}}}}', retired => true)$$, 'PT400', 'bad-schema', 'nor is one closed for trial');
+SELECT is(pg_temp.add('o/d', '{"not": {"$ref": "e"}}', retired => true) + pg_temp.add('o/e', '{"$ref": "d"}'), 2, 'one side of another is for trial');
+SELECT pg_temp.refused($$SELECT esgf_stac.retire_schema('https://x.org/o/d', 1, false)$$, 'PT400', 'bad-schema', 'and cannot be put into force');
 
 SELECT * FROM finish();
 ROLLBACK;

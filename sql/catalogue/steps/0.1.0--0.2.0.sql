@@ -191,6 +191,8 @@ CREATE TABLE esgf_stac.schema (
     PRIMARY KEY (url, revision)
 );
 CREATE INDEX schema_id ON esgf_stac.schema USING hash (rtrim(document ->> '$id', '#'));
+-- Those that refer to other documents, perhaps.
+CREATE INDEX schema_referring ON esgf_stac.schema (url, revision) WHERE retired IS NULL AND document @? 'strict $.**."$ref" ? (!(@ starts with "#"))';
 
 DO $$
 BEGIN
