@@ -205,6 +205,28 @@ COMMENT ON COLUMN esgf_stac.drift.repair IS 'what mends it: send its state, have
 COMMENT ON COLUMN esgf_stac.drift.asked_at IS 'when that was asked for';
 COMMENT ON COLUMN esgf_stac.drift.sent_at IS 'when it was done; the sink is then compared again';
 
+COMMENT ON TABLE esgf_stac.iteration_job IS 'jobs that send the items of a stream, all or some, once more';
+COMMENT ON COLUMN esgf_stac.iteration_job.id IS 'its name';
+COMMENT ON COLUMN esgf_stac.iteration_job.stream IS 'whose items it sends';
+COMMENT ON COLUMN esgf_stac.iteration_job.event_type IS 'the type of its lines';
+COMMENT ON COLUMN esgf_stac.iteration_job.target IS 'a place of its own at the sink of a relay that allows it; null: where the stream goes';
+COMMENT ON COLUMN esgf_stac.iteration_job.collections IS 'of these collections alone; null: of all';
+COMMENT ON COLUMN esgf_stac.iteration_job.filter IS 'what stored documents must satisfy; null: nothing';
+COMMENT ON COLUMN esgf_stac.iteration_job.node IS 'of what this data node has alone; null: of all';
+COMMENT ON COLUMN esgf_stac.iteration_job.changed_since IS 'of what was changed then or later alone; null: of all';
+COMMENT ON COLUMN esgf_stac.iteration_job.payload IS 'document, or id: then lines have no document';
+COMMENT ON COLUMN esgf_stac.iteration_job.max_rate IS 'items a second; null: as fast as can be';
+COMMENT ON COLUMN esgf_stac.iteration_job.state IS 'pending, running, paused, completed, cancelled or failed; the last three are for ever';
+COMMENT ON COLUMN esgf_stac.iteration_job."position" IS 'collection and item that were looked at last; null: none';
+COMMENT ON COLUMN esgf_stac.iteration_job.items_sent IS 'sent, and durable, up to there';
+COMMENT ON COLUMN esgf_stac.iteration_job.items_total IS 'how many that will be, at a guess; null: not known';
+COMMENT ON COLUMN esgf_stac.iteration_job.as_of IS 'what was stamped before is in the job, or was rolled back';
+COMMENT ON COLUMN esgf_stac.iteration_job.created IS 'when it was asked for';
+COMMENT ON COLUMN esgf_stac.iteration_job.started IS 'when a relay began';
+COMMENT ON COLUMN esgf_stac.iteration_job.heartbeat IS 'when its relay last wrote';
+COMMENT ON COLUMN esgf_stac.iteration_job.finished IS 'when it was over, and where it writes that is said';
+COMMENT ON COLUMN esgf_stac.iteration_job.error IS 'why it failed, or waits';
+
 COMMENT ON TABLE esgf_stac.source IS 'the logs whose events are taken in, each one log for ever, and how';
 COMMENT ON COLUMN esgf_stac.source.name IS 'its events act as source:<name>';
 COMMENT ON COLUMN esgf_stac.source.principals IS 'more principals that its events act as';

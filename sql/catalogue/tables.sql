@@ -193,6 +193,31 @@ CREATE TABLE esgf_stac.drift (
 );
 CREATE INDEX drift_asked ON esgf_stac.drift (asked_at) WHERE asked_at IS NOT NULL AND sent_at IS NULL;
 
+-- No reference to its stream: what it was outlives it.
+CREATE TABLE esgf_stac.iteration_job (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    stream text NOT NULL,
+    event_type text NOT NULL,
+    target text,
+    collections text[],
+    filter jsonpath,
+    node text,
+    changed_since timestamptz,
+    payload text NOT NULL CHECK (payload IN ('document', 'id')),
+    max_rate int CHECK (max_rate >= 1),
+    state text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'running', 'paused', 'completed', 'cancelled', 'failed')),
+    "position" text[],
+    items_sent bigint NOT NULL DEFAULT 0,
+    items_total bigint,
+    as_of timestamptz,
+    created timestamptz NOT NULL DEFAULT now(),
+    started timestamptz,
+    heartbeat timestamptz,
+    finished timestamptz,
+    error text
+);
+CREATE INDEX iteration_job_unfinished ON esgf_stac.iteration_job (stream, created) WHERE finished IS NULL;
+
 CREATE TABLE esgf_stac.source (
     name text PRIMARY KEY CHECK (name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$'),
     principals text[] NOT NULL DEFAULT '{}',

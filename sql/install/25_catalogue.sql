@@ -106,6 +106,8 @@ BEGIN
     -- No transaction of another cluster is waited for.
     UPDATE esgf_stac.rule_job SET xid = '0', fence = '0' WHERE finished IS NULL
        AND (SELECT system_identifier FROM esgf_stac.catalogue) <> esgf_stac_internal.system_identifier();
+    -- Where the jobs of the original write, a copy must not.
+    PERFORM esgf_stac_internal.fail_iterations(NULL, 'adopted');
     -- Ids that this cluster has not given yet would hide their events from
     -- every reader that waits for transactions to end. They become the last one
     -- that it has given, so that they stay behind the smaller ones.

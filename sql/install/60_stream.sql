@@ -117,6 +117,7 @@ BEGIN
         PERFORM esgf_stac_internal.refuse('bad-request', 'stream', format('stream %s does not exist', coalesce(quote_literal(esgf_stac_internal.one_line(name)), 'NULL')),
             hint => 'The view esgf_stac.stream_status lists the streams.');
     END IF;
+    PERFORM esgf_stac_internal.fail_iterations(name, 'stream-dropped');
     EXECUTE format('DROP PUBLICATION IF EXISTS %I', 'esgf_stac_' || name);
     -- Last, because no rollback brings a slot back; an active one is the server's error.
     PERFORM pg_drop_replication_slot(slot_name)

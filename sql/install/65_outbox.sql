@@ -151,11 +151,12 @@ BEGIN
     DELETE FROM esgf_stac.request r WHERE r.answered_at < before;
     PERFORM esgf_stac_internal.prune_inbox(before);
     DELETE FROM esgf_stac.verification v WHERE coalesce(v.finished, v.started) < before;
+    DELETE FROM esgf_stac.iteration_job j WHERE j.finished < before;
     RETURN answer;
 END
 $$;
 COMMENT ON FUNCTION esgf_stac.prune_outbox(interval, boolean) IS
-'delete events, remembered requests, verifications and what came in older than that, but none that a relay may still need, unless told, and no outcome that is still to be sent; answers how many events';
+'delete events, remembered requests, verifications, finished jobs and what came in older than that, but none that a relay may still need, unless told, and no outcome that is still to be sent; answers how many events';
 
 REVOKE ALL ON FUNCTION
     esgf_stac_internal.current_snapshot(),

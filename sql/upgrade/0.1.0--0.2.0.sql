@@ -91,3 +91,34 @@ ALTER FUNCTION esgf_stac.stream_items(text, text, text, int) SET SCHEMA esgf_sta
 ALTER FUNCTION esgf_stac.system_identifier() SET SCHEMA esgf_stac_internal;
 
 DROP FUNCTION esgf_stac.changes(text, int);
+
+CREATE TYPE esgf_stac.iteration AS (
+    id uuid,
+    stream text,
+    event_type text,
+    target text,
+    collections text[],
+    filter jsonpath,
+    node text,
+    changed_since timestamptz,
+    payload text,
+    max_rate int,
+    state text,
+    "position" text[],
+    items_sent bigint,
+    items_total bigint,
+    as_of timestamptz,
+    created timestamptz,
+    started timestamptz,
+    heartbeat timestamptz,
+    finished timestamptz,
+    error text
+);
+CREATE TYPE esgf_stac_internal.selection AS (
+    stream_collections text[],
+    stream_filter jsonpath,
+    collections text[],
+    filter jsonpath,
+    node text,
+    changed_since timestamptz
+);

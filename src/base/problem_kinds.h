@@ -65,6 +65,9 @@
 	PROBLEM(SCHEMA_DOES_NOT_EXIST, "schema-does-not-exist", 404, \
 			"Schema does not exist", \
 			"SELECT url, revision, retired FROM esgf_stac.schema lists those that do; esgf_stac.add_schema() registers one.") \
+	PROBLEM(JOB_DOES_NOT_EXIST, "job-does-not-exist", 404, \
+			"Job does not exist", \
+			"SELECT id, state FROM esgf_stac.iteration_job lists those that do; esgf_stac.start_iteration() makes one.") \
 	PROBLEM(ITEM_ALREADY_EXISTS, "item-already-exists", 409, \
 			"Item exists already", \
 			"Patch or replace it, or publish another version of the dataset.") \
@@ -102,6 +105,9 @@
 	PROBLEM(EVENTS_LOST, "events-lost", 409, \
 			"Log no longer has events that were not read", \
 			"Find out what was in them; then esgf_stac.seek_source() goes on where the log begins.") \
+	PROBLEM(JOB_FINISHED, "job-finished", 409, \
+			"Job is over", \
+			"esgf_stac.start_iteration() starts another one.") \
 	PROBLEM(VERSION_CONFLICT, "version-conflict", 412, \
 			"Item has another version", \
 			"Read it again, and decide whether your change still makes sense.") \

@@ -250,6 +250,8 @@ SELECT is(
                     ('event_is_known', 'esgf_stac_relay'), ('event_metadata', 'esgf_stac_relay'), ('grant_access', 'esgf_stac_admin'), ('past_version', 'esgf_stac_reader'), ('prune_outbox', 'esgf_stac_admin'), ('publication_problem', 'esgf_stac_relay'),
                     ('redrive', 'esgf_stac_admin'), ('redrive_round', 'esgf_stac_relay'), ('redrive_states', 'esgf_stac_relay'), ('request_status', 'esgf_stac_writer'), ('revoke_access', 'esgf_stac_admin'), ('set_maintenance', 'esgf_stac_admin'), ('settle_letters', 'esgf_stac_relay'), ('skip_event', 'esgf_stac_admin'), ('stream_item_count', 'esgf_stac_relay'),
                     ('stream_items', 'esgf_stac_relay'),
+                    ('start_iteration', 'esgf_stac_admin'), ('pause_iteration', 'esgf_stac_admin'), ('resume_iteration', 'esgf_stac_admin'), ('cancel_iteration', 'esgf_stac_admin'), ('throttle_iteration', 'esgf_stac_admin'),
+                    ('take_iteration', 'esgf_stac_relay'), ('iteration_page', 'esgf_stac_relay'), ('iteration_states', 'esgf_stac_relay'),
                     ('begin_source', 'esgf_stac_ingest'), ('configure_source', 'esgf_stac_admin'), ('create_source', 'esgf_stac_admin'), ('drop_source', 'esgf_stac_admin'), ('note_results', 'esgf_stac_ingest'), ('note_source', 'esgf_stac_ingest'),
                     ('add_schema', 'esgf_stac_admin'), ('retire_schema', 'esgf_stac_admin'),
                     ('seek_source', 'esgf_stac_admin'), ('settle_inbox', 'esgf_stac_admin'), ('source_position', 'esgf_stac_ingest'), ('source_results', 'esgf_stac_ingest'),

@@ -61,6 +61,9 @@ INSERT INTO action VALUES
     ('write what came in', 'UPDATE esgf_stac.inbox SET status = 200'),
     ('write how far a source is read', 'UPDATE esgf_stac.source_partition SET next_offset = 0'),
     ('ask for outcomes to send', 'SELECT * FROM esgf_stac_internal.source_results(''s'', 0, 1)'),
+    ('steer jobs', 'SELECT esgf_stac.start_iteration(''s'')'),
+    ('write how far a job is', 'UPDATE esgf_stac.iteration_job SET heartbeat = now()'),
+    ('read jobs', 'SELECT FROM esgf_stac.iteration_job'),
     ('say how far a relay has come', 'UPDATE esgf_stac.consumer SET lsn = lsn');
 CREATE FUNCTION pg_temp.can(as_role text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -86,8 +89,8 @@ SELECT is(pg_temp.can('esgf_stac_test_nobody'), 'patch a document', 'what anybod
 SELECT is(pg_temp.can('esgf_stac_test_reader'), 'patch a document, read events page by page, read schemas, read what is published', 'what a reader can');
 SELECT is(pg_temp.can('esgf_stac_test_writer'), 'call verbs, lock rows, lock the table, patch a document, read events page by page, read schemas, read stored items, read what is published, update by hand', 'what a writer can');
 SELECT is(pg_temp.can('esgf_stac_test_gateway'), 'call verbs (PT401), lock rows, lock the table, patch a document, read events page by page, read schemas, read stored items, read what is published, speak for others, update by hand (PT401)', 'what a gateway can');
-SELECT is(pg_temp.can('esgf_stac_test_admin'), 'call verbs, give rights, import items, lock rows, lock the table, make sources, patch a document, perform refused events again, read events, read events page by page, read idempotency keys, read schemas, read stored items, read the rules, read what came in, read what is published, read what was asked, read who made them, register schemas, take in events, update by hand, write collections, write sites', 'what an administrator can');
-SELECT is(pg_temp.can('esgf_stac_test_relay'), 'ask who made an event, patch a document, read events, read what is published, say how far a relay has come', 'what a relay can');
+SELECT is(pg_temp.can('esgf_stac_test_admin'), 'call verbs, give rights, import items, lock rows, lock the table, make sources, patch a document, perform refused events again, read events, read events page by page, read idempotency keys, read jobs, read schemas, read stored items, read the rules, read what came in, read what is published, read what was asked, read who made them, register schemas, take in events, update by hand, write collections, write sites', 'what an administrator can');
+SELECT is(pg_temp.can('esgf_stac_test_relay'), 'ask who made an event, patch a document, read events, read jobs, read what is published, say how far a relay has come, write how far a job is', 'what a relay can');
 SELECT is(pg_temp.can('esgf_stac_test_ingest'), 'ask for outcomes to send, patch a document, read what came in, take in events', 'what a program that takes in events can');
 SELECT is((SELECT string_agg(p.proname, ', ' ORDER BY p.proname COLLATE "C") FROM pg_proc p WHERE p.pronamespace IN ('esgf_stac'::regnamespace, 'esgf_stac_internal'::regnamespace)
               AND has_function_privilege('esgf_stac_test_ingest', p.oid, 'EXECUTE') AND NOT has_function_privilege('esgf_stac_test_nobody', p.oid, 'EXECUTE')),
