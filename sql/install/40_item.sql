@@ -100,10 +100,12 @@ COMMENT ON FUNCTION esgf_stac.get_item(text, text, bigint, boolean) IS
 
 CREATE FUNCTION esgf_stac.history(collection_id text, item_id text)
     RETURNS TABLE (seq bigint, event_id uuid, type text, version bigint, occurred_at timestamptz, reason text, batch text,
-                   request_id text, request jsonb, identity jsonb, document jsonb)
+                   request_id text, request jsonb, identity jsonb, document jsonb,
+                   validated_against jsonb, warnings jsonb)
     LANGUAGE sql STABLE SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
-    SELECT o.seq, o.id, o.type, o.version, o.occurred_at, o.reason, o.batch, o.request_id, o.request, o.identity, o.payload
+    SELECT o.seq, o.id, o.type, o.version, o.occurred_at, o.reason, o.batch, o.request_id, o.request, o.identity, o.payload,
+           o.validated_against, o.warnings
       FROM esgf_stac.outbox o
      WHERE o.aggregatetype = $1 AND o.aggregateid = $2
      ORDER BY o.version

@@ -43,11 +43,13 @@ $$;
 COMMENT ON FUNCTION esgf_stac_internal.is_predicate(jsonpath) IS 'does a jsonpath answer true or false?';
 REVOKE ALL ON FUNCTION esgf_stac_internal.is_predicate(jsonpath) FROM PUBLIC;
 
--- What leaves the database: neither what was asked for nor by whom.
+-- What leaves the database: neither what was asked for nor by whom. A column that a
+-- version adds stands last here as in the table, so that what an earlier one
+-- published is a beginning of this list.
 CREATE FUNCTION esgf_stac_internal.published_columns() RETURNS name[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT '{seq,id,aggregatetype,aggregateid,type,version,payload,occurred_at,reason,batch,streams,left_streams,request_id,xid}'::name[];
+    SELECT '{seq,id,aggregatetype,aggregateid,type,version,payload,occurred_at,reason,batch,streams,left_streams,request_id,xid,validated_against,warnings}'::name[];
 END;
 COMMENT ON FUNCTION esgf_stac_internal.published_columns() IS 'the columns of the outbox that streams publish, in the order of the table';
 REVOKE ALL ON FUNCTION esgf_stac_internal.published_columns() FROM PUBLIC;
@@ -67,6 +69,16 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION esgf_stac_internal.row_filter(text, text[], jsonpath) IS 'which events are a stream''s, as the row filter of its publication; null: all';
 REVOKE ALL ON FUNCTION esgf_stac_internal.row_filter(text, text[], jsonpath) FROM PUBLIC;
+
+-- What the publication of a stream holds, as CREATE and ALTER PUBLICATION take it.
+CREATE FUNCTION esgf_stac_internal.published_table(name text, collections text[], filter jsonpath) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT concat('TABLE esgf_stac.outbox (', array_to_string(esgf_stac_internal.published_columns(), ', '), ')',
+                  ' WHERE (' || esgf_stac_internal.row_filter(name, collections, filter) || ')');
+END;
+COMMENT ON FUNCTION esgf_stac_internal.published_table(text, text[], jsonpath) IS 'what the publication of a stream holds: the outbox, with its columns and row filter';
+REVOKE ALL ON FUNCTION esgf_stac_internal.published_table(text, text[], jsonpath) FROM PUBLIC;
 
 CREATE FUNCTION esgf_stac.create_stream(name text, collections text[] DEFAULT NULL, filter jsonpath DEFAULT NULL) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -96,9 +108,8 @@ BEGIN
     INSERT INTO esgf_stac.stream (name, collections, filter, outbox_oid)
         VALUES (name, collections, filter, 'esgf_stac.outbox'::regclass);
 
-    EXECUTE format('CREATE PUBLICATION %I FOR TABLE esgf_stac.outbox (%s) %s WITH (publish = ''insert'')', publication,
-                   array_to_string(esgf_stac_internal.published_columns(), ', '),
-                   'WHERE (' || esgf_stac_internal.row_filter(name, collections, filter) || ')');
+    EXECUTE format('CREATE PUBLICATION %I FOR %s WITH (publish = ''insert'')', publication,
+                   esgf_stac_internal.published_table(name, collections, filter));
     RETURN publication;
 END
 $$;
@@ -153,7 +164,9 @@ BEGIN
       FROM pg_publication_tables t WHERE t.pubname = publication.pubname;
     IF published.tables IS DISTINCT FROM '{esgf_stac.outbox}' THEN
         RETURN 'it must hold the table esgf_stac.outbox alone';
-    ELSIF published.columns <> esgf_stac_internal.published_columns() THEN
+    ELSIF published.columns <> (esgf_stac_internal.published_columns())[:cardinality(published.columns)]
+          OR 'xid' <> ALL (published.columns) THEN
+        -- 0.1.0 published as far as xid; what it made keeps its columns until refresh_stream().
         RETURN 'its columns must be those that create_stream() publishes';
     END IF;
 
@@ -167,3 +180,36 @@ $$;
 COMMENT ON FUNCTION esgf_stac_internal.publication_problem(text) IS 'how the publication of a stream differs from what create_stream() makes; null if it does not';
 REVOKE ALL ON FUNCTION esgf_stac_internal.publication_problem(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION esgf_stac_internal.publication_problem(text) TO esgf_stac_relay;
+
+-- A reader gets a stream's columns of before with every event committed before
+-- this, and the new ones with every later one: from the lock on no writer runs
+-- whose events could be of either kind (a minor of before May 2025 would send
+-- them all by the old list).
+CREATE FUNCTION esgf_stac.refresh_stream(name text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, esgf_stac, pg_temp SET standard_conforming_strings = on
+AS $$
+DECLARE
+    wanted esgf_stac.stream;
+    problem text;
+BEGIN
+    PERFORM esgf_stac_internal.require_catalogue();
+    PERFORM esgf_stac_internal.require_own_rights();
+    SELECT s.* INTO wanted FROM esgf_stac.stream s WHERE s.name = refresh_stream.name;
+    IF NOT FOUND THEN
+        PERFORM esgf_stac_internal.refuse('bad-request', 'stream', format('stream %s does not exist', coalesce(quote_literal(esgf_stac_internal.one_line(name)), 'NULL')),
+            hint => 'The view esgf_stac.stream_status lists the streams.');
+    END IF;
+    LOCK TABLE esgf_stac.item, esgf_stac.collection IN SHARE ROW EXCLUSIVE MODE;
+    problem := esgf_stac_internal.publication_problem(name);
+    IF problem IS NOT NULL THEN
+        PERFORM esgf_stac_internal.refuse('operation-not-permitted', 'stream', format('publication "esgf_stac_%s" is not as its stream says: %s', name, problem),
+            hint => 'Its reader may lack events: call drop_stream() and create_stream(), and begin it anew.');
+    END IF;
+    EXECUTE format('ALTER PUBLICATION %I SET %s', 'esgf_stac_' || name,
+                   esgf_stac_internal.published_table(name, wanted.collections, wanted.filter));
+END
+$$;
+COMMENT ON FUNCTION esgf_stac.refresh_stream(text) IS 'has a stream that an earlier version made publish the columns that this one adds, while its reader goes on';
+REVOKE ALL ON FUNCTION esgf_stac.refresh_stream(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac.refresh_stream(text) TO esgf_stac_admin;

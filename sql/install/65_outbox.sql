@@ -95,15 +95,18 @@ BEGIN
                        'version', o.version,
                        'time', to_char(o.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
                        'reason', o.reason,
-                       -- Who has just left a filtered stream is gone from there, as the relay says it.
-                       'document', CASE WHEN wanted.filter IS NULL OR o.aggregatetype = 'collection' OR o.streams @> ARRAY[wanted.name] THEN o.payload END)
+                       'document', CASE WHEN here.stays THEN o.payload END,
+                       'validated_against', CASE WHEN here.stays THEN o.validated_against END,
+                       'warnings', CASE WHEN here.stays THEN o.warnings END)
               FROM (SELECT * FROM esgf_stac.outbox o
                      WHERE o.seq > place AND pg_visible_in_snapshot(o.xid, until) AND NOT pg_visible_in_snapshot(o.xid, read)
                        -- The row filter of the stream's publication.
                        AND (wanted.collections IS NULL OR CASE WHEN o.aggregatetype = 'collection' THEN o.aggregateid ELSE o.aggregatetype END = ANY (wanted.collections))
                        AND (wanted.filter IS NULL OR o.aggregatetype = 'collection' OR o.streams @> ARRAY[wanted.name] OR o.left_streams @> ARRAY[wanted.name])
                      ORDER BY o.seq
-                     LIMIT room + 1) o
+                     LIMIT room + 1) o,
+                   -- Who has just left a filtered stream is gone from there, as the relay says it.
+                   LATERAL (SELECT wanted.filter IS NULL OR o.aggregatetype = 'collection' OR o.streams @> ARRAY[wanted.name] AS stays) here
              ORDER BY o.seq
              LIMIT room;
         GET DIAGNOSTICS answered = ROW_COUNT;

@@ -4,7 +4,7 @@
 -- the relay's --snapshot sends. The filter is judged on the stored document, as
 -- when a change is made.
 CREATE FUNCTION esgf_stac_internal.stream_items(stream text, after_collection text, after_item text, max_items int)
-    RETURNS TABLE (collection_id text, item_id text, version bigint, updated timestamptz, document jsonb)
+    RETURNS TABLE (collection_id text, item_id text, version bigint, updated timestamptz, document jsonb, validated_against jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
@@ -12,7 +12,7 @@ DECLARE
 BEGIN
     SELECT t.* INTO STRICT s FROM esgf_stac.stream t WHERE t.name = stream_items.stream;
     RETURN QUERY
-        SELECT i.collection_id, i.id, i.version, i.updated, p.document
+        SELECT i.collection_id, i.id, i.version, i.updated, p.document, i.validated_against
           FROM esgf_stac.item i
           JOIN esgf_stac.published_item p ON p.collection_id = i.collection_id AND p.id = i.id
          WHERE (i.collection_id, i.id) > (coalesce(after_collection, ''), coalesce(after_item, ''))

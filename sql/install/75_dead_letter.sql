@@ -111,7 +111,7 @@ GRANT EXECUTE ON FUNCTION esgf_stac_internal.redrive_round(text) TO esgf_stac_re
 -- the outbox. No document where the item is deleted or not in the stream, or is to
 -- be removed. A repair overwrites the same version.
 CREATE FUNCTION esgf_stac_internal.redrive_states(stream text, keys jsonb)
-    RETURNS TABLE (aggregatetype text, aggregateid text, type text, version bigint, document jsonb, updated timestamptz, repair text)
+    RETURNS TABLE (aggregatetype text, aggregateid text, type text, version bigint, document jsonb, updated timestamptz, validated_against jsonb, repair text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
@@ -119,19 +119,19 @@ DECLARE
 BEGIN
     SELECT t.* INTO STRICT s FROM esgf_stac.stream t WHERE t.name = redrive_states.stream;
     RETURN QUERY
-        SELECT i.collection_id, i.id, CASE WHEN p.id IS NULL THEN 'item.deleted' ELSE 'item.seeded' END, i.version, p.document, i.updated, k ->> 4
+        SELECT i.collection_id, i.id, CASE WHEN p.id IS NULL THEN 'item.deleted' ELSE 'item.seeded' END, i.version, p.document, i.updated, p.validated_against, k ->> 4
           FROM jsonb_array_elements(keys) k
           JOIN esgf_stac.item i ON i.collection_id = k ->> 0 AND i.id = k ->> 1 AND i.version = (k ->> 2)::bigint
           LEFT JOIN esgf_stac.published_item p ON p.collection_id = i.collection_id AND p.id = i.id
            AND esgf_stac_internal.is_in_stream(i.collection_id, i.document, s.collections, s.filter)
          WHERE k ->> 4 IS DISTINCT FROM 'remove'
         UNION ALL
-        SELECT k ->> 0, k ->> 1, 'item.deleted', (k ->> 2)::bigint, NULL, now(), k ->> 4
+        SELECT k ->> 0, k ->> 1, 'item.deleted', (k ->> 2)::bigint, NULL, now(), NULL, k ->> 4
           FROM jsonb_array_elements(keys) k
          WHERE k ->> 4 = 'remove' AND k ->> 2 IS NOT NULL
         UNION ALL
         SELECT 'collection', c.id, CASE WHEN c.deleted THEN 'collection.deleted' ELSE 'collection.updated' END, c.version,
-               CASE WHEN NOT c.deleted THEN c.document END, c.updated, NULL
+               CASE WHEN NOT c.deleted THEN c.document END, c.updated, NULL, NULL
           FROM jsonb_array_elements(keys) k
           JOIN esgf_stac.collection c ON k ->> 1 IS NULL AND c.id = k ->> 0 AND c.version = (k ->> 2)::bigint;
 END

@@ -58,6 +58,13 @@ BEGIN
                format('SELECT esgf_stac.drop_stream(%L); SELECT esgf_stac.create_stream(%L, %L, %L);', t.name, t.name, t.collections, t.filter)
           FROM esgf_stac.stream t WHERE esgf_stac_internal.publication_problem(t.name) IS NOT NULL
         UNION ALL
+        SELECT 'columns', t.name, format('an earlier version made it: its publication lacks %s', array_to_string(lacks, ', ')),
+               format('SELECT esgf_stac.refresh_stream(%L); -- if a subscription reads it, add them to its table before', t.name)
+          FROM esgf_stac.stream t
+          JOIN pg_publication_tables p ON p.pubname = 'esgf_stac_' || t.name
+         CROSS JOIN LATERAL (SELECT (esgf_stac_internal.published_columns())[cardinality(p.attnames) + 1:]) l (lacks)
+         WHERE lacks <> '{}' AND esgf_stac_internal.publication_problem(t.name) IS NULL
+        UNION ALL
         SELECT 'lost slot', s.slot_name::text, 'the slot was invalidated; its relay will replace it and replay the outbox',
                format('-- start the relay of stream %s', substr(s.slot_name, 11))
           FROM pg_replication_slots s

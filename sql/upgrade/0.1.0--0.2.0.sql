@@ -78,6 +78,7 @@ ALTER FUNCTION esgf_stac.calling_role() SET SCHEMA esgf_stac_internal;
 DROP FUNCTION esgf_stac.collection_receipt(text, bigint);
 ALTER FUNCTION esgf_stac.delete_events(timestamptz, xid8, int) SET SCHEMA esgf_stac_internal;
 DROP FUNCTION esgf_stac.event_is_known(jsonb);
+DROP FUNCTION esgf_stac.history(text, text);
 ALTER FUNCTION esgf_stac.event_metadata(text, jsonb) SET SCHEMA esgf_stac_internal;
 ALTER FUNCTION esgf_stac.is_predicate(jsonpath) SET SCHEMA esgf_stac_internal;
 ALTER FUNCTION esgf_stac.lock_collection(text) SET SCHEMA esgf_stac_internal;
@@ -87,7 +88,7 @@ ALTER FUNCTION esgf_stac.publication_problem(text) SET SCHEMA esgf_stac_internal
 DROP FUNCTION esgf_stac.redrive_round(text);
 DROP FUNCTION esgf_stac.redrive_states(text, jsonb);
 ALTER FUNCTION esgf_stac.require_catalogue() SET SCHEMA esgf_stac_internal;
-ALTER FUNCTION esgf_stac.stream_items(text, text, text, int) SET SCHEMA esgf_stac_internal;
+DROP FUNCTION esgf_stac.stream_items(text, text, text, int);
 ALTER FUNCTION esgf_stac.system_identifier() SET SCHEMA esgf_stac_internal;
 
 DROP FUNCTION esgf_stac.changes(text, int);

@@ -213,7 +213,8 @@ INSERT INTO refusal (query, state, slug) VALUES
     ('esgf_stac.create_stream($$A b$$)', 'PT400', 'bad-request'), ('esgf_stac.create_stream(repeat($$x$$, 51))', 'PT400', 'bad-request'),
     ('esgf_stac.create_stream($$made$$)', 'PT400', 'operation-not-permitted'), ('esgf_stac.create_stream($$s$$, $${}$$)', 'PT400', 'bad-request'),
     ('esgf_stac.create_stream($$s$$, ARRAY[NULL])', 'PT400', 'bad-request'), ('esgf_stac.create_stream($$s$$, NULL, $$$.properties$$)', 'PT400', 'bad-request'),
-    ('esgf_stac.drop_stream(NULL)', 'PT400', 'bad-request'), ('esgf_stac.drop_stream($$s$$)', 'PT400', 'bad-request');
+    ('esgf_stac.drop_stream(NULL)', 'PT400', 'bad-request'), ('esgf_stac.drop_stream($$s$$)', 'PT400', 'bad-request'),
+    ('esgf_stac.refresh_stream(NULL)', 'PT400', 'bad-request'), ('esgf_stac.refresh_stream($$s$$)', 'PT400', 'bad-request');
 
 -- transact: the whole call, and single requests in one that is atomic.
 INSERT INTO refusal (query, state, slug)
@@ -359,6 +360,7 @@ SELECT replace(call, 'BREAK', $$E'x\r\nSet-Cookie: a=b'$$), state, slug FROM (VA
     ('esgf_stac.changes(BREAK)', 'PT400', 'bad-request'),
     ('esgf_stac.create_stream(BREAK)', 'PT400', 'bad-request'),
     ('esgf_stac.drop_stream(BREAK)', 'PT400', 'bad-request'),
+    ('esgf_stac.refresh_stream(BREAK)', 'PT400', 'bad-request'),
     ('esgf_stac.redrive(BREAK)', 'PT400', 'bad-request')
   ) AS t(call, state, slug);
 

@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- Streams: rows, publications, and which events a filtered one is in.
-SELECT plan(56);
+SELECT plan(68);
 
 SELECT is(esgf_stac.create_stream('all'), 'esgf_stac_all', 'a stream of everything');
 SELECT is(esgf_stac.create_stream('mpi', ARRAY['CMIP6', 'CMIP7'], '$.properties."cmip6:institution_id" == "MPI-M"'), 'esgf_stac_mpi', 'a filtered one');
@@ -11,7 +11,7 @@ SELECT is((SELECT array_agg(pubname::text ORDER BY pubname) FROM pg_publication 
 SELECT row_eq($$SELECT pubinsert, pubupdate, pubdelete, pubtruncate FROM pg_publication WHERE pubname = 'esgf_stac_mpi'$$, ROW (true, false, false, false), 'of inserts only');
 SELECT is((SELECT attnames::text[] FROM pg_publication_tables WHERE pubname = 'esgf_stac_all'),
           ARRAY['seq', 'id', 'aggregatetype', 'aggregateid', 'type', 'version', 'payload', 'occurred_at', 'reason', 'batch',
-                'streams', 'left_streams', 'request_id', 'xid'], 'without request and identity');
+                'streams', 'left_streams', 'request_id', 'xid', 'validated_against', 'warnings'], 'without request and identity');
 SELECT results_eq('SELECT name, warning FROM esgf_stac.stream_status ORDER BY name',
                   $$VALUES ('all', 'no slot: nobody has begun to read'), ('mpi', 'no slot: nobody has begun to read')$$, 'stream_status shows them');
 
@@ -48,6 +48,28 @@ SELECT results_eq('SELECT name, lag_events, lag_events > 0 FROM esgf_stac.stream
                   'SELECT name, pg_temp.published(name, collections, filter), true FROM esgf_stac.stream ORDER BY name', 'have the events that their publications have');
 DELETE FROM esgf_stac.consumer;
 SELECT lives_ok($$SELECT esgf_stac.drop_stream('cordex'), esgf_stac.drop_stream('titled')$$, 'and go');
+
+-- One that 0.1.0 made keeps its columns until it is refreshed; all else of it stays.
+CREATE TEMPORARY TABLE fresh AS SELECT to_jsonb(t) - 'attnames' AS rest FROM pg_publication_tables t WHERE pubname = 'esgf_stac_mpi';
+ALTER PUBLICATION esgf_stac_mpi SET TABLE esgf_stac.outbox (seq, id, aggregatetype, aggregateid, type, version, payload, occurred_at, reason, batch, streams, left_streams, request_id, xid)
+    WHERE (((aggregatetype = ANY ('{CMIP6,CMIP7}'::text[])) OR ((aggregatetype = 'collection'::text) AND (aggregateid = ANY ('{CMIP6,CMIP7}'::text[]))))
+           AND ((aggregatetype = 'collection'::text) OR (streams @> ARRAY['mpi'::text]) OR (left_streams @> ARRAY['mpi'::text])));
+SELECT results_eq($$SELECT subject, detail, cure FROM esgf_stac.doctor() WHERE hazard IN ('columns', 'publication')$$,
+    $$VALUES ('mpi', 'an earlier version made it: its publication lacks validated_against, warnings', 'SELECT esgf_stac.refresh_stream(''mpi''); -- if a subscription reads it, add them to its table before')$$, 'doctor() names a stream of an earlier version');
+SELECT lives_ok(cure, 'and its cure') FROM esgf_stac.doctor() WHERE hazard = 'columns';
+SELECT is_empty($$SELECT hazard FROM esgf_stac.doctor() WHERE hazard IN ('columns', 'publication')$$, 'helps');
+SELECT is((SELECT attnames FROM pg_publication_tables WHERE pubname = 'esgf_stac_mpi'), (SELECT attnames FROM pg_publication_tables WHERE pubname = 'esgf_stac_all'), 'with the columns of a new one');
+SELECT is((SELECT to_jsonb(t) - 'attnames' FROM pg_publication_tables t WHERE pubname = 'esgf_stac_mpi'), (SELECT rest FROM fresh), 'and its own rows');
+SELECT lives_ok($$SELECT esgf_stac.refresh_stream('mpi'), esgf_stac.refresh_stream('all')$$, 'once more is no error');
+SELECT is(esgf_stac_internal.publication_problem('all'), NULL, 'nor a change');
+ALTER PUBLICATION esgf_stac_all SET TABLE esgf_stac.outbox (seq, id, aggregatetype, aggregateid, type, version, payload, occurred_at);
+SELECT pg_temp.refused($$SELECT esgf_stac.refresh_stream('all')$$, 'PT400', 'operation-not-permitted', 'one with fewer columns than 0.1.0 had');
+ALTER PUBLICATION esgf_stac_all SET TABLE esgf_stac.outbox (seq, id, aggregatetype, aggregateid, type, version, payload, occurred_at, reason, batch, streams, left_streams, request_id, request, xid);
+SELECT pg_temp.refused($$SELECT esgf_stac.refresh_stream('all')$$, 'PT400', 'operation-not-permitted', 'or one that publishes what none does');
+ALTER PUBLICATION esgf_stac_all SET TABLE esgf_stac.outbox (seq, id, aggregatetype, aggregateid, type, version, payload, occurred_at, reason, batch, streams, left_streams, request_id, xid) WHERE (seq > 7);
+SELECT pg_temp.refused($$SELECT esgf_stac.refresh_stream('all')$$, 'PT400', 'operation-not-permitted', 'or has lacked events');
+SELECT results_eq($$SELECT hazard FROM esgf_stac.doctor() WHERE subject = 'all'$$, $$VALUES ('publication')$$, 'is told by doctor() as before');
+SELECT lives_ok($$SELECT esgf_stac.drop_stream('all'), esgf_stac.create_stream('all')$$, 'whose cure is another');
 
 -- A stream that is dropped is judged no more.
 SELECT lives_ok($$SELECT esgf_stac.drop_stream('mpi')$$, 'drop_stream');

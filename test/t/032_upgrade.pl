@@ -120,6 +120,28 @@ my ($delivered) = $node->safe_psql('postgres', 'SELECT count(*) FROM esgf_stac.o
 my %ids = map { $_->{id} => 1 } read_events("$dir/east");
 is(keys %ids, $delivered, 'every event is delivered');
 
+# With the columns that streams had, until they are refreshed.
+sub refresh
+{
+	my ($database) = @_;
+	my @cures = split /\n/, $node->safe_psql($database, q{SELECT cure FROM esgf_stac.doctor() WHERE hazard = 'columns' ORDER BY subject});
+	is(@cures, 2, "doctor() names both streams of $database");
+	$node->safe_psql($database, $_) for @cures;
+	return;
+}
+$node->safe_psql('postgres', q{INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at, identity, validated_against, warnings)
+	VALUES (gen_random_uuid(), 'CMIP6', 'before', 'item.updated', 1, '{}', now(), '{}', '[1]', '[2]')});
+deliver();
+like((read_lines("$dir/east"))[-1], qr/"item_id":"before".*,"document":\{\},"validated_against":null,"warnings":null\}$/, 'a stream has the columns of 0.1.0');
+my $publications = q{SELECT string_agg(p::text, E'\n' ORDER BY pubname) FROM pg_publication_tables p};
+my $old_publications = $node->safe_psql('postgres', $publications);
+refresh('postgres');
+isnt($node->safe_psql('postgres', $publications), $old_publications, 'refresh_stream() adds those of this version');
+$node->safe_psql('postgres', q{INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at, identity, validated_against, warnings)
+	VALUES (gen_random_uuid(), 'CMIP6', 'after', 'item.updated', 1, '{}', now(), '{}', '[1]', '[2]')});
+deliver();
+like((read_lines("$dir/east"))[-1], qr/"item_id":"after".*,"document":\{\},"validated_against":\[1\],"warnings":\[2\]\}$/, 'and the relay has them');
+
 # A dump of 0.1.0 is restored beside it, and a catalogue laid anew.
 $node->safe_psql('postgres', 'CREATE DATABASE fresh; CREATE DATABASE restored');
 $node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('restored'), "$dir/dump" ], 'the dump is restored by this version');
@@ -167,6 +189,9 @@ for my $database ('postgres', 'restored')
 my $fresh = objects('fresh');
 like($fresh, qr/CREATE TABLE esgf_stac\.item/, 'a catalogue is laid anew');
 is(objects('postgres'), $fresh, 'the upgraded one is equal to it');
-is(objects('restored'), $fresh, 'so is the restored one');
+my ($all_but_publications) = map { s/^ALTER PUBLICATION .*\n//mgr } objects('restored');
+is($all_but_publications, $fresh =~ s/^ALTER PUBLICATION .*\n//mgr, 'so is the restored one, but for publications');
+refresh('restored');
+is(objects('restored'), $fresh, 'and those, once its streams are refreshed');
 
 done_testing();

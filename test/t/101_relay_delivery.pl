@@ -17,20 +17,21 @@ my $dir = PostgreSQL::Test::Utils::tempdir;
 # The line of an event.
 new_stream($node, 'lines');
 $node->safe_psql('postgres', <<'SQL');
-	INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at, reason, identity) VALUES
+	INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at, reason, identity, validated_against, warnings) VALUES
 	('11111111-1111-4111-8111-111111111111', 'CMIP6', 'a', 'item.published', 1,
-	 '{"number": 1.50, "large": 12345678901234567890.10, "small": 1e-7, "text": "ä\n\"\\"}', '2026-01-31 13:00:00.25+01', NULL, '{}'),
-	('22222222-2222-4222-8222-222222222222', 'CMIP6', 'a', 'item.deleted', 2, NULL, '2026-01-31 12:00:00+00', E'so "it" is\n\t\\', '{}'),
-	('33333333-3333-4333-8333-333333333333', 'collection', 'CMIP6', 'collection.updated', 7, '{"id": "CMIP6"}', '1850-01-01 00:00:00+00', NULL, '{}')
+	 '{"number": 1.50, "large": 12345678901234567890.10, "small": 1e-7, "text": "ä\n\"\\"}', '2026-01-31 13:00:00.25+01', NULL, '{}',
+	 '[{"url": "https://a.org/ä/v1.0.0/schema.json", "valid": false, "revision": 3}]', '[{"slug": "stac-validation", "detail": "\"x\" is none of\n..."}]'),
+	('22222222-2222-4222-8222-222222222222', 'CMIP6', 'a', 'item.deleted', 2, NULL, '2026-01-31 12:00:00+00', E'so "it" is\n\t\\', '{}', '[]', NULL),
+	('33333333-3333-4333-8333-333333333333', 'collection', 'CMIP6', 'collection.updated', 7, '{"id": "CMIP6"}', '1850-01-01 00:00:00+00', NULL, '{}', NULL, NULL)
 SQL
 my $now = wal_end($node);
 my ($status, $stdout, $stderr) =
   run_relay($node, '--stream', 'lines', '--sink', 'ndjson:-', '--endpos', $now);
 is($status, 0, 'endpos ends the relay') or diag $stderr;
 is($stdout, <<'LINES', 'lines on stdout');
-{"id":"11111111-1111-4111-8111-111111111111","type":"item.published","collection_id":"CMIP6","item_id":"a","version":1,"time":"2026-01-31T12:00:00.25Z","reason":null,"document":{"text": "ä\n\"\\", "large": 12345678901234567890.10, "small": 0.0000001, "number": 1.50}}
-{"id":"22222222-2222-4222-8222-222222222222","type":"item.deleted","collection_id":"CMIP6","item_id":"a","version":2,"time":"2026-01-31T12:00:00Z","reason":"so \"it\" is\u000a\u0009\\","document":null}
-{"id":"33333333-3333-4333-8333-333333333333","type":"collection.updated","collection_id":"CMIP6","item_id":null,"version":7,"time":"1850-01-01T00:00:00Z","reason":null,"document":{"id": "CMIP6"}}
+{"id":"11111111-1111-4111-8111-111111111111","type":"item.published","collection_id":"CMIP6","item_id":"a","version":1,"time":"2026-01-31T12:00:00.25Z","reason":null,"document":{"text": "ä\n\"\\", "large": 12345678901234567890.10, "small": 0.0000001, "number": 1.50},"validated_against":[{"url": "https://a.org/ä/v1.0.0/schema.json", "valid": false, "revision": 3}],"warnings":[{"slug": "stac-validation", "detail": "\"x\" is none of\n..."}]}
+{"id":"22222222-2222-4222-8222-222222222222","type":"item.deleted","collection_id":"CMIP6","item_id":"a","version":2,"time":"2026-01-31T12:00:00Z","reason":"so \"it\" is\u000a\u0009\\","document":null,"validated_against":[],"warnings":null}
+{"id":"33333333-3333-4333-8333-333333333333","type":"collection.updated","collection_id":"CMIP6","item_id":null,"version":7,"time":"1850-01-01T00:00:00Z","reason":null,"document":{"id": "CMIP6"},"validated_against":null,"warnings":null}
 LINES
 ok((decode_json($_), 1), 'a line is JSON') for split /\n/, $stdout;
 
@@ -68,14 +69,14 @@ like($stdout, qr/\A[^\n]*"version":21,[^\n]*\n\z/, 'which delivers them');
 # A filtered stream hears of what leaves it as of a deletion.
 new_stream($node, 'part', q{, NULL, '$.n == 1'});
 $node->safe_psql('postgres', q{
-	INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at, streams, left_streams, identity)
-	SELECT gen_random_uuid(), 'CMIP6', 'f' || v, 'item.updated', v, '{}', now(), streams::text[], left_streams::text[], '{}'
+	INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at, streams, left_streams, identity, validated_against, warnings)
+	SELECT gen_random_uuid(), 'CMIP6', 'f' || v, 'item.updated', v, '{}', now(), streams::text[], left_streams::text[], '{}', '[1]', '[2]'
 	  FROM (VALUES (1, '{part}', NULL), (2, NULL, '{part}'), (3, '{parts,other}', '{other2}'),
 	               (4, '{other,part}', '{null}'), (5, '{parts}', '{apart,part}'), (6, '{}', '{}')) e (v, streams, left_streams)});
 $now = wal_end($node);
 (undef, $stdout) = run_relay($node, '--stream', 'part', '--sink', 'ndjson:-', '--endpos', $now);
-is(join(' ', map { my $e = decode_json($_); $e->{item_id} . ($e->{document} ? '+' : '-') } split /\n/, $stdout),
-	'f1+ f2- f4+ f5-', 'a filtered stream');
+is(join(' ', map { my $e = decode_json($_); join '', $e->{item_id}, map { $_ ? '+' : '-' } @$e{qw(document validated_against warnings)} } split /\n/, $stdout),
+	'f1+++ f2--- f4+++ f5---', 'a filtered stream');
 
 # A running relay: a transaction as it is committed, an idle slot that moves on.
 my $file = "$dir/events";

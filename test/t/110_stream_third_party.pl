@@ -21,7 +21,8 @@ $node->safe_psql('postgres', q{SELECT esgf_stac.create_stream('theirs', NULL, '$
 $other->safe_psql('postgres', q{
 	CREATE SCHEMA esgf_stac;
 	CREATE TABLE esgf_stac.outbox (seq bigint PRIMARY KEY, id uuid, aggregatetype text, aggregateid text, type text, version bigint, payload jsonb,
-		occurred_at timestamptz, reason text, batch text, streams text[], left_streams text[], request_id text, xid xid8)});
+		occurred_at timestamptz, reason text, batch text, streams text[], left_streams text[], request_id text, xid xid8,
+		validated_against jsonb, warnings jsonb)});
 my $source = $node->connstr('postgres');
 $source =~ s/'/''/g;
 $other->safe_psql('postgres', "CREATE SUBSCRIPTION theirs CONNECTION '$source' PUBLICATION esgf_stac_theirs

@@ -70,7 +70,7 @@ sub expected
 		SELECT jsonb_build_object('topic', 'outbox.event.' || aggregatetype, 'key', aggregateid, 'value', payload::text,
 				'headers', jsonb_build_object('id', id, 'type', type, 'aggregatetype', aggregatetype, 'aggregateid', aggregateid,
 					'version', version::text, 'occurred_at', to_char(occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-					'reason', reason, 'left_streams', array_to_json(left_streams)::text))
+					'reason', reason, 'left_streams', array_to_json(left_streams)::text, 'validated_against', validated_against::text))
 		  FROM esgf_stac.outbox WHERE $condition ORDER BY seq});
 	return map { JSON::PP::decode_json($_) } split /\n/, $answer;
 }

@@ -113,7 +113,7 @@ batch_add(Delivery *delivery, const Event *event)
 		delivery->batch = allocate((size_t) delivery->settings->batch * sizeof(Event));
 	delivery->batch[delivery->count] = *event;
 	suspects_recall(&delivery->suspects, &delivery->batch[delivery->count++]);
-	delivery->bytes += event->document_length;
+	delivery->bytes += event->document_length + (event->warnings != NULL ? strlen(event->warnings) : 0);
 	return batch_full(delivery) ? batch_deliver(delivery) : STATUS_RUNNING;
 }
 

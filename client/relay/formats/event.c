@@ -11,7 +11,8 @@
 
 const char *const column_names[COLUMN_COUNT] = {
 	"id", "aggregatetype", "aggregateid", "type", "version", "payload",
-	"occurred_at", "xid", "reason", "streams", "left_streams"
+	"occurred_at", "xid", "reason", "streams", "left_streams",
+	"validated_against", "warnings"
 };
 
 /*
@@ -55,7 +56,8 @@ to_rfc3339(char *time)
 
 /*
  * Fill an event from the values of a row. An event that tells a filtered
- * stream that an item left it has no document, whatever the item has.
+ * stream that an item left it has no document, whatever the item has, and
+ * nothing that is said of it.
  */
 void
 event_from_columns(Event *event, char *const *values, size_t payload_length, const char *stream)
@@ -74,11 +76,15 @@ event_from_columns(Event *event, char *const *values, size_t payload_length, con
 	event->time = values[COLUMN_OCCURRED_AT];
 	event->xid = values[COLUMN_XID] != NULL ? strtoull(values[COLUMN_XID], NULL, 10) : 0;
 	event->reason = values[COLUMN_REASON];
-	if (!left && values[COLUMN_PAYLOAD] != NULL)
+	if (left)
+		return;
+	if (values[COLUMN_PAYLOAD] != NULL)
 	{
 		event->document = values[COLUMN_PAYLOAD];
 		event->document_length = payload_length;
 	}
+	event->validated_against = values[COLUMN_VALIDATED_AGAINST];
+	event->warnings = values[COLUMN_WARNINGS];
 }
 
 /* Append a JSON string, or null */
@@ -113,7 +119,7 @@ append_string(Buffer *line, const char *text)
 	buffer_append(line, "\"", 1);
 }
 
-/* Append all members but the document, without the brace that closes them */
+/* Append the members that say what happened to what, without the brace that closes them */
 void
 event_head(Buffer *line, const Event *event)
 {
@@ -131,6 +137,14 @@ event_head(Buffer *line, const Event *event)
 	append_string(line, event->reason);
 }
 
+/* Append a member whose value is JSON already, or null */
+static void
+append_json(Buffer *line, const char *name, const char *value)
+{
+	buffer_printf(line, ",\"%s\":", name);
+	buffer_text(line, value != NULL ? value : "null");
+}
+
 /* Append the line of an event, with its newline */
 void
 event_line(Buffer *line, const Event *event)
@@ -141,6 +155,8 @@ event_line(Buffer *line, const Event *event)
 		buffer_append(line, event->document, event->document_length);
 	else
 		buffer_text(line, "null");
+	append_json(line, "validated_against", event->validated_against);
+	append_json(line, "warnings", event->warnings);
 	buffer_append(line, "}\n", 2);
 }
 

@@ -35,6 +35,8 @@ typedef struct Event
 	const char *document;		/* NULL for what is deleted, or left the
 								 * stream */
 	size_t		document_length;
+	const char *validated_against;	/* JSON, as are warnings; NULL: none */
+	const char *warnings;
 	uint64_t	xid;			/* the transaction; 0 if it does not matter */
 
 	/* Of the repair of a sink. */
@@ -69,9 +71,12 @@ typedef enum Column
 	COLUMN_REASON,
 	COLUMN_STREAMS,
 	COLUMN_LEFT_STREAMS,
+	COLUMN_VALIDATED_AGAINST,	/* from here on, a stream that 0.1.0 made may
+								 * lack a column */
+	COLUMN_WARNINGS,
 } Column;
 
-#define COLUMN_COUNT (COLUMN_LEFT_STREAMS + 1)
+#define COLUMN_COUNT (COLUMN_WARNINGS + 1)
 
 extern const char *const column_names[COLUMN_COUNT];
 

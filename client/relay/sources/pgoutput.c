@@ -104,7 +104,7 @@ decode_relation(Decoder *decoder, Reader *reader, Buffer *problem)
 			if (strcmp(name, column_names[column]) == 0)
 				decoder->place[column] = i;
 	}
-	for (int column = 0; column < COLUMN_COUNT; column++)
+	for (int column = 0; column < COLUMN_VALIDATED_AGAINST; column++)
 	{
 		if (decoder->place[column] < 0)
 		{

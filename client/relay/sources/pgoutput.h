@@ -27,7 +27,7 @@ typedef struct Message
 	Event		event;			/* its texts lie in the bytes decoded */
 } Message;
 
-/* What the server has told of the outbox: where its columns stand. */
+/* What the server has told of the outbox: where its columns stand; -1: it lacks one. */
 typedef struct Decoder
 {
 	const char *stream;

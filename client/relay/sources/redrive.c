@@ -148,8 +148,8 @@ redrive_page(Source *source, PGconn *reader, Buffer *problem)
 
 	list_items(redrive, &redrive->keys);
 	parameters[1] = redrive->keys.data;
-	return database_rows(reader, problem, "SELECT NULL, aggregatetype, aggregateid, type, version, document, updated, NULL, NULL, NULL, NULL, repair"
-						 " FROM esgf_stac_internal.redrive_states($1, $2)", 2, parameters);
+	return database_rows(reader, problem, "SELECT NULL, aggregatetype, aggregateid, type, version, document, updated, NULL, NULL, NULL, NULL,"
+						 " validated_against, NULL, repair FROM esgf_stac_internal.redrive_states($1, $2)", 2, parameters);
 }
 
 /* Settle the letters */

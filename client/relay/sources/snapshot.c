@@ -102,7 +102,7 @@ snapshot_page(Source *source, PGconn *reader, Buffer *problem)
 
 	return database_rows(reader, problem,
 						 "SELECT NULL, collection_id, item_id, 'item.seeded', version, CASE WHEN s.sent THEN document END, updated,"
-						 " NULL, NULL, NULL, NULL, sent"
+						 " NULL, NULL, NULL, NULL, validated_against, NULL, sent"
 						 " FROM esgf_stac_internal.stream_items($1, $2, $3, " PAGE_SIZE "),"
 						 " LATERAL (SELECT esgf_stac_internal.can_be_sent(document)) s (sent)", 3, parameters);
 }
