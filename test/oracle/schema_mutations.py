@@ -218,4 +218,5 @@ def main():
                           "valid": oracle.validator.is_valid(document), "problems": oracle.problems(document)}))
 
 
-main()
+if __name__ == "__main__":
+    main()
