@@ -31,17 +31,21 @@ REVOKE ALL ON FUNCTION esgf_stac_internal.refresh_site_item(text, text, text) FR
 
 -- May a job begin? No writer may be left who began without its rule. The rule is
 -- seen before its transaction has told everybody of it, which it has done when
--- its lock on itself is gone; who writes has an id of a transaction by then.
+-- its lock on itself is gone. Who writes locks his own transaction before he asks
+-- for rules; a snapshot would not show the youngest of them.
 CREATE FUNCTION esgf_stac_internal.may_begin(job bigint) RETURNS boolean
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF EXISTS (SELECT FROM esgf_stac.rule_job j JOIN pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = j.xid::xid
+    IF EXISTS (SELECT FROM esgf_stac.rule_job j JOIN pg_locks l ON l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.transactionid = j.xid::xid
                 WHERE j.id = job AND j.fence IS NULL) THEN
         RETURN false;
     END IF;
-    UPDATE esgf_stac.rule_job j SET fence = pg_snapshot_xmax(pg_current_snapshot()) WHERE j.id = job AND j.fence IS NULL;
-    RETURN NOT EXISTS (SELECT FROM esgf_stac.rule_job j, pg_snapshot_xip(pg_current_snapshot()) AS running WHERE j.id = job AND running < j.fence);
+    UPDATE esgf_stac.rule_job j SET fence = esgf_stac_internal.next_transaction() WHERE j.id = job AND j.fence IS NULL;
+    -- Ids of transactions are compared round a circle.
+    RETURN NOT EXISTS (SELECT FROM esgf_stac.rule_job j, pg_locks l
+                        WHERE j.id = job AND l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.pid IS DISTINCT FROM pg_backend_pid()
+                          AND mod(mod(j.fence::text::numeric, 4294967296) - l.transactionid::text::numeric + 4294967296, 4294967296) BETWEEN 1 AND 2147483647);
 END
 $$;
 COMMENT ON FUNCTION esgf_stac_internal.may_begin(bigint) IS 'has every transaction ended that ran when a rule was set?';
