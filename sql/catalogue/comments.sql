@@ -42,7 +42,7 @@ COMMENT ON COLUMN esgf_stac.dataset.institution_generation IS 'the institution_g
 COMMENT ON TABLE esgf_stac.item IS 'the truth: one row per item; write collection_id, id and document, change document, deleted and reason: all else is derived';
 COMMENT ON COLUMN esgf_stac.item.collection_id IS 'its collection';
 COMMENT ON COLUMN esgf_stac.item.id IS 'the id in its document';
-COMMENT ON COLUMN esgf_stac.item.version IS '1, 2, 3, ... without gaps or reuse: the compare-and-swap token';
+COMMENT ON COLUMN esgf_stac.item.version IS '1, 2, 3, ... without reuse, and without gaps but for what reissue_item() leaps over: the compare-and-swap token';
 COMMENT ON COLUMN esgf_stac.item.base_id IS 'the id without its last .v<digits>: the dataset';
 COMMENT ON COLUMN esgf_stac.item.dataset_version IS 'the digits of .v<digits>; null where the id has none';
 COMMENT ON COLUMN esgf_stac.item.latest IS 'the newest active, unretracted version of its dataset, unless its publisher deprecates it';

@@ -53,7 +53,8 @@ GRANT EXECUTE ON FUNCTION esgf_stac_internal.stream_item_count(text) TO esgf_sta
 
 -- Was that event, {"id", "collection_id", "item_id", "version"}, ever in this
 -- history? Where the outbox no longer has it, the version must at least have
--- been given.
+-- been given: events go in their order, so that none is gone behind one that is
+-- kept, and a reissue says which versions it leapt over.
 CREATE FUNCTION esgf_stac_internal.event_is_known(event text) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
@@ -83,7 +84,10 @@ BEGIN
         RETURN EXISTS (SELECT FROM esgf_stac.collection c WHERE c.id = its_collection AND c.version >= its_version);
     END IF;
     RETURN EXISTS (SELECT FROM esgf_stac.item i
-                    WHERE i.collection_id = its_collection AND i.id = its_item AND i.version >= its_version);
+                    WHERE i.collection_id = its_collection AND i.id = its_item AND i.version >= its_version)
+           AND NOT EXISTS (SELECT FROM esgf_stac.outbox o
+                            WHERE o.aggregatetype = its_collection AND o.aggregateid = its_item
+                              AND (o.version < its_version OR o.type = 'item.reissued' AND (o.request -> 'version')::bigint < its_version AND o.version > its_version));
 END
 $$;
 COMMENT ON FUNCTION esgf_stac_internal.event_is_known(text) IS 'was that event ever in this history?';

@@ -22,13 +22,14 @@ trigger_depth(void)
 }
 
 /*
- * Run a statement on an occasion; answers how many rows it met. What nobody asked
- * for is done with the rights of the tables' owner, all else with the caller's.
+ * Run a statement on an occasion; answers how many rows it met. What changes
+ * nothing of an item, or nobody asked for, is done with the rights of the tables'
+ * owner, all else with the caller's.
  */
 int
 run_on_occasion(Occasion *occasion, Statement *statement, Datum *values, const char *nulls)
 {
-	bool		as_owner = occasion->kind == BY_SUPERSESSION || occasion->kind == BY_CLEANING;
+	bool		as_owner = occasion->kind == BY_SUPERSESSION || occasion->kind == BY_REISSUE || occasion->kind == BY_CLEANING;
 	int			processed;
 
 	occasion->trigger_depth = trigger_depth() + 1;

@@ -23,6 +23,8 @@ typedef enum OccasionKind
 								 * nobody hears of it */
 	BY_SUPERSESSION,			/* versions are demoted, which is all that
 								 * happens */
+	BY_REISSUE,					/* an item gets a version, which is all that
+								 * happens */
 	BY_CLEANING					/* rows go that nobody else may remove */
 } OccasionKind;
 
@@ -39,6 +41,7 @@ typedef struct Receipt
 typedef struct Occasion
 {
 	OccasionKind kind;
+	int64		version;		/* BY_REISSUE: which one */
 	const Jsonb *request;		/* as submitted, for the event; NULL: the
 								 * document says it all, or nobody asked */
 	text	   *request_id;		/* the idempotency key, or NULL */

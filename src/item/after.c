@@ -177,7 +177,7 @@ write_item_event(ItemRow *old, ItemRow *new, const char *type, Jsonb *warnings)
 		event.payload = column(new, ITEM_DOCUMENT);
 	if (have_filtered_streams())
 		judge_streams(TextDatumGetCString(event.aggregatetype), active_document(old), active_document(new),
-					  &event.streams, &event.left_streams);
+					  current_occasion()->kind == BY_REISSUE, &event.streams, &event.left_streams);
 	write_event(&event, &id);
 	record_receipt(event.version, event.type + strlen("item."), &id);
 }
@@ -205,6 +205,29 @@ tell_sites(ItemRow *old, ItemRow *new, List *locations)
 	keep_site_items(&change);
 }
 
+/*
+ * Judge what happened to an item, have its dataset and sites know, and name it;
+ * the warnings of its schemas are for who tells of it.
+ */
+static const char *
+judge_row(ItemRow *old, ItemRow *new, Jsonb **warnings)
+{
+	text	   *collection = DatumGetTextPP(column(new, ITEM_COLLECTION_ID));
+	CollectionSettings settings;
+	JudgedChange judged;
+	Change		change;
+
+	get_collection_settings(VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection), &settings);
+	describe_change(old, new, &settings, &judged, &change);
+	judge_change(&judged);
+	note_dataset(old, new, &settings);
+	check_change(old, new, &settings, &judged);
+	if (warnings)
+		*warnings = schema_warnings(judged_part(judged.appears, &change), judged.new, judged.old, &settings);
+	tell_sites(old, new, change.locations);
+	return name_action(new, &judged);
+}
+
 /* AFTER ROW: judge the change, note the dataset and write the event. */
 Datum
 esgf_item_after_row(PG_FUNCTION_ARGS)
@@ -214,10 +237,6 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 	ItemRow		old_row;
 	ItemRow		new;
 	ItemRow    *old = NULL;
-	text	   *collection;
-	CollectionSettings settings;
-	JudgedChange judged;
-	Change		change;
 	const char *type;
 	Jsonb	   *warnings = NULL;
 	OccasionKind kind = current_occasion()->kind;
@@ -242,23 +261,17 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 		open_row(&new, trigdata->tg_trigtuple, desc);
 
 	check_turn(old ? trigdata->tg_newtuple : trigdata->tg_trigtuple, "item", column(&new, ITEM_ID));
-	collection = DatumGetTextPP(column(&new, ITEM_COLLECTION_ID));
-	get_collection_settings(VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection), &settings);
 	if (kind == BY_SUPERSESSION)
-		type = "item.superseded";
-	else
 	{
-		describe_change(old, &new, &settings, &judged, &change);
-		judge_change(&judged);
-		note_dataset(old, &new, &settings);
-		check_change(old, &new, &settings, &judged);
-		type = name_action(&new, &judged);
+		type = "item.superseded";
+		tell_sites(old, &new, NIL);
 	}
-	tell_sites(old, &new, kind == BY_SUPERSESSION ? NIL : change.locations);
+	else if (kind == BY_REISSUE)
+		type = "item.reissued";
+	else
+		type = judge_row(old, &new, kind == BY_IMPORT ? NULL : &warnings);
 	if (kind == BY_IMPORT)
 		return PointerGetDatum(NULL);
-	if (kind != BY_SUPERSESSION)
-		warnings = schema_warnings(judged_part(judged.appears, &change), judged.new, judged.old, &settings);
 	SPI_connect();
 	write_item_event(old, &new, type, warnings);
 	SPI_finish();

@@ -413,6 +413,26 @@ is_reason_given(const ItemChange *change, const TriggerData *trigdata)
 		(updates_column(trigdata, ITEM_REASON) && !is_merged());
 }
 
+/* Give a row the version that it is to have, without a change: all else stays as it was. */
+static void
+reissue(ItemChange *change)
+{
+	ItemRow    *row = &change->new;
+	const ItemRow *old = &change->old;
+	text	   *collection = DatumGetTextPP(column(old, ITEM_COLLECTION_ID));
+	TimestampTz updated = next_time(DatumGetTimestampTz(column(old, ITEM_UPDATED)));
+	bool		has_settings = find_collection_settings(VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection), &change->settings);
+
+	set_column(row, ITEM_DOCUMENT, column(old, ITEM_DOCUMENT));
+	if (has_settings && change->settings.stamp_times)
+		set_column(row, ITEM_DOCUMENT, JsonbPGetDatum(stamp_update(row_document(&change->old), updated)));
+	set_column(row, ITEM_DELETED, column(old, ITEM_DELETED));
+	set_column(row, ITEM_VERSION, Int64GetDatum(current_occasion()->version));
+	set_column(row, ITEM_UPDATED, TimestampTzGetDatum(updated));
+	set_column(row, ITEM_UPDATED_BY, JsonbPGetDatum(current_author()));
+	row->nulls[ITEM_REASON - 1] = true;
+}
+
 /* Give an updated row its next version; answers false for a change of nothing. */
 static bool
 before_update(ItemChange *change, const TriggerData *trigdata)
@@ -420,6 +440,11 @@ before_update(ItemChange *change, const TriggerData *trigdata)
 	ItemRow    *old = &change->old;
 
 	check_updated_columns(&change->new, old);
+	if (current_occasion()->kind == BY_REISSUE)
+	{
+		reissue(change);
+		return true;
+	}
 	identify(change);
 	change->superseded = current_occasion()->kind == BY_SUPERSESSION;
 	if (is_set(old, ITEM_DELETED) ? !before_update_of_deleted(change) : !before_update_of_active(change))

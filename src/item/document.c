@@ -182,6 +182,18 @@ stamp_document(Jsonb *document, TimestampTz created, TimestampTz updated, bool k
 	return document_finish(edit);
 }
 
+/* Write properties.updated alone. */
+Jsonb *
+stamp_update(Jsonb *document, TimestampTz updated)
+{
+	DocumentEdit *edit = document_edit(document);
+	char	   *text = format_time(updated);
+	JsonbValue	value = string_value(text, strlen(text));
+
+	document_set(edit, &value, JSON_PATH(JSON_KEY("properties"), JSON_KEY("updated")));
+	return document_finish(edit);
+}
+
 /* Is `assets` there and empty, as clients write it who retract? */
 bool
 has_no_assets(const Jsonb *document)

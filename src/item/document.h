@@ -24,6 +24,7 @@ extern Flag document_flag(const Jsonb *document, const char *name);
 extern Jsonb *set_document_flags(Jsonb *document, bool latest, bool retracted);
 extern TimestampTz document_time(const Jsonb *document, const char *name, TimestampTz otherwise);
 extern Jsonb *stamp_document(Jsonb *document, TimestampTz created, TimestampTz updated, bool keep);
+extern Jsonb *stamp_update(Jsonb *document, TimestampTz updated);
 extern bool has_no_assets(const Jsonb *document);
 extern Jsonb *with_assets_of(Jsonb *document, const Jsonb *other);
 extern Jsonb *without_repeated_links(Jsonb *document, const Jsonb *old);

@@ -162,10 +162,10 @@ text_array(List *names)
 
 /*
  * Find the filtered streams that a document is in after its change, and those
- * that it was in before and just left; NULL stands for no document.
+ * that it was in before and just left, or all others; NULL stands for no document.
  */
 void
-judge_streams(const char *collection_id, Jsonb *before, Jsonb *after,
+judge_streams(const char *collection_id, Jsonb *before, Jsonb *after, bool leaves_all,
 			  Datum *streams, Datum *left_streams)
 {
 	List	   *all = cached_rows(&stream_cache);
@@ -181,7 +181,7 @@ judge_streams(const char *collection_id, Jsonb *before, Jsonb *after,
 			continue;
 		if (satisfies(after, stream->filter))
 			in = lappend(in, stream->name);
-		else if (satisfies(before, stream->filter))
+		else if (leaves_all || satisfies(before, stream->filter))
 			left = lappend(left, stream->name);
 	}
 	*streams = text_array(in);

@@ -10,7 +10,7 @@
 
 extern bool have_filtered_streams(void);
 extern bool satisfies(Jsonb *document, JsonPath *filter);
-extern void judge_streams(const char *collection_id, Jsonb *before, Jsonb *after,
+extern void judge_streams(const char *collection_id, Jsonb *before, Jsonb *after, bool leaves_all,
 						  Datum *streams, Datum *left_streams);
 
 #endif							/* ESGF_STAC_OUTBOX_STREAM_H */

@@ -21,7 +21,7 @@
 #include "verbs/perform.h"
 
 /* Refuse a request for an item that is not there. */
-static void
+void
 item_missing(const ItemRequest *request)
 {
 	ereport(ERROR,

@@ -8,6 +8,7 @@
 #include "verbs/methods.h"
 #include "verbs/outcome.h"
 
+extern void item_missing(const ItemRequest *request);
 extern void check_request_lengths(const ItemRequest *request);
 extern Jsonb *describe_request(const ItemRequest *request);
 extern void perform_item_request(ItemRequest *request);

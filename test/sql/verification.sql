@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- What the server has for the check of an index: what a stream would have put into it, digests, and versions given anew.
-SELECT plan(27);
+SELECT plan(66);
 
 CREATE ROLE esgf_stac_test_admin IN ROLE esgf_stac_admin;
 CREATE ROLE esgf_stac_test_relay IN ROLE esgf_stac_relay;
@@ -56,6 +56,75 @@ SELECT pg_temp.refused('SELECT * FROM esgf_stac.' || call, state, slug, call) FR
     ('digest_items(''CMIP6'', 3, 8)', 'PT400', 'bad-request'), ('digest_items(''CMIP6'', 3, -1)', 'PT400', 'bad-request'), ('digest_items(''CMIP6'', 3, NULL)', 'PT400', 'bad-request'),
     ('digest_items(''CMIP6'', 31, 0)', 'PT400', 'bad-request')) AS t(call, state, slug);
 RESET ROLE;
+
+-- Versions given anew. No rule judges it, nothing but the stamp changes, and whoever follows hears of it.
+CREATE FUNCTION pg_temp.item(id text) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT to_jsonb(i) - '{version,updated,updated_by,reason}'::text[] #- '{document,properties,updated}' FROM esgf_stac.item i WHERE i.id = $1 $$;
+CREATE FUNCTION pg_temp.reissued(id text, above bigint) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    before CONSTANT jsonb := pg_temp.item($1);
+    stamp CONSTANT text := (SELECT i.document #>> '{properties,updated}' FROM esgf_stac.item i WHERE i.id = $1);
+    r esgf_stac.receipt;
+BEGIN
+    SET LOCAL ROLE esgf_stac_test_relay;
+    r := esgf_stac.reissue_item('CMIP6', $1, above);
+    RESET ROLE;
+    RETURN (SELECT concat_ws(' ', r.version, r.changed, r.action, o.type, o.payload IS NOT DISTINCT FROM (SELECT p.document FROM esgf_stac.published_item p WHERE p.id = $1), o.reason,
+                             o.streams, o.left_streams, o.request, o.identity ->> 'sub', CASE WHEN pg_temp.item($1) = before THEN 'as it was' END,
+                             (SELECT concat(i.version = r.version, i.updated = o.occurred_at, i.document #>> '{properties,updated}' > stamp, i.updated_by ->> 'sub' = 'esgf_stac_test_relay') FROM esgf_stac.item i WHERE i.id = $1))
+              FROM pg_temp.last_event($1) o WHERE o.id = r.event_id OR r.event_id IS NULL);
+END $$;
+DO $$ BEGIN
+    PERFORM esgf_stac.create_stream('untitled', filter => '! exists($.properties.title)'), esgf_stac.create_stream('elsewhere', '{CORDEX}', '$.id != ""');
+    PERFORM esgf_stac.configure_collection('CMIP6', '{"max_document_bytes": 1}');
+END $$;
+CREATE FUNCTION pg_temp.meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.document := '{}'; NEW.deleted := NOT NEW.deleted; RETURN NEW; END $$;
+CREATE TRIGGER a_meddles BEFORE UPDATE ON esgf_stac.item FOR EACH ROW EXECUTE FUNCTION pg_temp.meddle();
+SELECT is(pg_temp.reissued('a.v1', 7), '8 t reissued item.reissued t {titled} {untitled} {"above": 7, "method": "REISSUE", "version": 2} esgf_stac_test_relay as it was tttt', 'an item gets the version above the one of a copy; streams that it is not in hear that it is gone');
+SELECT is(pg_temp.reissued('b.v1', 3), '4 t reissued item.reissued t {titled} {untitled} {"above": 3, "method": "REISSUE", "version": 3} esgf_stac_test_relay as it was tttt', 'a retracted one, the next one');
+SELECT is(pg_temp.reissued('c.v1', 1000003), '1000004 t reissued item.reissued t {titled,untitled} {"above": 1000003, "method": "REISSUE", "version": 3} esgf_stac_test_relay as it was tttt', 'a deleted one, which leaves every filtered stream of its collection; a million above, at most');
+DROP TRIGGER a_meddles ON esgf_stac.item;
+SELECT is(pg_temp.reissued('a.v1', above), '8 f item.reissued t {titled} {untitled} {"above": 7, "method": "REISSUE", "version": 2} esgf_stac_test_relay as it was ttft', 'what is above already stays: ' || above) FROM unnest('{7,1}'::bigint[]) above;
+SELECT pg_temp.refused(format('SELECT esgf_stac.reissue_item(%s)', arguments), state, slug, 'reissue_item ' || arguments) FROM (VALUES
+    ($$NULL, 'a.v1', 7$$, 'PT400', 'bad-request'), ($$'CMIP6', NULL, 7$$, 'PT400', 'bad-request'), ($$'CMIP6', 'a.v1', NULL$$, 'PT400', 'bad-request'), ($$'CMIP6', 'a.v1', 0$$, 'PT400', 'bad-request'),
+    ($$'CMIP6', 'a.v1', -9223372036854775808$$, 'PT400', 'bad-request'), ($$'CMIP6', 'a.v1', 1000009$$, 'PT400', 'bad-request'), ($$'CMIP6', 'a.v1', 9223372036854775807$$, 'PT400', 'bad-request'),
+    ($$'none', 'a.v1', 7$$, 'PT404', 'collection-does-not-exist'), ($$'CMIP6', 'none', 7$$, 'PT404', 'item-does-not-exist'), ($$'CMIP6', repeat('x', 2000), 7$$, 'PT400', 'bad-request')) AS t(arguments, state, slug);
+SELECT is((SELECT count(*) FROM esgf_stac.outbox WHERE type = 'item.reissued'), 3::bigint, 'which leaves no event');
+SET LOCAL ROLE esgf_stac_test_writer;
+SELECT pg_temp.refused($$SELECT esgf_stac.reissue_item('CMIP6', 'a.v1', 9)$$, '42501', NULL, 'nor does a writer');
+SET LOCAL ROLE esgf_stac_test_admin;
+SELECT is((SELECT status FROM esgf_stac.transact('[{"method": "REISSUE", "collection_id": "CMIP6", "item_id": "a.v1"}]', false)), 400, 'transact() knows no such method');
+
+-- What was leapt over was never given: to conditions, to who reads it, and to a relay whose sink has it.
+SELECT pg_temp.refused($$SELECT esgf_stac.patch_item('CMIP6', 'a.v1', '{}', 2)$$, 'PT412', 'version-conflict', 'who holds the old version is told so');
+SELECT pg_temp.refused(format('SELECT esgf_stac.get_item(''CMIP6'', ''a.v1'', %s)', version), 'PT404', 'version-pruned', 'never given: ' || version) FROM unnest('{3,7,9}'::int[]) version;
+SELECT is((esgf_stac.get_item('CMIP6', 'a.v1', 2)).version, 2::bigint, 'what was given is there');
+SELECT results_eq($$SELECT version FROM esgf_stac.history('CMIP6', 'a.v1')$$, '{1,2,8}'::bigint[], 'its history');
+SELECT ok(EXISTS (SELECT FROM esgf_stac.changes(max_events => 10000) WHERE event ->> 'type' = 'item.reissued') IS FALSE, 'changes() tells only what is committed');
+SELECT results_eq($$SELECT stream, state FROM esgf_stac.delivery_status((SELECT id FROM pg_temp.last_event('d.v1')))$$, $$VALUES ('all', 'pending'), ('elsewhere', 'not-concerned'), ('other', 'not-concerned'), ('titled', 'not-concerned'), ('untitled', 'not-concerned')$$, 'an event before a stream');
+RESET ROLE;
+CREATE FUNCTION pg_temp.known(id text, version bigint, event uuid DEFAULT NULL) RETURNS boolean LANGUAGE sql AS $$
+    SELECT esgf_stac_internal.event_is_known(jsonb_build_object('id', coalesce(event, gen_random_uuid()), 'collection_id', 'CMIP6', 'item_id', id, 'version', version)::text) $$;
+SELECT is(pg_temp.known('a.v1', version), false, 'a relay whose sink has another version ' || version) FROM unnest('{2,3,7,8,9}'::bigint[]) version;
+SELECT is(pg_temp.known('a.v1', 8, (SELECT id FROM pg_temp.last_event('a.v1'))), true, 'has left this history, one that has ours has not');
+SAVEPOINT pruned;
+SET LOCAL session_replication_role = replica;
+DELETE FROM esgf_stac.outbox WHERE aggregateid IN ('a.v1', 'd.v1') AND type <> 'item.reissued';
+SET LOCAL session_replication_role = origin;
+SELECT is(array_agg(pg_temp.known('a.v1', version) ORDER BY version), '{t,t,f,f,f,f}', 'nor one that has what is pruned; the reissue tells what was never given') FROM unnest('{1,2,3,7,8,9}'::bigint[]) version;
+SELECT is(array_agg(pg_temp.known('d.v1', version) ORDER BY version), '{t,f}', 'where nothing is kept, what was given is known') FROM unnest('{1,2}'::bigint[]) version;
+ROLLBACK TO pruned;
+
+-- It goes on from there; stamps that the database does not write stay, and the collection may be gone.
+SELECT esgf_stac.configure_collection('CMIP6', '{"max_document_bytes": 100000, "stamp_times": false}') \gset ignored_
+SELECT is((SELECT concat_ws(' ', version, action) FROM esgf_stac.patch_item('CMIP6', 'a.v1', '{"properties": {"title": "T2"}}', 8)), '9 updated', 'the next change has the next version');
+SELECT is((SELECT concat_ws(' ', version, action) FROM esgf_stac.restore_item('CMIP6', 'c.v1')), '1000005 restored', 'a restoration, too');
+SELECT is((SELECT concat_ws(' ', version, action) FROM esgf_stac.reinstate_item('CMIP6', 'b.v1')), '5 reinstated', 'and a reinstatement');
+CREATE TEMPORARY TABLE before AS SELECT document FROM esgf_stac.item WHERE id = 'd.v1';
+SELECT esgf_stac.reissue_item('CMIP6', 'd.v1', 1) \gset ignored_
+SELECT ok((SELECT i.document::text = b.document::text FROM esgf_stac.item i, before b WHERE i.id = 'd.v1'), 'without stamp_times the document is the same');
+DO $$ BEGIN PERFORM esgf_stac.delete_item('CMIP6', id) FROM esgf_stac.published_item; PERFORM esgf_stac.delete_collection('CMIP6'); END $$;
+SELECT is((SELECT concat_ws(' ', version, action) FROM esgf_stac.reissue_item('CMIP6', 'd.v1', 9)), '10 reissued', 'an item of a deleted collection');
 
 SELECT * FROM finish();
 ROLLBACK;
