@@ -147,6 +147,7 @@ add_metrics(const MetricsFile *file, const Relay *relay)
 	metrics_file_add(file, "bytes_total", "counter", "Bytes of their documents.", (double) delivery->document_bytes);
 	metrics_file_add(file, "retries_total", "counter", "Failed attempts to hand an event to the sink.", (double) delivery->retries);
 	metrics_file_add(file, "dead_letters_total", "counter", "Events refused for good.", (double) delivery->dead_letters);
+	metrics_file_add(file, "foreign_versions_total", "counter", "Versions met at the sink that were never given here.", (double) delivery->foreign.versions);
 	metrics_file_add(file, "lag_bytes", "gauge", "WAL that the server has written and the sink has not made durable.", lag_bytes(relay));
 	metrics_file_add(file, "lag_seconds", "gauge", "Age of the oldest event that is not delivered.", lag_seconds(relay));
 	metrics_file_add(file, "wal_held_bytes", "gauge", "WAL that the server keeps for the slot.", (double) relay->catalogue.slot_held);

@@ -169,6 +169,9 @@ COMMENT ON COLUMN esgf_stac.consumer.snapshot_total IS 'items that it is to send
 COMMENT ON COLUMN esgf_stac.consumer.problem IS 'why the stream stands still; null: it does not';
 COMMENT ON COLUMN esgf_stac.consumer.problem_at IS 'when the relay last said so';
 COMMENT ON COLUMN esgf_stac.consumer.began IS 'what is visible in this snapshot is older than what the slot was made for; null: not known';
+COMMENT ON COLUMN esgf_stac.consumer.foreign_versions IS 'how many versions its relay has met at the sink that were never given here; null: none';
+COMMENT ON COLUMN esgf_stac.consumer.foreign_version IS 'the last of them';
+COMMENT ON COLUMN esgf_stac.consumer.foreign_at IS 'when it was met';
 
 COMMENT ON TABLE esgf_stac.dead_letter IS 'events that a sink refused for good';
 COMMENT ON COLUMN esgf_stac.dead_letter.stream IS 'the stream whose sink refused it';

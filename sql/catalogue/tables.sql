@@ -149,7 +149,10 @@ CREATE TABLE esgf_stac.consumer (
     snapshot_total bigint,
     problem text,
     problem_at timestamptz,
-    began pg_snapshot
+    began pg_snapshot,
+    foreign_versions bigint,
+    foreign_version text,
+    foreign_at timestamptz
 );
 
 CREATE TABLE esgf_stac.dead_letter (

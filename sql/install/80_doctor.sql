@@ -107,6 +107,14 @@ BEGIN
                format('SELECT esgf_stac.redrive(%L);', d.stream)
           FROM esgf_stac.dead_letter d WHERE d.settled_at IS NULL GROUP BY d.stream
         UNION ALL
+        SELECT 'foreign writer', c.stream, format('its sink has versions that were never given here: %s were met, the last %s at %s', c.foreign_versions, c.foreign_version, date_trunc('second', c.foreign_at)),
+               format('-- esgf_stac_relay --stream %s --sink ... --verify --repair; and find out who writes there', c.stream)
+          FROM esgf_stac.consumer c
+         WHERE c.foreign_at IS NOT NULL
+           AND NOT EXISTS (SELECT FROM esgf_stac.verification v
+                            WHERE v.stream = c.stream AND v.started > c.foreign_at AND v.state = 'completed'
+                              AND NOT EXISTS (SELECT FROM esgf_stac.drift d WHERE d.verification = v.id AND d.repaired_at IS NULL AND d.kind <> 'refused'))
+        UNION ALL
         SELECT 'unread source', s.name, 'nobody has read it for five minutes', format('-- esgf_stac_ingest --source %s; or SELECT esgf_stac.configure_source(%L, ''{"active": false}'');', s.name, s.name)
           FROM esgf_stac.source s
          WHERE s.active AND s.created < now() - interval '5 minutes'

@@ -303,6 +303,12 @@ $node->safe_psql('postgres', q{SELECT esgf_stac.patch_item('CMIP6', 'item-101.v1
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM esgf_stac.dead_letter WHERE settled_at IS NULL}), 'the mapping mended, they are settled');
 load_index('strict');
 is(in_index(q{SELECT string_agg(concat_ws(' ', id, version), ', ' ORDER BY id) FROM in_index}), 'item-101.v1 3, item-102.v1 2, item-103.v1 1', 'in the index');
+
+# An outsider has given a document a version of his own.
+ask('PUT', '/strict/_doc/item-103.v1?version=9&version_type=external', '{}');
+$node->safe_psql('postgres', q{SELECT esgf_stac.patch_item('CMIP6', 'item-103.v1', '{"properties": {"n": 7}}')});
+ok($node->poll_query_until('postgres', q{SELECT foreign_version = 'version 9 of CMIP6 item-103.v1' AND foreign_versions = 1 FROM esgf_stac.consumer WHERE stream = 'strict'}), 'a version that was never given here is told');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM esgf_stac.consumer WHERE foreign_versions IS NOT NULL}), 1, 'of all that was repeated, nothing was');
 is(stop_relay($relay), 0, 'the relay stops');
 
 # ---------------------------------------------------------------- a snapshot

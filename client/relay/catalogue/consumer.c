@@ -113,9 +113,9 @@ consumer_begin(Consumer *consumer, const char *began)
 					"        (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint) n(xid)"
 					"  WHERE l.slot_name = $2"
 					" ON CONFLICT (stream) DO UPDATE SET (system_identifier, timeline, lsn, confirmed, horizon, snapshot_position, seeded, updated,"
-					" outbox_oid, delivering_since, delivered, problem, problem_at, began)"
+					" outbox_oid, delivering_since, delivered, problem, problem_at, began, foreign_versions, foreign_version, foreign_at)"
 					" = ROW (excluded.system_identifier, excluded.timeline, excluded.lsn, excluded.confirmed, excluded.horizon, NULL, NULL, now(),"
-					" excluded.outbox_oid, excluded.delivering_since, NULL, NULL, NULL, excluded.began)",
+					" excluded.outbox_oid, excluded.delivering_since, NULL, NULL, NULL, excluded.began, NULL, NULL, NULL)",
 					5, parameters);
 	return status == STATUS_RUNNING ? consumer_load(consumer) : status;
 }

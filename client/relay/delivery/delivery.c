@@ -331,7 +331,10 @@ write_batch(Delivery *delivery, Buffer *problem)
 	bool		written;
 
 	for (int i = 0; i < delivery->count; i++)
+	{
 		delivery->batch[i].outcome = EVENT_DONE;
+		delivery->batch[i].found_version = 0;
+	}
 	delivery->unflushed = true;
 	delivery->sink->pause = 0;
 	written = delivery->sink->kind->write(delivery->sink, delivery->batch, delivery->count, problem);
@@ -421,7 +424,9 @@ batch_deliver(Delivery *delivery)
 		}
 		if (!write_batch(delivery, &problem))
 			return sink_down(delivery, &problem);
-		status = judge_batch(delivery);
+		status = foreign_note(&delivery->foreign, delivery->consumer->catalogue, delivery->batch, delivery->count);
+		if (status == STATUS_RUNNING)
+			status = judge_batch(delivery);
 		note_taken(delivery);
 		watch_busy(delivery, &busy);
 	}

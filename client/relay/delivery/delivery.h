@@ -8,6 +8,7 @@
 #define DELIVERY_DELIVERY_H
 
 #include "catalogue/consumer.h"
+#include "delivery/foreign.h"
 #include "delivery/suspects.h"
 #include "sinks/sink.h"
 
@@ -35,6 +36,7 @@ typedef struct Delivery
 	size_t		bytes;
 	int64_t		gather_until;	/* until then a batch may still grow */
 	Suspects	suspects;
+	Foreign		foreign;
 
 	/* What came of it, since the program began. */
 	int64_t		events;

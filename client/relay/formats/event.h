@@ -44,6 +44,8 @@ typedef struct Event
 	bool		forgets;		/* the sink keeps no version of it */
 
 	Outcome		outcome;
+	int64_t		found_version;	/* what the sink has in its place; 0: nothing
+								 * later, as far as is known */
 	char	   *problem;		/* why it failed or was refused */
 	int			attempts;
 	int			suspicion;		/* how far it may be to blame for requests

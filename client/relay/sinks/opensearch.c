@@ -204,6 +204,16 @@ outcome_of(const Event *event, int status, const json_t *error)
 	return http_status_busy(status) ? EVENT_BUSY : EVENT_RETRY;
 }
 
+/* The version that an index says it has, where it refuses a lower one; 0: it does not say */
+static int64_t
+found_version(const json_t *error)
+{
+	static const char phrase[] = "current version [";
+	const char *place = strstr(text_of(error, "reason"), phrase);
+
+	return place != NULL ? strtoll(place + strlen(phrase), NULL, 10) : 0;
+}
+
 /* Tell what an error says; without one, only the status is known */
 static void
 tell_error(int status, const json_t *error, Buffer *text)
@@ -228,6 +238,8 @@ take_outcome(OpensearchSink *sink, Event *event, int status, const json_t *error
 	Buffer		text = {0};
 	bool		down;
 
+	if (status == 409)
+		event->found_version = found_version(error);
 	if (outcome == EVENT_DONE)
 		return true;
 	down = tells_of_index(status, error);

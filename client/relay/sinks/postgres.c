@@ -187,8 +187,12 @@ prepare_tables(PostgresSink *sink, const char *table, Buffer *problem)
 					  " PRIMARY KEY (collection_id, item_id)", problem) &&
 		make_table(sink, sources.data, "source text PRIMARY KEY, newest jsonb NOT NULL", problem);
 
-	/* Of one version, a null document only says that it left some stream. */
-	buffer_printf(&query, UPSERT " WHERE (excluded.version, excluded.document IS NOT NULL) > (t.version, t.document IS NOT NULL)", items.data);
+	/*
+	 * Of one version, a null document only says that it left some stream. Of
+	 * an older one the answer is the version that is there.
+	 */
+	buffer_printf(&query, "WITH written AS (" UPSERT " WHERE (excluded.version, excluded.document IS NOT NULL) > (t.version, t.document IS NOT NULL) RETURNING true)"
+				  " SELECT version FROM %s WHERE NOT EXISTS (SELECT FROM written) AND collection_id = $1 AND item_id = $2 AND version > $3", items.data, items.data);
 	good = good && prepare(sink, "upsert", query.data, 4, problem);
 
 	buffer_clear(&query);
@@ -340,7 +344,9 @@ judge_answer(PostgresSink *sink, Event *event, Buffer *problem)
 	Answer		answer = ANSWER_GOOD;
 	bool		down = true;
 
-	if (status != PGRES_COMMAND_OK && status != PGRES_PIPELINE_SYNC && status != PGRES_PIPELINE_ABORTED)
+	if (status == PGRES_TUPLES_OK && PQntuples(result) > 0)
+		event->found_version = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_PIPELINE_SYNC && status != PGRES_PIPELINE_ABORTED)
 	{
 		Outcome		outcome = judge_error(result, &down);
 

@@ -41,7 +41,10 @@ ALTER TABLE esgf_stac.consumer
     ADD COLUMN snapshot_total bigint,
     ADD COLUMN problem text,
     ADD COLUMN problem_at timestamptz,
-    ADD COLUMN began pg_snapshot;
+    ADD COLUMN began pg_snapshot,
+    ADD COLUMN foreign_versions bigint,
+    ADD COLUMN foreign_version text,
+    ADD COLUMN foreign_at timestamptz;
 -- A catalogue that was restored knows nothing of what was delivered before.
 UPDATE esgf_stac.stream
    SET outbox_oid = CASE WHEN c.system_identifier = esgf_stac_internal.system_identifier() THEN 'esgf_stac.outbox'::regclass::oid ELSE 0 END
