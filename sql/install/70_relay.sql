@@ -117,10 +117,10 @@ BEGIN
     SELECT s.filter IS NOT NULL INTO STRICT filtered FROM esgf_stac.stream s WHERE s.name = event_metadata.stream;
     RETURN QUERY
         SELECT m.metadata,
-               CASE WHEN e.id IS NULL OR (filtered AND e.version > 1 AND NOT EXISTS (
-                            SELECT FROM esgf_stac.outbox before
-                             WHERE before.aggregatetype = e.collection_id AND before.aggregateid = e.item_id
-                               AND before.version = e.version - 1 AND before.streams @> ARRAY[event_metadata.stream]))
+               CASE WHEN e.id IS NULL OR (filtered AND e.version > 1 AND (
+                            SELECT before.streams @> ARRAY[event_metadata.stream] FROM esgf_stac.outbox before
+                             WHERE before.aggregatetype = e.collection_id AND before.aggregateid = e.item_id AND before.version < e.version
+                             ORDER BY before.version DESC LIMIT 1) IS NOT TRUE)
                     THEN m.metadata || jsonb_build_object('event_id', right(names.digest, 32)) END
           FROM ROWS FROM (jsonb_to_recordset(events) AS (id text, collection_id text, item_id text, version bigint, "time" text))
                WITH ORDINALITY e (id, collection_id, item_id, version, "time", place)

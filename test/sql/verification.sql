@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- What the server has for the check of an index: what a stream would have put into it, digests, and versions given anew.
-SELECT plan(66);
+SELECT plan(67);
 
 CREATE ROLE esgf_stac_test_admin IN ROLE esgf_stac_admin;
 CREATE ROLE esgf_stac_test_relay IN ROLE esgf_stac_relay;
@@ -114,6 +114,9 @@ SET LOCAL session_replication_role = origin;
 SELECT is(array_agg(pg_temp.known('a.v1', version) ORDER BY version), '{t,t,f,f,f,f}', 'nor one that has what is pruned; the reissue tells what was never given') FROM unnest('{1,2,3,7,8,9}'::bigint[]) version;
 SELECT is(array_agg(pg_temp.known('d.v1', version) ORDER BY version), '{t,f}', 'where nothing is kept, what was given is known') FROM unnest('{1,2}'::bigint[]) version;
 ROLLBACK TO pruned;
+
+SELECT results_eq($$SELECT introduction IS NOT NULL FROM esgf_stac_internal.event_metadata('titled', (SELECT jsonb_agg(jsonb_build_object('id', o.id, 'collection_id', 'CMIP6', 'item_id', o.aggregateid, 'version', o.version) ORDER BY o.version)
+                               FROM esgf_stac.outbox o WHERE o.aggregateid = 'a.v1' AND o.version > 1))$$, '{t,f}'::boolean[], 'a consumer of the federation''s has what was in its stream before the leap');
 
 -- It goes on from there; stamps that the database does not write stay, and the collection may be gone.
 SELECT esgf_stac.configure_collection('CMIP6', '{"max_document_bytes": 100000, "stamp_times": false}') \gset ignored_
