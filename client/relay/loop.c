@@ -152,20 +152,16 @@ cover(Reading *reading)
 	return status;
 }
 
-/* Deliver all up to a position, and no more than has come by then */
+/* Deliver and confirm all up to a position; what has come by then of a repair, too */
 ExitStatus
 stream_reach(Relay *relay, uint64_t position)
 {
 	Reading		reading = {.relay = relay,.settled_at = monotonic_ms()};
 	ExitStatus	status = STATUS_RUNNING;
 
-	while (status == STATUS_RUNNING && relay->consumer.durable < position)
-	{
-		if (stop_requested)
-			return STATUS_STOPPED;
-		status = relay->consumer.received >= position ? settle(&reading) : take_news(&reading);
-	}
-	return status;
+	while (status == STATUS_RUNNING && relay->consumer.received < position)
+		status = stop_requested ? STATUS_STOPPED : take_news(&reading);
+	return status == STATUS_RUNNING ? settle(&reading) : status;
 }
 
 /* Settle and confirm for the last time, as far as what ended the stream allows; running: nothing did */

@@ -166,8 +166,6 @@ check_verify(const Options *options)
 		return usage_error("--deep and --repair go with --verify", NULL);
 	if (!options->verify.wanted)
 		return true;
-	if (options->verify.repair)
-		return usage_error("--repair cannot be had yet", NULL);
 	if (sink->name == NULL)
 		return usage_error("--verify needs a --sink", NULL);
 	if (reader == NULL)

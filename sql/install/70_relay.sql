@@ -83,6 +83,13 @@ BEGIN
     ELSIF its_item IS NULL THEN
         RETURN EXISTS (SELECT FROM esgf_stac.collection c WHERE c.id = its_collection AND c.version >= its_version);
     END IF;
+
+    -- A repair has removed what is unknown here.
+    IF its_id IS NULL AND EXISTS (SELECT FROM esgf_stac.drift d
+                                   WHERE d.collection_id = its_collection AND d.item_id = its_item AND d.version_there = its_version
+                                     AND d.repair = 'remove' AND d.asked_at IS NOT NULL) THEN
+        RETURN true;
+    END IF;
     RETURN EXISTS (SELECT FROM esgf_stac.item i
                     WHERE i.collection_id = its_collection AND i.id = its_item AND i.version >= its_version)
            AND NOT EXISTS (SELECT FROM esgf_stac.outbox o
