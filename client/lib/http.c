@@ -18,7 +18,7 @@
 /* No Retry-After asks for more. */
 #define LONGEST_RETRY_SECONDS INT64_C(86400)
 
-/* What is longer is no answer to our requests. */
+/* What is longer is no answer to our requests, unless somebody asks for much. */
 #define ANSWER_LIMIT (16 * 1024 * 1024)
 
 /* So much of an answer stands in a message about it. */
@@ -71,7 +71,7 @@ take_answer(char *bytes, size_t size, size_t count, void *taker)
 {
 	HttpClient *client = taker;
 
-	if (client->answer.length + size * count > ANSWER_LIMIT)
+	if (client->answer.length + size * count > client->answer_limit)
 		return 0;
 	buffer_append(&client->answer, bytes, size * count);
 	return size * count;
@@ -112,6 +112,7 @@ http_open(HttpClient *client, const char *url, const HttpSettings *settings,
 
 	client->waits = waits;
 	client->owner = owner;
+	client->answer_limit = ANSWER_LIMIT;
 	client->multi = curl_multi_init();
 	if (curl == NULL || client->multi == NULL)
 		out_of_memory();
@@ -275,6 +276,16 @@ http_post(HttpClient *client, const Buffer *body, struct curl_slist *headers, Bu
 	curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &retry_after);
 	client->retry_after = retry_after_ms(retry_after);
 	return true;
+}
+
+/* Ask something of another URL, and take the answer; false and a problem if there is none */
+bool
+http_ask(HttpClient *client, const char *method, const char *url, const Buffer *body, struct curl_slist *headers,
+		 Buffer *problem)
+{
+	curl_easy_setopt(client->curl, CURLOPT_URL, url);
+	curl_easy_setopt(client->curl, CURLOPT_CUSTOMREQUEST, method);
+	return http_post(client, body, headers, problem);
 }
 
 /* Add a header to a list that curl_slist_free_all() frees */

@@ -1,7 +1,7 @@
 /*
  * http.h
  *		A small client for HTTP on libcurl: POST to one URL, over one connection
- *		that is kept, and the answer.
+ *		that is kept, and the answer; or whatever is asked of others of its server.
  *
  * Redirects are not followed: they would lead secrets astray.
  */
@@ -32,6 +32,7 @@ typedef struct HttpClient
 	Buffer		compressed;
 	char		curl_problem[CURL_ERROR_SIZE];
 
+	size_t		answer_limit;	/* a longer answer is none */
 	const Buffer *body;			/* of the request under way */
 	size_t		given;			/* so much of it libcurl has taken */
 	bool		rewound;		/* that once more, after a part was taken */
@@ -51,6 +52,8 @@ extern void http_open(HttpClient *client, const char *url, const HttpSettings *s
 					  bool (*waits) (void *owner, Wait *wait), void *owner);
 extern bool http_reach(HttpClient *client, Buffer *problem);
 extern bool http_post(HttpClient *client, const Buffer *body, struct curl_slist *headers, Buffer *problem);
+extern bool http_ask(HttpClient *client, const char *method, const char *url, const Buffer *body, struct curl_slist *headers,
+					 Buffer *problem);
 extern void http_close(HttpClient *client);
 
 extern void http_header(struct curl_slist **headers, const char *name, const char *value);

@@ -105,31 +105,36 @@ is_name(Json string, const char *name)
 	return string.length == length + 2 && memcmp(string.start + 1, name, length) == 0;
 }
 
+/* Find the next member of an object; the place is 0 before the first */
+bool
+json_entry(Json object, size_t *place, Json *name, Json *value)
+{
+	const char *end = object.start + object.length;
+	const char *next = object.start + (*place > 0 ? *place : 1);
+
+	if (object.length == 0 || object.start[0] != '{' || next >= end)
+		return false;
+	next = take_value(next, end, name);
+	if (next == NULL || next == end || name->start[0] != '"' || *next != ':')
+		return false;
+	next = take_value(next + 1, end, value);
+	if (next == NULL || next == end)
+		return false;
+	*place = (size_t) (next - object.start) + (*next == ',');
+	return true;
+}
+
 /* Find a member of an object, by a name that needs no escapes */
 bool
 json_member(Json object, const char *name, Json *value)
 {
-	const char *end = object.start + object.length;
-	const char *next = object.start + 1;
+	size_t		place = 0;
+	Json		key;
 
-	if (object.length == 0 || object.start[0] != '{')
-		return false;
-	for (;;)
-	{
-		Json		key;
-
-		next = take_value(next, end, &key);
-		if (next == NULL || next == end || key.start[0] != '"' || *next != ':')
-			return false;
-		next = take_value(next + 1, end, value);
-		if (next == NULL || next == end)
-			return false;
+	while (json_entry(object, &place, &key, value))
 		if (is_name(key, name))
 			return true;
-		if (*next != ',')
-			return false;
-		next++;
-	}
+	return false;
 }
 
 /* Find the next element of an array; the place is 0 before the first */

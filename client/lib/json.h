@@ -21,6 +21,7 @@ typedef struct Json
 
 extern bool json_whole(const char *text, size_t length, Json *value);
 extern bool json_member(Json object, const char *name, Json *value);
+extern bool json_entry(Json object, size_t *place, Json *name, Json *value);
 extern bool json_element(Json array, size_t *place, Json *element);
 extern bool json_string(Json value, Buffer *text);
 extern bool json_integer(Json value, int64_t *number);

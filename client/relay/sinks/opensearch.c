@@ -7,7 +7,7 @@
  * refusal is as good as done. A deletion is a versioned deletion. Events of
  * collections are left out.
  */
-#include "sinks/requests.h"
+#include "sinks/opensearch.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -15,6 +15,8 @@
 #include <string.h>
 
 #include "formats/template.h"
+#include "sinks/reader.h"
+#include "sinks/requests.h"
 
 /* All that we want to know of each line. */
 #define BULK "_bulk?filter_path=errors,items.*.status,items.*.error"
@@ -29,8 +31,7 @@
 typedef struct OpensearchSink
 {
 	Requests	requests;
-	const char *index;			/* a template */
-	const char *document_id;	/* another */
+	OpensearchNames names;
 	Buffer		name;
 } OpensearchSink;
 
@@ -48,6 +49,15 @@ split_target(const char *target, Buffer *url, const char **index)
 	*index = slash + 1;
 	buffer_append(url, target, (size_t) (*index - target));
 	return true;
+}
+
+/* Append the URL before the index's name, and learn the names */
+void
+opensearch_names(const SinkSettings *settings, Buffer *url, OpensearchNames *names)
+{
+	if (!split_target(settings->target, url, &names->index))
+		abort();				/* opensearch_check() has seen it */
+	names->document_id = settings->document_id != NULL ? settings->document_id : DEFAULT_ID;
 }
 
 /* What is wrong with options that only an index has; NULL if nothing is */
@@ -84,8 +94,8 @@ opensearch_check(const SinkSettings *settings, Buffer *problem)
 }
 
 /* Could that be the name of an index or alias? Servers differ in "<date>" */
-static bool
-is_index_name(const char *name)
+bool
+opensearch_is_index(const char *name)
 {
 	return strpbrk(name, NAME_EXCLUDES) == NULL && strchr(NAME_EXCLUDES_FIRST, name[0]) == NULL &&
 		strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strlen(name) <= NAME_LIMIT;
@@ -108,32 +118,39 @@ append_event(Requests *requests, const Event *event)
 	Buffer	   *body = &requests->body;
 
 	buffer_text(body, event->document != NULL ? "{\"index\":{\"_index\":" : "{\"delete\":{\"_index\":");
-	append_string(body, expand(sink, sink->index, event));
+	append_string(body, expand(sink, sink->names.index, event));
 	buffer_text(body, ",\"_id\":");
-	append_string(body, expand(sink, sink->document_id, event));
+	append_string(body, expand(sink, sink->names.document_id, event));
 	buffer_printf(body, ",\"version\":%" PRId64 ",\"version_type\":\"external_gte\"}}\n", event->version);
 	if (event->document != NULL)
 		format_event(body, event, FORMAT_DOCUMENT);
 }
 
+/* Add what a login by key needs; one by name is libcurl's matter */
+void
+opensearch_login(const SinkSettings *settings, struct curl_slist **headers)
+{
+	const char *api_key = pairs_value(&settings->options, "api-key");
+	Buffer		value = {0};
+
+	if (api_key == NULL)
+		return;
+	buffer_printf(&value, "ApiKey %s", api_key);
+	http_header(headers, "Authorization", value.data);
+	buffer_free(&value);
+}
+
 static struct curl_slist *
 bulk_headers(Requests *requests, Event *const *events, int count)
 {
-	const char *api_key = pairs_value(&requests->settings->options, "api-key");
 	struct curl_slist *headers = NULL;
-	Buffer		value = {0};
 
 	(void) events;
 	(void) count;
 	http_header(&headers, "Content-Type", "application/x-ndjson");
 	if (requests->client.gzip)
 		http_header(&headers, "Content-Encoding", "gzip");
-	if (api_key != NULL)
-	{
-		buffer_printf(&value, "ApiKey %s", api_key);
-		http_header(&headers, "Authorization", value.data);
-	}
-	buffer_free(&value);
+	opensearch_login(requests->settings, &headers);
 	return headers;
 }
 
@@ -245,7 +262,7 @@ take_outcome(OpensearchSink *sink, Event *event, int status, const json_t *error
 	down = tells_of_index(status, error);
 	tell_error(status, error, &text);
 	if (down)
-		buffer_printf(problem, "index or alias \"%s\" cannot be written: %s", expand(sink, sink->index, event), text.data);
+		buffer_printf(problem, "index or alias \"%s\" cannot be written: %s", expand(sink, sink->names.index, event), text.data);
 	else
 		event_refuse(event, outcome, text.data);
 	buffer_free(&text);
@@ -310,9 +327,7 @@ opensearch_open(const SinkSettings *settings, const char *source, Buffer *proble
 	(void) source;
 	(void) problem;
 	sink->requests.sink.kind = &sink_opensearch;
-	sink->document_id = settings->document_id != NULL ? settings->document_id : DEFAULT_ID;
-	if (!split_target(settings->target, &url, &sink->index))
-		abort();				/* opensearch_check() has seen it */
+	opensearch_names(settings, &url, &sink->names);
 	buffer_text(&url, BULK);
 	requests_open(&sink->requests, &bulk, url.data, settings);
 	sink->requests.client.gzip = gzip != NULL && strcmp(gzip, "on") == 0;
@@ -332,7 +347,7 @@ opensearch_write(Sink *opened, Event *events, int count, Buffer *problem)
 	{
 		if (events[i].item_id == NULL)
 			continue;
-		if (is_index_name(expand(sink, sink->index, &events[i])))
+		if (opensearch_is_index(expand(sink, sink->names.index, &events[i])))
 			items[item_count++] = &events[i];
 		else
 			event_refuse(&events[i], EVENT_REFUSED, "neither an index nor an alias can have the name of its collection");
@@ -352,5 +367,6 @@ const SinkKind sink_opensearch = {
 	.open = opensearch_open,
 	.reach = requests_reach,
 	.write = opensearch_write,
+	.reader = &opensearch_reader,
 	.close = opensearch_close,
 };

@@ -46,6 +46,7 @@ typedef struct SinkReader
 {
 	const ReaderKind *kind;
 	bool		documents;		/* are they to be read? */
+	char	  **collections;	/* that an item may be of; NULL ends them */
 	bool		unfit;			/* opening failed for good: what the settings
 								 * name cannot be compared */
 } SinkReader;
@@ -87,6 +88,9 @@ struct ReaderKind
 
 extern const ReaderKind ndjson_reader;
 extern const ReaderKind postgres_reader;
+#ifdef WITH_CURL
+extern const ReaderKind opensearch_reader;
+#endif
 
 extern Holding *holdings_add(Holdings *holdings, const char *collection_id, const char *item_id);
 extern void holding_set(Holdings *holdings, Holding *holding, Held held, int64_t version, const char *document, size_t length);

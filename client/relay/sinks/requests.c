@@ -58,15 +58,25 @@ waits(void *owner, Wait *wait)
 	return sink_waits(&requests->sink, wait, NULL);
 }
 
+/* What the sink's options say of its requests */
+void
+requests_http_settings(const SinkSettings *settings, HttpSettings *http)
+{
+	*http = (HttpSettings)
+	{
+		.username = pairs_value(&settings->options, "username"),
+			.password = pairs_value(&settings->options, "password"),
+			.ca_file = pairs_value(&settings->options, "ca-file"),
+			.timeout = timeout_seconds(settings),
+	};
+}
+
 void
 requests_open(Requests *requests, const RequestKind *kind, const char *url, const SinkSettings *settings)
 {
-	const HttpSettings http = {
-		.username = pairs_value(&settings->options, "username"),
-		.password = pairs_value(&settings->options, "password"),
-		.ca_file = pairs_value(&settings->options, "ca-file"),
-		.timeout = timeout_seconds(settings),
-	};
+	HttpSettings http;
+
+	requests_http_settings(settings, &http);
 
 	requests->kind = kind;
 	requests->settings = settings;

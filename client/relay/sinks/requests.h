@@ -50,6 +50,7 @@ struct Requests
 #define REQUEST_OPTIONS "username", "password", "ca-file", "timeout"
 
 extern bool requests_options_check(const SinkSettings *settings, const char *const *names, Buffer *problem);
+extern void requests_http_settings(const SinkSettings *settings, HttpSettings *http);
 extern void requests_open(Requests *requests, const RequestKind *kind, const char *url, const SinkSettings *settings);
 extern void requests_suspect(Event *event, int company);
 extern bool requests_reach(Sink *sink, Buffer *problem);

@@ -127,10 +127,17 @@ await_forgotten(const Verification *verification)
 {
 	const SinkReader *reader = verification->reader;
 	Wait		wait = wait_begin("the sink to forget what it removed");
-	int64_t		pause = 0;
+	int64_t		pause;
+	int64_t		removed;
+	ExitStatus	status;
 
-	if (verification->reader->kind->remembers != NULL)
-		pause = reader->kind->remembers(verification->reader);
+	if (reader->kind->remembers == NULL)
+		return STATUS_RUNNING;
+	status = change_rows(verification, "SELECT count(*) FROM esgf_stac.drift"
+						 " WHERE verification = $1 AND repair = 'remove' AND sent_at IS NOT NULL AND repaired_at IS NULL", &removed);
+	if (status != STATUS_RUNNING || removed == 0)
+		return status;
+	pause = reader->kind->remembers(verification->reader);
 	while (!stop_requested && monotonic_ms() < wait.since + pause)
 		wait_on(&wait, -1, 0, wait.since + pause - monotonic_ms());
 	return stop_requested ? STATUS_STOPPED : STATUS_RUNNING;

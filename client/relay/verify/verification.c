@@ -105,6 +105,25 @@ end_row(Verification *verification, const char *state)
 
 /* ---------------------------------------------------------------- steps */
 
+/* Learn which collections the items of the stream are of */
+static ExitStatus
+read_collections(Verification *verification)
+{
+	Buffer		problem = {0};
+	const char *parameters[] = {verification->catalogue->settings->stream};
+	PGresult   *result = database_query(verification->catalogue->sql, &problem,
+										"SELECT c.id FROM esgf_stac.collection c JOIN esgf_stac.stream s ON s.collections IS NULL OR c.id = ANY (s.collections)"
+										" WHERE s.name = $1 ORDER BY length(c.id) DESC", 1, parameters);
+
+	if (result == NULL)
+		return database_lost(&problem);
+	verification->collections = allocate(((size_t) PQntuples(result) + 1) * sizeof(char *));
+	for (int i = 0; i < PQntuples(result); i++)
+		verification->collections[i] = copy_string(PQgetvalue(result, i, 0));
+	PQclear(result);
+	return STATUS_RUNNING;
+}
+
 /* Open the sink for reading; what can never be compared is a mistake of usage */
 static ExitStatus
 open_reader(Verification *verification)
@@ -114,6 +133,7 @@ open_reader(Verification *verification)
 
 	verification->reader = verification->sink_kind->reader->make(verification->sink);
 	verification->reader->kind = verification->sink_kind->reader;
+	verification->reader->collections = verification->collections;
 	if (verification->reader->kind->open(verification->reader, &problem))
 		return STATUS_RUNNING;
 	unfit = verification->reader->unfit;
@@ -289,6 +309,10 @@ forget(Verification *verification)
 	if (verification->reader != NULL)
 		verification->reader->kind->close(verification->reader);
 	verification->reader = NULL;
+	for (char **one = verification->collections; one != NULL && *one != NULL; one++)
+		free(*one);
+	free(verification->collections);
+	verification->collections = NULL;
 	suspects_free(verification);
 	drift_free(&verification->drift);
 	verification->phase = VERIFY_NOT;
@@ -299,7 +323,7 @@ ExitStatus
 verification_run(Verification *verification)
 {
 	static ExitStatus (*const steps[]) (Verification *) = {
-		open_reader, begin_row, walk_sink, walk_stream, write_found, mend, conclude,
+		read_collections, open_reader, begin_row, walk_sink, walk_stream, write_found, mend, conclude,
 	};
 	ExitStatus	status = STATUS_RUNNING;
 	int64_t		left;

@@ -54,6 +54,7 @@ typedef struct Verification
 	void	   *owner;
 
 	char	   *id;				/* NULL: it has not begun */
+	char	  **collections;	/* NULL ends them */
 	SinkReader *reader;
 	int			page_size;		/* of documents */
 	SuspectItems suspects;
