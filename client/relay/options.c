@@ -205,6 +205,7 @@ check_options(void *read)
 	if (options->catalogue.dbname != NULL && !conninfo_valid(options->catalogue.dbname))
 		return usage_error("invalid connection string for option --dbname", NULL);
 	options->catalogue.has_sink = options->delivery.sink.name != NULL;
+	options->catalogue.cures = options->verify.deep && options->verify.repair;
 	snprintf(options->catalogue.slot, sizeof(options->catalogue.slot), "esgf_stac_%s", options->catalogue.stream);
 	return true;
 }

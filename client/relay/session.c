@@ -122,6 +122,10 @@ verify_alone(Relay *relay)
 	if (!relay->options.verify.wanted)
 		return STATUS_RUNNING;
 	relay->verification.deliver = deliver;
+	relay->verification.diverged = relay->consumer.cures;
+	buffer_clear(&relay->verification.witness);
+	if (relay->consumer.cures && relay->delivery.sink->kind->newest != NULL)
+		relay->delivery.sink->kind->newest(relay->delivery.sink, &relay->verification.witness);
 	status = stream_reach(relay, relay->stream.server_end);
 	if (status == STATUS_RUNNING)
 		status = verification_run(&relay->verification);

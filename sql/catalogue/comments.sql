@@ -195,6 +195,8 @@ COMMENT ON COLUMN esgf_stac.verification.items IS 'how many items have been comp
 COMMENT ON COLUMN esgf_stac.verification.differences IS 'how many of them differ, also where there are more than drift has rows for';
 COMMENT ON COLUMN esgf_stac.verification.started IS 'when it began';
 COMMENT ON COLUMN esgf_stac.verification.finished IS 'when it ended';
+COMMENT ON COLUMN esgf_stac.verification.diverged IS 'was the sink fed from another history?';
+COMMENT ON COLUMN esgf_stac.verification.witness IS 'its newest event then, which never was in this history; once the run is completed it is of no weight';
 
 COMMENT ON TABLE esgf_stac.drift IS 'what a verification found to differ: the first 100,000 items';
 COMMENT ON COLUMN esgf_stac.drift.verification IS 'the run that found it';

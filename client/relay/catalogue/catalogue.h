@@ -23,6 +23,7 @@ typedef struct CatalogueSettings
 	bool		from_beginning;
 	bool		no_loop;
 	bool		has_sink;		/* else only --create */
+	bool		cures;			/* a sink of another history is healed */
 } CatalogueSettings;
 
 typedef struct Catalogue

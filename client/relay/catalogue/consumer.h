@@ -71,6 +71,9 @@ typedef struct Consumer
 	uint64_t	delivered;
 	int			delivered_timeline; /* 0: no session yet */
 	bool		begun_anew;		/* --create was asked for, after a restore */
+	bool		cures;			/* what it has delivered is of another
+								 * history: it begins anew, and the sink is
+								 * compared */
 
 	XidList		arrived;		/* transactions with events that are received
 								 * whole, and not yet durable */

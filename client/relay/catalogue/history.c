@@ -100,16 +100,19 @@ check_position(const Catalogue *catalogue, int timeline, uint64_t position, cons
 	if (status != STATUS_RUNNING || position <= end)
 		return status;
 	log_problem("history-diverged", "%s: delivered up to " LSN_FORMAT " of timeline %d, but the server, on timeline %d, has it up to "
-				LSN_FORMAT " only; the index must be made anew", witness, LSN_PARTS(position), timeline, catalogue->timeline, LSN_PARTS(end));
+				LSN_FORMAT " only; heal the index with --verify --deep --repair, or make it anew", witness, LSN_PARTS(position), timeline, catalogue->timeline, LSN_PARTS(end));
 	return STATUS_CATALOGUE;
 }
 
-/* Is that event in the history that queries see? */
+/* Is that event in the history that queries see? Or was a sink of ours healed whose newest it was? */
 static ExitStatus
 event_is_known(const Catalogue *catalogue, const char *event, bool *known)
 {
 	Buffer		problem = {0};
-	PGresult   *result = database_query(catalogue->sql, &problem, "SELECT esgf_stac_internal.event_is_known($1)", 1, &event);
+	const char *parameters[] = {event, catalogue->settings->stream};
+	PGresult   *result = database_query(catalogue->sql, &problem,
+										"SELECT esgf_stac_internal.event_is_known($1) OR EXISTS (SELECT FROM esgf_stac.verification"
+										" WHERE stream = $2 AND diverged AND state = 'completed' AND witness::text = $1::jsonb::text)", 2, parameters);
 
 	if (result == NULL)
 		return database_lost(&problem);
@@ -135,7 +138,7 @@ check_recovery(const Consumer *consumer)
 	if (status != STATUS_RUNNING || !chosen)
 		return status;
 	log_problem("history-diverged", "the server was recovered to an earlier point, " LSN_FORMAT " of timeline %d,"
-				" and the sink cannot tell whether it got more; the index must be made anew."
+				" and the sink cannot tell whether it got more; heal the index with --verify --deep --repair, or make it anew."
 				" If it surely got no more, drop and create the stream, and start once with --create --from-beginning",
 				LSN_PARTS(end), consumer->row.timeline);
 	return STATUS_CATALOGUE;
@@ -164,7 +167,7 @@ check_sink(const Consumer *consumer, Sink *sink)
 		status = event_is_known(catalogue, event.data, &known);
 	if (status == STATUS_RUNNING && !known)
 	{
-		log_problem("history-diverged", "the sink holds an event that never was in this database, %s; the index must be made anew",
+		log_problem("history-diverged", "the sink holds an event that never was in this database, %s; heal the index with --verify --deep --repair, or make it anew",
 					event.data);
 		status = STATUS_CATALOGUE;
 	}
@@ -188,14 +191,35 @@ check_restore(Consumer *consumer)
 	if (consumer->begun_anew)
 		return STATUS_RUNNING;
 	log_problem("unknown-history", "the catalogue was restored: what this stream delivered before may never have been in it."
-				" Empty the index and start once with --create --snapshot, without --if-not-exists;"
+				" Heal the index with --verify --deep --repair; or empty it and start once with --create --snapshot, without --if-not-exists;"
 				" or, if the restore lost nothing, with --create --from-beginning. For other readers drop and create the stream");
 	return STATUS_CATALOGUE;
 }
 
-/* Stop rather than mix two truths */
-ExitStatus
-history_check(Consumer *consumer, Sink *sink)
+/* Was a sink of another history not healed to the end? What has been delivered since hides that */
+static ExitStatus
+check_cure(const Catalogue *catalogue)
+{
+	Buffer		problem = {0};
+	const char *parameters[] = {catalogue->settings->stream};
+	PGresult   *result = database_query(catalogue->sql, &problem,
+										"SELECT state FROM esgf_stac.verification WHERE stream = $1 AND diverged ORDER BY started DESC LIMIT 1", 1, parameters);
+	bool		cured;
+
+	if (result == NULL)
+		return database_lost(&problem);
+	cured = PQntuples(result) == 0 || strcmp(PQgetvalue(result, 0, 0), "completed") == 0;
+	PQclear(result);
+	if (cured)
+		return STATUS_RUNNING;
+	log_problem("history-diverged", "the sink was fed from another history, and healing it was interrupted:"
+				" run --verify --deep --repair to its end, or make the index anew");
+	return STATUS_CATALOGUE;
+}
+
+/* Was all that this stream has delivered in this history? */
+static ExitStatus
+check_delivered(Consumer *consumer, Sink *sink)
 {
 	const Catalogue *catalogue = consumer->catalogue;
 	ExitStatus	status = check_restore(consumer);
@@ -208,6 +232,33 @@ history_check(Consumer *consumer, Sink *sink)
 		status = check_position(catalogue, consumer->row.timeline, consumer->row.delivered, "table consumer");
 	if (status == STATUS_RUNNING)
 		status = check_sink(consumer, sink);
+	return status == STATUS_RUNNING ? check_cure(catalogue) : status;
+}
+
+/* Heal the sink: whatever was delivered, the stream begins anew, and all is compared */
+static void
+begin_cure(Consumer *consumer)
+{
+	log_line(LOG_NOTE, "the stream begins anew, and what the sink holds is compared with this history, and healed");
+	consumer->cures = consumer->begun_anew = true;
+	consumer->row.known = consumer->row.restored = false;
+	consumer->row.delivered = 0;
+	consumer->delivered = consumer->received_end = consumer->durable = 0;
+	consumer->catalogue->settings->create = true;
+}
+
+/* Stop rather than mix two truths */
+ExitStatus
+history_check(Consumer *consumer, Sink *sink)
+{
+	const Catalogue *catalogue = consumer->catalogue;
+	ExitStatus	status = check_delivered(consumer, sink);
+
+	if (status == STATUS_CATALOGUE && catalogue->settings->cures)
+	{
+		begin_cure(consumer);
+		status = STATUS_RUNNING;
+	}
 	if (status != STATUS_RUNNING)
 		return status;
 

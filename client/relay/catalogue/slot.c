@@ -102,9 +102,9 @@ create_slot(const Catalogue *catalogue, char **began)
 	return status;
 }
 
-/* Remove a slot whose WAL the server has thrown away */
+/* Remove a slot, for example one whose WAL the server has thrown away */
 static ExitStatus
-drop_slot(const Catalogue *catalogue)
+drop_slot(const Catalogue *catalogue, const char *why)
 {
 	Buffer		problem = {0};
 	const char *parameters[] = {catalogue->settings->slot};
@@ -113,7 +113,7 @@ drop_slot(const Catalogue *catalogue)
 	if (result == NULL)
 		return database_lost(&problem);
 	PQclear(result);
-	log_line(LOG_WARNING, "slot %s was invalidated by the server and is replaced", catalogue->settings->slot);
+	log_line(LOG_WARNING, "slot %s %s and is replaced", catalogue->settings->slot, why);
 	return STATUS_RUNNING;
 }
 
@@ -188,9 +188,9 @@ slot_prepare(Consumer *consumer)
 	/* It is ours from now on: a slot that replaces it says nothing. */
 	if (status == STATUS_RUNNING)
 		status = consumer_deliver(consumer);
-	if (status == STATUS_RUNNING && slot.exists && slot.lost)
+	if (status == STATUS_RUNNING && slot.exists && (slot.lost || consumer->cures))
 	{
-		status = drop_slot(catalogue);
+		status = drop_slot(catalogue, slot.lost ? "was invalidated by the server" : "is of another history");
 		slot.exists = false;
 	}
 	if (status != STATUS_RUNNING)
@@ -223,6 +223,10 @@ slot_prepare(Consumer *consumer)
 	catalogue->slot_position = slot.position;
 	status = consumer_begin(consumer, began);
 	free(began);
+
+	/* What is compared as a whole needs no snapshot. */
+	if (status == STATUS_RUNNING && consumer->cures)
+		status = consumer_seeded(consumer, NULL, NULL);
 	return status == STATUS_RUNNING && settings->has_sink ? skip_prepare(consumer) : status;
 }
 

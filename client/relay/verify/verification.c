@@ -69,12 +69,15 @@ static ExitStatus
 begin_row(Verification *verification)
 {
 	Buffer		problem = {0};
-	const char *parameters[] = {verification->catalogue->settings->stream, verification->settings->deep ? "true" : "false", verification->id};
+	const char *parameters[] = {verification->catalogue->settings->stream, verification->settings->deep ? "true" : "false", verification->id,
+	verification->diverged ? "true" : "false", verification->witness.length > 0 ? verification->witness.data : NULL};
 	PGresult   *result = database_query(verification->catalogue->sql, &problem,
 										"WITH found AS MATERIALIZED (SELECT esgf_stac_internal.trim_drift($3, 0))"
-										" INSERT INTO esgf_stac.verification (id, stream, deep) SELECT coalesce($3, pg_catalog.gen_random_uuid()), $1, $2::boolean FROM found"
-										" ON CONFLICT (id) DO UPDATE SET state = 'running', items = 0, differences = 0, finished = NULL"
-										" RETURNING id", 3, parameters);
+										" INSERT INTO esgf_stac.verification (id, stream, deep, diverged, witness)"
+										" SELECT coalesce($3, pg_catalog.gen_random_uuid()), $1, $2::boolean, $4::boolean, $5::jsonb FROM found"
+										" ON CONFLICT (id) DO UPDATE SET state = 'running', items = 0, differences = 0, finished = NULL, diverged = verification.diverged OR excluded.diverged,"
+										" witness = coalesce(verification.witness, excluded.witness)"
+										" RETURNING id", 5, parameters);
 
 	if (result == NULL)
 		return database_lost(&problem);
@@ -329,6 +332,7 @@ verification_run(Verification *verification)
 	int64_t		left;
 
 	verification->items = 0;
+	verification->drift.cure = verification->diverged;
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && status == STATUS_RUNNING; i++)
 		status = steps[i] (verification);
 	left = drift_left(&verification->drift);

@@ -53,6 +53,9 @@ typedef struct Verification
 	ExitStatus	(*deliver) (void *owner, uint64_t position);
 	void	   *owner;
 
+	bool		diverged;		/* the sink was fed from another history */
+	Buffer		witness;		/* its newest event then, if it can tell */
+
 	char	   *id;				/* NULL: it has not begun */
 	char	  **collections;	/* NULL ends them */
 	SinkReader *reader;

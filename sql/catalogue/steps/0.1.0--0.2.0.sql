@@ -66,7 +66,9 @@ CREATE TABLE esgf_stac.verification (
     items bigint NOT NULL DEFAULT 0,
     differences bigint NOT NULL DEFAULT 0,
     started timestamptz NOT NULL DEFAULT now(),
-    finished timestamptz
+    finished timestamptz,
+    diverged boolean NOT NULL DEFAULT false,
+    witness jsonb
 );
 
 CREATE TABLE esgf_stac.drift (
