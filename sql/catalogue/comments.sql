@@ -318,3 +318,10 @@ COMMENT ON COLUMN esgf_stac.source_status.results_offset IS 'the outcomes of all
 COMMENT ON COLUMN esgf_stac.source_status.refused IS 'open refusals';
 COMMENT ON COLUMN esgf_stac.source_status.last_problem IS 'the detail of the last of them';
 COMMENT ON COLUMN esgf_stac.source_status.updated IS 'when its reader last wrote';
+
+COMMENT ON VIEW esgf_stac.metrics IS 'what a monitoring system asks for, as numbers: see doc/monitoring.md';
+COMMENT ON COLUMN esgf_stac.metrics.name IS 'what is measured, as Prometheus names it';
+COMMENT ON COLUMN esgf_stac.metrics.labels IS 'of which stream, partition of a source, or state';
+COMMENT ON COLUMN esgf_stac.metrics.value IS 'how much';
+COMMENT ON COLUMN esgf_stac.metrics.help IS 'what that means';
+COMMENT ON COLUMN esgf_stac.metrics.type IS 'gauge: it goes up and down';

@@ -16,6 +16,7 @@ GRANT SELECT ON esgf_stac.catalogue, esgf_stac.maintenance TO esgf_stac_ingest;
 GRANT SELECT, INSERT, UPDATE ON esgf_stac.consumer, esgf_stac.dead_letter, esgf_stac.verification, esgf_stac.drift TO esgf_stac_relay;
 GRANT SELECT ON esgf_stac.iteration_job TO esgf_stac_admin;
 GRANT SELECT, UPDATE ON esgf_stac.iteration_job TO esgf_stac_relay;
+GRANT SELECT ON esgf_stac.metrics TO esgf_stac_admin, pg_monitor;
 DO $$
 BEGIN
     EXECUTE format('GRANT SELECT (%s) ON esgf_stac.outbox TO esgf_stac_relay', array_to_string(esgf_stac_internal.published_columns(), ', '));

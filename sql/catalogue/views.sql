@@ -66,3 +66,7 @@ CREATE OR REPLACE VIEW esgf_stac.source_status AS
           FROM esgf_stac.inbox o
          WHERE o.source = p.source AND o.partition = p.partition AND o.settled_at IS NULL
      ) refusals;
+
+-- What a monitoring system asks for; it goes with the extension's function, and comes back with upgrade_catalogue().
+CREATE OR REPLACE VIEW esgf_stac.metrics AS
+    SELECT name, labels, value, help, type FROM esgf_stac_internal.metrics();

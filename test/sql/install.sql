@@ -16,7 +16,7 @@ SELECT lives_ok('SELECT esgf_stac.create_catalogue()', 'a catalogue is laid');
 SELECT tables_are('esgf_stac', ARRAY['catalogue', 'maintenance', 'collection', 'dataset', 'item', 'site', 'access_rule', 'request',
                                      'outbox', 'stream', 'consumer', 'dead_letter', 'source', 'source_partition', 'inbox', 'verification', 'drift',
                                      'replication_rule', 'site_item', 'rule_job', 'schema', 'iteration_job'], 'with these tables');
-SELECT views_are('esgf_stac', ARRAY['published_item', 'stream_status', 'source_status'], 'and these views');
+SELECT views_are('esgf_stac', ARRAY['published_item', 'stream_status', 'source_status', 'metrics'], 'and these views');
 SELECT columns_are('esgf_stac', 'item', ARRAY['collection_id', 'id', 'version', 'base_id', 'dataset_version', 'latest',
     'retracted', 'deleted', 'nodes', 'reason', 'document', 'created', 'updated', 'created_by', 'updated_by', 'validated_against'], 'item is as designed');
 SELECT columns_are('esgf_stac', 'published_item', ARRAY['collection_id', 'id', 'version', 'etag', 'updated', 'base_id',
