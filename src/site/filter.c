@@ -61,6 +61,36 @@ note_root(FilterForm *form, const char *at)
 	form->properties_only = false;
 }
 
+/* Take a string in quotes and move on; NULL: it has escapes, or is none. */
+static char *
+take_string(const char **at)
+{
+	const char *begin = *at + 1;
+
+	if (**at != '"')
+		return NULL;
+	*at = string_end(*at);
+	return memchr(begin, '\\', *at - begin) ? NULL : pnstrdup(begin, *at - begin - 1);
+}
+
+/*
+ * Find a guard: the filter begins with $."properties"."name" == "string", and it is
+ * one predicate, or some that must all hold.
+ */
+static void
+find_guard(const char *filter, FilterForm *form)
+{
+	const char *at = filter;
+	char	   *name;
+	char	   *value;
+
+	if (!take_word(&at, "($.\"properties\".") || (name = take_string(&at)) == NULL ||
+		!take_word(&at, " == ") || (value = take_string(&at)) == NULL || (*at != ')' && !take_word(&at, " && ")))
+		return;
+	form->guard = name;
+	form->guard_value = value;
+}
+
 /* Read the form of a filter, which is the text of a jsonpath. */
 void
 read_filter_form(const char *filter, FilterForm *form)
@@ -68,6 +98,7 @@ read_filter_form(const char *filter, FilterForm *form)
 	StringInfoData open;		/* the parentheses around: 'f' of a filter,
 								 * else 'p' */
 	int			filters = 0;	/* how many of them are filters */
+	bool		conjunction = true; /* must all its predicates hold? */
 	const char *at = filter;
 
 	memset(form, 0, sizeof(*form));
@@ -86,7 +117,10 @@ read_filter_form(const char *filter, FilterForm *form)
 		else if (take_word(&at, "("))
 			appendStringInfoChar(&open, 'p');
 		else if (take_word(&at, ")"))
+		{
 			filters -= open.len > 0 && open.data[--open.len] == 'f';
+			conjunction &= open.len > 0 || *at == '\0';
+		}
 		else if (take_word(&at, "$"))
 		{
 			form->root_inside |= filters > 0;
@@ -94,11 +128,15 @@ read_filter_form(const char *filter, FilterForm *form)
 		}
 		else if (take_word(&at, ".**"))
 			form->descents++;
+		else if (take_word(&at, " || "))
+			conjunction = false;
 		else if (take_word(&at, " like_regex "))
 			form->like_regex = true;
 		else
 			at++;
 	}
+	if (conjunction)
+		find_guard(filter, form);
 }
 
 /* filter_problem(filter): why a filter may be too dear for others than administrators; null: it is not. */

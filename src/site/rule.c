@@ -12,6 +12,7 @@
 
 #include "base/compat.h"
 #include "base/table_cache.h"
+#include "json/edit.h"
 #include "outbox/stream.h"
 #include "site/rule.h"
 
@@ -126,9 +127,23 @@ concerns(const SiteRule *rule, const char *collection_id, TimestampTz now)
 	return false;
 }
 
+/* Does the guard of a filter tell already that a document does not satisfy it? An array is looked into by the filter alone. */
+static bool
+is_kept_out(const FilterForm *form, const Jsonb *document)
+{
+	JsonKey		path[2] = {JSON_KEY("properties")};
+	JsonbSlice	value;
+
+	if (form->guard == NULL)
+		return false;
+	path[1] = (JsonKey) {form->guard, strlen(form->guard)};
+	return !document_slice(&document->root, &value, 2, path) ||
+		(value.type == JENTRY_ISSTRING && !slice_is_string(&value, form->guard_value));
+}
+
 /* Does a document of a rule's collections satisfy its filter? */
 bool
 matches(const SiteRule *rule, Jsonb *document)
 {
-	return rule->filter == NULL || satisfies(document, rule->filter);
+	return rule->filter == NULL || (!is_kept_out(&rule->form, document) && satisfies(document, rule->filter));
 }
