@@ -44,7 +44,7 @@ sub in_short
 	$arguments =~ s/\binteger\b/int/g;
 	$arguments =~ s/::[a-z]+(\[\])?//g;
 	$arguments =~ s/\b(?:INOUT|VARIADIC) //g;
-	$arguments =~ s/,? ?OUT [a-z_]+ [a-z]+//g;
+	$arguments =~ s/,? ?OUT [a-z_]+ [a-z]+(\[\])?//g;
 	return $arguments;
 }
 
