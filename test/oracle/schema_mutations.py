@@ -7,6 +7,11 @@ documents: {"name", "schema", "document", "valid", "problems"}. Problems are
 [pointer, keyword], as doc/schemas.md says them: of a failed oneOf or anyOf those
 of the branch that leads alone. Schemas that refer to other documents are named on
 stderr and left out.
+
+    schema_mutations.py --registered DATA COUNT SEED
+
+The same of those alone, with lines before that say what is registered where:
+{"url", "schema"}. Problems are null where a oneOf or anyOf failed.
 """
 import copy
 import json
@@ -15,6 +20,8 @@ import random
 import sys
 
 import jsonschema
+import referencing
+import referencing.jsonschema
 
 TYPES = {"null": type(None), "boolean": bool, "string": str, "array": list, "object": dict}
 
@@ -120,6 +127,25 @@ class Oracle:
         return sorted(map(list, found))
 
 
+class RegisteredOracle(Oracle):
+    """What a schema says that refers to others."""
+
+    def __init__(self, url, schema, registry):
+        self.schema = {**schema, "$id": schema.get("$id", url)}
+        self.validator = jsonschema.Draft7Validator(self.schema, registry=registry)
+
+    def rows(self, error):
+        if error.validator in ("oneOf", "anyOf"):
+            raise LookupError("a choice")
+        return super().rows(error)
+
+    def problems(self, document):
+        try:
+            return super().problems(document)
+        except LookupError:
+            return None
+
+
 def places(value):
     """All (container, key) of a document."""
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -183,6 +209,66 @@ def read_schemas(data):
             yield file.name, content
 
 
+SPEC = "https://schemas.stacspec.org/v1.1.0-beta.1/"
+# Of GeoJSON's own schemas as much as a test needs.
+GEOJSON = {
+    "https://geojson.org/schema/Geometry.json": {
+        "type": "object", "required": ["type", "coordinates"], "properties": {"type": {"enum": ["Point", "Polygon"]}, "coordinates": {"type": "array"}}},
+    "https://geojson.org/schema/Feature.json": {
+        "type": "object", "required": ["type", "properties", "geometry"], "properties": {"type": {"const": "Feature"}, "bbox": {"type": "array", "minItems": 4}}},
+}
+COLLECTION = {
+    "type": "Collection", "stac_version": "1.1.0", "id": "c", "description": "d", "license": "MIT", "links": [{"rel": "self", "href": "https://x.org/c"}],
+    "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [["1850-01-01T00:00:00Z", None]]}},
+    "summaries": {"a": {"minimum": 1, "maximum": 2}, "b": ["x"], "c": {"type": "object"}}, "providers": [{"name": "n", "roles": ["host"]}]}
+CATALOG = {"type": "Catalog", "stac_version": "1.1.0", "id": "c", "description": "d", "links": [{"rel": "self", "href": "https://x.org/c"}]}
+
+
+def registered_schemas(data):
+    """{URL: schema} of STAC's schemas, and of the extensions."""
+    found = dict(GEOJSON)
+    for file in sorted((data / "schemas" / "stac-spec").glob("*.json")):
+        folder = file.stem if file.stem in ("catalog", "collection") else "item"
+        found[f"{SPEC}{folder}-spec/json-schema/{file.name}"] = json.loads(file.read_text())
+    for name in ("alternate-assets.schema.json", "file.schema.json"):
+        schema = json.loads((data / "schemas" / name).read_text())
+        found[schema["$id"].rstrip("#")] = schema
+    # alternate-assets draws on another version.
+    found["https://schemas.stacspec.org/v1.0.0/item-spec/json-schema/basics.json"] = found[f"{SPEC}item-spec/json-schema/basics.json"]
+    return found
+
+
+def declared_version(schema):
+    """The value of "stac_version" that a schema wants."""
+    return next((c[k]["const"] for c, k in places(schema) if k == "stac_version" and isinstance(c[k], dict) and "const" in c[k]), "1.1.0")
+
+
+def registered(data, count, seed):
+    random_ = random.Random(seed)
+    schemas = registered_schemas(data)
+    registry = referencing.Registry().with_resources(
+        [(url, referencing.jsonschema.DRAFT7.create_resource(schema)) for url, schema in schemas.items()])
+    registry = registry.with_resource("http://json-schema.org/draft-07/schema", referencing.jsonschema.DRAFT7.create_resource(jsonschema.Draft7Validator.META_SCHEMA))
+    items = [json.loads(file.read_text()) for file in sorted((data / "items").glob("*.json"))]
+    items = [item for item in items if len(json.dumps(item)) < 20000]
+    for url, schema in schemas.items():
+        print(json.dumps({"url": url, "schema": schema}))
+    known = [(url, RegisteredOracle(url, schema, registry)) for url, schema in schemas.items() if remote_references(schema)]
+    for number in range(count):
+        url, oracle = known[number % len(known)]
+        name = url.split("/")[-1]
+        document = copy.deepcopy({"collection.json": COLLECTION, "catalog.json": CATALOG}.get(name) or random_.choice(items))
+        document["stac_version"] = declared_version(oracle.schema)
+        if name == "schema.json":
+            document["stac_extensions"] = [url]
+        elif name not in ("collection.json", "catalog.json", "item.json"):
+            document = document["properties"]
+            document["bands"] = random_.choice([[], [{"name": "b"}], [{"name": "b", "bands": 1}], [{"name": ""}], [{"gsd": 0}]])
+        for _ in range(random_.choice([0, 1, 1, 1, 2, 3])):
+            mutate(document, random_, ["Collection", "1.1.0", "self", "host"])
+        print(json.dumps({"url": url, "document": document, "valid": oracle.validator.is_valid(document), "problems": oracle.problems(document)}))
+
+
 def main():
     data, count, seed = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     random_ = random.Random(seed)
@@ -219,4 +305,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1] == "--registered":
+        registered(pathlib.Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    else:
+        main()
