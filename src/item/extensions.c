@@ -329,7 +329,7 @@ check_extensions(const List *extensions, const CollectionSettings *settings, Pro
 		if (expected ? extension->known : !settings->refuse_unknown_schemas)
 			continue;
 		first = PROBLEM_UNEXPECTED_EXTENSION;
-		add_extension_problem(problems, first, extension, expected ?
+		add_extension_problem(problems, PROBLEM_UNEXPECTED_EXTENSION, extension, expected ?
 							  "must be a schema that is known here, and in force" :
 							  "must be one of the extensions that the collection expects");
 	}

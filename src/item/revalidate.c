@@ -201,7 +201,7 @@ read_arguments(FunctionCallInfo fcinfo, Revalidation *asked)
 		ereport(ERROR,
 				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("item"),
 				 errmsg("argument \"%s\" must not be null", "collection_id"),
-				 errhint("SELECT id FROM esgf_stac.collection lists the collections.")));
+				 errhint("SELECT id FROM esgf_stac.collection WHERE NOT deleted lists the collections.")));
 	if (PG_ARGISNULL(1) && !PG_ARGISNULL(2))
 		ereport(ERROR,
 				(errproblem(PROBLEM_BAD_REQUEST), errtable_of("schema"),

@@ -55,6 +55,8 @@ for my $path (glob "src/*/*.c")
 		  unless @of && !grep { ($hints{$_} // 'NULL') eq 'NULL' } @of;
 		check_words("$name, line $line", join ' ', map { $_->[1] =~ /"(?:[^"\\]|\\.)*"/g } map { calls($_, $call) } qw(errmsg errhint));
 	}
+	# Of several problems the first one's kind is the refusal's.
+	$used{$1} = 1 while $text =~ /\badd_extension_problem\(problems, PROBLEM_([A-Z_]+),/g;
 }
 
 # Of SQL: refuse() of a slug and a table, with a message, DETAIL and HINT of its own.
