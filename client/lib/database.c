@@ -554,9 +554,9 @@ note_refusal(const PGresult *result)
 }
 
 /* Send a query. A walsender speaks the simple protocol alone. */
-static bool
-send_query(PGconn *connection, Buffer *problem, const char *query,
-		   int parameter_count, const char *const *parameters)
+bool
+database_send(PGconn *connection, Buffer *problem, const char *query,
+			  int parameter_count, const char *const *parameters)
 {
 	int			sent = parameter_count > 0 ?
 	PQsendQueryParams(connection, query, parameter_count, NULL, parameters, NULL, NULL, 0) :
@@ -610,12 +610,19 @@ database_result(PGconn *connection, const char *query, Buffer *problem)
 	return result_good(connection, result, problem) ? result : NULL;
 }
 
+/* Has the answer to what was sent come, or will none? */
+bool
+database_has_answer(PGconn *connection)
+{
+	return PQflush(connection) < 0 || !database_receive(connection) || !PQisBusy(connection);
+}
+
 /* Run one query; NULL and a problem if it fails */
 PGresult *
 database_query(PGconn *connection, Buffer *problem, const char *query,
 			   int parameter_count, const char *const *parameters)
 {
-	return send_query(connection, problem, query, parameter_count, parameters) ?
+	return database_send(connection, problem, query, parameter_count, parameters) ?
 		database_result(connection, query, problem) : NULL;
 }
 
@@ -624,7 +631,7 @@ bool
 database_rows(PGconn *connection, Buffer *problem, const char *query,
 			  int parameter_count, const char *const *parameters)
 {
-	return send_query(connection, problem, query, parameter_count, parameters) &&
+	return database_send(connection, problem, query, parameter_count, parameters) &&
 		PQsetSingleRowMode(connection);
 }
 

@@ -41,6 +41,9 @@ extern bool conninfo_names_password(const char *conninfo);
 extern void conninfo_hide_passwords(const char *conninfo);
 extern PGconn *database_connect(const char *conninfo, bool replication, const char *what, Buffer *problem);
 extern bool database_receive(PGconn *connection);
+extern bool database_send(PGconn *connection, Buffer *problem, const char *query,
+						  int parameter_count, const char *const *parameters);
+extern bool database_has_answer(PGconn *connection);
 extern bool database_await(PGconn *connection, const char *query, Buffer *problem);
 extern PGresult *database_result(PGconn *connection, const char *query, Buffer *problem);
 extern PGresult *database_query(PGconn *connection, Buffer *problem, const char *query,

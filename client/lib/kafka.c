@@ -236,6 +236,33 @@ kafka_await_broker(KafkaClient *client, const char *topic_name)
 	return error == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
+/* How many partitions has a topic, which a broker may have yet to make? 0 and a problem: that cannot be known now */
+int
+kafka_partitions(KafkaClient *client, const char *topic_name, Buffer *problem)
+{
+	rd_kafka_topic_t *topic = rd_kafka_topic_new(client->handle, topic_name, NULL);
+	Wait		wait = wait_begin("a broker to tell of a topic");
+	int			count = 0;
+
+	while (count == 0 && !stop_requested && monotonic_ms() < wait.since + OPEN_MS)
+	{
+		const struct rd_kafka_metadata *metadata;
+
+		if (rd_kafka_metadata(client->handle, 0, topic, &metadata, KAFKA_LONG_SLICE_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
+		{
+			if (metadata->topic_cnt == 1 && metadata->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR)
+				count = metadata->topics[0].partition_cnt;
+			rd_kafka_metadata_destroy(metadata);
+		}
+		rd_kafka_poll(client->handle, 0);
+		wait_on(&wait, -1, 0, count == 0 ? KAFKA_LONG_SLICE_MS : 0);
+	}
+	rd_kafka_topic_destroy(topic);
+	if (count == 0)
+		buffer_printf(problem, "no broker tells of topic \"%s\"", topic_name);
+	return count;
+}
+
 void
 kafka_close(KafkaClient *client)
 {

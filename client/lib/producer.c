@@ -27,6 +27,7 @@ struct RoundMessage
 	size_t		value;
 	size_t		value_length;
 	rd_kafka_headers_t *headers;
+	int			partition;
 	rd_kafka_resp_err_t error;
 };
 
@@ -159,7 +160,8 @@ producer_add(Producer *producer, const Message *message)
 			.key_length = message->key.length,
 			.value = keep_text(producer, message->value),
 			.value_length = message->value.length,
-			.headers = message->headers
+			.headers = message->headers,
+			.partition = message->partition
 	};
 
 	/* What the key is made of may stand in headers, too. */
@@ -183,6 +185,7 @@ queue_message(Producer *producer, RoundMessage *message)
 	rd_kafka_topic_t *topic = rd_kafka_topic_new(producer->client.handle, text_at(producer, message->topic), NULL);
 
 	message->error = rd_kafka_producev(producer->client.handle, RD_KAFKA_V_RKT(topic),
+									   RD_KAFKA_V_PARTITION(message->partition > 0 ? message->partition - 1 : RD_KAFKA_PARTITION_UA),
 									   RD_KAFKA_V_KEY(text_at(producer, message->key), message->key_length),
 									   RD_KAFKA_V_VALUE(text_at(producer, message->value), message->value_length),
 									   RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(message), RD_KAFKA_V_END);

@@ -35,6 +35,7 @@ typedef struct Message
 	MessagePart key;
 	MessagePart value;			/* without data: a tombstone */
 	rd_kafka_headers_t *headers;	/* NULL: none; the round frees them */
+	int			partition;		/* from 1; 0: that of the key */
 } Message;
 
 /* One of a round, whose texts stand in the round's. */

@@ -44,6 +44,8 @@ settle(Reading *reading)
 		status = relay->consumer.durable > stream->reported ? stream_confirm(stream, false) : stream_report(stream);
 	if (status == STATUS_RUNNING && !stream->in_transaction && !reading->ending)
 		status = send_source(relay, &relay->redrive.source);
+	if (status == STATUS_RUNNING && !stream->in_transaction && !reading->ending)
+		status = send_source(relay, &relay->iterations.source);
 	metrics_tick(relay);
 	relay->metrics.flowing = false;
 	reading->settled_at = monotonic_ms();
@@ -55,6 +57,17 @@ static int64_t
 settle_time(const Reading *reading)
 {
 	return reading->settled_at + (consumer_has_news(&reading->relay->consumer) ? NEWS_INTERVAL_MS : SETTLE_INTERVAL_MS);
+}
+
+/* When is there something to do, even if nothing comes in? */
+static int64_t
+wake_time(const Reading *reading)
+{
+	const Relay *relay = reading->relay;
+	int64_t		due = relay->stream.in_transaction ? INT64_MAX : iterations_due(&relay->iterations);
+	int64_t		settle = settle_time(reading);
+
+	return due < settle ? due : settle;
 }
 
 static bool
@@ -87,8 +100,10 @@ wait_for_server(Reading *reading)
 	if (!stream_wait(&relay->stream, relay->delivery.count > 0 ? relay->delivery.gather_until : 0) && relay->stream.streaming)
 	{
 		status = use_the_quiet(reading);
+		if (status == STATUS_RUNNING && !relay->stream.in_transaction)
+			status = send_source(relay, &relay->iterations.source);
 		if (status == STATUS_RUNNING)
-			stream_wait(&relay->stream, settle_time(reading));
+			stream_wait(&relay->stream, wake_time(reading));
 	}
 	return status;
 }
@@ -98,6 +113,7 @@ static ExitStatus
 take_event(Relay *relay, const Event *event)
 {
 	redrive_note(&relay->redrive, event);
+	iterations_note(&relay->iterations, event);
 	metrics_event(relay);
 	return batch_add(&relay->delivery, event);
 }

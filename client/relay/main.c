@@ -25,6 +25,8 @@ attend(void *cared_for)
 
 	stream_attend(&relay->stream);
 
+	worker_look();
+
 	/* What metrics ask for is waited for, too. */
 	if (within)
 		return;
@@ -39,14 +41,18 @@ attend(void *cared_for)
 static ExitStatus
 reload(Relay *relay)
 {
-	bool		connected = relay->catalogue.sql != NULL;
+	bool		connected = relay->catalogue.sql != NULL && !relay->options.iteration.only;
 	ExitStatus	status = connected ? batch_settle(&relay->delivery) : STATUS_RUNNING;
 
 	if (status != STATUS_RUNNING)
 		return status;
 	metrics_settled(relay);
 	reload_requested = false;
+	if (relay->options.iteration.only)
+		iterations_forget(&relay->iterations);	/* they have sinks made of the
+												 * old one */
 	options_reload(&relay_options, &relay->options);
+	worker_reload();
 	log_start("stream", relay->options.catalogue.stream, relay->options.verbose);
 	sink_close(&relay->delivery);
 	batch_free(&relay->delivery);
@@ -101,9 +107,12 @@ assemble(Relay *relay)
 	relay->delivery.consumer = &relay->consumer;
 	relay->stream.settings = &relay->options.stream;
 	relay->stream.consumer = &relay->consumer;
-	relay->replay = (Source) {&source_replay, &relay->consumer};
-	relay->snapshot.source = (Source) {&source_snapshot, &relay->consumer};
-	relay->redrive.source = (Source) {&source_redrive, &relay->consumer};
+	relay->replay = (Source) {&source_replay, &relay->consumer, &relay->delivery, NULL};
+	relay->snapshot.source = (Source) {&source_snapshot, &relay->consumer, &relay->delivery, NULL};
+	relay->redrive.source = (Source) {&source_redrive, &relay->consumer, &relay->delivery, NULL};
+	relay->iterations.source = (Source) {&source_iteration, &relay->consumer, &relay->delivery, NULL};
+	relay->iterations.settings = &relay->options.iteration;
+	relay->iterations.delivery = &relay->delivery;
 	relay->verification.settings = &relay->options.verify;
 	relay->verification.catalogue = &relay->catalogue;
 	relay->verification.sink = &relay->options.delivery.sink;
@@ -134,7 +143,9 @@ main(int argc, char **argv)
 	setenv("PGDATESTYLE", "ISO", 1);
 	setenv("PGTZ", "UTC", 1);
 
+	worker_begin(&relay, argv);
 	status = sessions_run(&sessions);
+	worker_end();
 	sink_close(&relay.delivery);
 	batch_free(&relay.delivery);
 	return (int) status;

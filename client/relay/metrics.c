@@ -141,7 +141,7 @@ add_metrics(const MetricsFile *file, const Relay *relay)
 	const Delivery *delivery = &relay->delivery;
 
 	metrics_file_add(file, "up", "gauge", "1 while the relay streams, 0 while it tries again, waits for a sink that is down, or is stopped.",
-					 relay->stream.streaming && !relay->delivery.sink_is_down);
+					 relay->options.iteration.only ? relay->iterations.seen != NULL : relay->stream.streaming && !relay->delivery.sink_is_down);
 	metrics_file_add(file, "sessions_total", "counter", "Sessions begun.", (double) relay->metrics.sessions);
 	metrics_file_add(file, "events_total", "counter", "Events that the sink took.", (double) delivery->events);
 	metrics_file_add(file, "bytes_total", "counter", "Bytes of their documents.", (double) delivery->document_bytes);
@@ -151,6 +151,7 @@ add_metrics(const MetricsFile *file, const Relay *relay)
 	metrics_file_add(file, "lag_bytes", "gauge", "WAL that the server has written and the sink has not made durable.", lag_bytes(relay));
 	metrics_file_add(file, "lag_seconds", "gauge", "Age of the oldest event that is not delivered.", lag_seconds(relay));
 	metrics_file_add(file, "wal_held_bytes", "gauge", "WAL that the server keeps for the slot.", (double) relay->catalogue.slot_held);
+	metrics_file_add(file, "iterated_total", "counter", "Items that iteration jobs have sent.", (double) relay->iterations.sent);
 	metrics_file_add(file, "last_commit_timestamp_seconds", "gauge", "When the newest transaction received was committed.",
 					 (double) relay->stream.committed_at / 1e6);
 	if (!relay->options.verify.wanted)
@@ -194,15 +195,20 @@ show_line(Relay *relay, int64_t now)
 	Metrics    *metrics = &relay->metrics;
 	const Delivery *delivery = &relay->delivery;
 	double		seconds = (double) (now - metrics->shown_at) / 1000;
+	Buffer		jobs = {0};
 
-	if (!isatty(STDERR_FILENO) || (strcmp(relay->options.delivery.sink.name, "ndjson:-") == 0 && isatty(STDOUT_FILENO)))
+	if (!isatty(STDERR_FILENO) || worker_is_ours() || (strcmp(relay->options.delivery.sink.name, "ndjson:-") == 0 && isatty(STDOUT_FILENO)))
 		return;
 	if (relay->consumer.row.seeding || relay->verification.phase != VERIFY_NOT)
 		show_progress(relay);
 	else if (metrics->shown_at != 0)
-		fprintf(stderr, "\r%s: %" PRId64 " events, %.0f/s, %.1f MB/s, lag %.1f MB\033[K\r", relay->options.catalogue.stream, delivery->events,
+	{
+		iterations_progress(&relay->iterations, &jobs);
+		fprintf(stderr, "\r%s: %" PRId64 " events, %.0f/s, %.1f MB/s, lag %.1f MB%s%s\033[K\r", relay->options.catalogue.stream, delivery->events,
 				(double) (delivery->events - metrics->shown_events) / seconds,
-				(double) (delivery->document_bytes - metrics->shown_bytes) / seconds / 1e6, lag_bytes(relay) / 1e6);
+				(double) (delivery->document_bytes - metrics->shown_bytes) / seconds / 1e6, lag_bytes(relay) / 1e6, jobs.length > 0 ? "; " : "", jobs.length > 0 ? jobs.data : "");
+	}
+	buffer_free(&jobs);
 	metrics->shown_at = now;
 	metrics->shown_events = delivery->events;
 	metrics->shown_bytes = delivery->document_bytes;

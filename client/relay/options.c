@@ -48,6 +48,8 @@ static const OptionRule rules[] = {
 	{"repair", 0, OPTION_FLAG, FIELD(verify.repair), false, 0, 0, NULL, "with --verify: heal what differs", NULL},
 	{"batch", 0, OPTION_NUMBER, FIELD(delivery.batch), true, 1, 100000, "EVENTS", "hand at most so many events at once to the sink (default: 500)", NULL},
 	{"max-attempts", 0, OPTION_NUMBER, FIELD(delivery.max_attempts), true, 1, 1000000, "COUNT", "refuse an event for good after so many failures (default: 10)", NULL},
+	{"iteration-target", 0, OPTION_TEXT, FIELD(iteration.allowed), false, 0, 0, "GLOB", "run iteration jobs with such targets, too: topics, indices, tables or paths", NULL},
+	{"iterations-only", 0, OPTION_FLAG, FIELD(iteration.only), false, 0, 0, NULL, "run these jobs alone: neither slot nor REPLICATION is needed", NULL},
 	RULE_METRICS_FILE(FIELD(metrics_file)),
 	{"endpos", 'E', OPTION_LSN, FIELD(stream.endpos), false, 0, 0, "LSN", "stop after the last transaction that ends by this position", NULL},
 	RULE_NO_LOOP(FIELD(catalogue.no_loop)),
@@ -202,6 +204,12 @@ check_options(void *read)
 		return false;
 	if (!check_verify(options))
 		return false;
+	if (options->iteration.only && options->iteration.allowed == NULL)
+		return usage_error("--iterations-only goes with --iteration-target", NULL);
+	if (options->iteration.allowed != NULL && options->delivery.sink.name == NULL)
+		return usage_error("--iteration-target needs a --sink", NULL);
+	if (options->iteration.allowed != NULL && options->delivery.sink_kind->place == NULL)
+		return usage_error("the sink takes no --iteration-target", options->delivery.sink_kind->scheme);
 	if (options->catalogue.dbname != NULL && !conninfo_valid(options->catalogue.dbname))
 		return usage_error("invalid connection string for option --dbname", NULL);
 	options->catalogue.has_sink = options->delivery.sink.name != NULL;

@@ -8,6 +8,7 @@
 #include "catalogue/catalogue.h"
 #include "delivery/delivery.h"
 #include "lib/options.h"
+#include "sources/iteration.h"
 #include "sources/stream.h"
 #include "verify/verification.h"
 
@@ -17,6 +18,7 @@ typedef struct Options
 	DeliverySettings delivery;
 	StreamSettings stream;
 	VerifySettings verify;
+	IterationSettings iteration;
 	const char *metrics_file;
 	const char *config;
 	bool		verbose;

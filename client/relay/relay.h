@@ -9,6 +9,7 @@
 
 #include "relay/metrics.h"
 #include "relay/options.h"
+#include "sources/iteration.h"
 #include "sources/redrive.h"
 #include "sources/snapshot.h"
 
@@ -23,6 +24,7 @@ typedef struct Relay
 	Snapshot	snapshot;
 	Redrive		redrive;
 	Verification verification;
+	Iterations	iterations;
 	Metrics		metrics;
 } Relay;
 
@@ -39,5 +41,15 @@ extern ExitStatus send_source(Relay *relay, Source *source);
 extern ExitStatus stream_run(Relay *relay);
 extern ExitStatus stream_reach(Relay *relay, uint64_t position);
 extern ExitStatus stream_take_leave(Relay *relay, ExitStatus status);
+
+/* work.c */
+extern ExitStatus work_run(Relay *relay);
+
+/* worker.c */
+extern void worker_begin(Relay *relay, char **argv);
+extern bool worker_is_ours(void);
+extern void worker_look(void);
+extern void worker_reload(void);
+extern void worker_end(void);
 
 #endif							/* RELAY_RELAY_H */

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "catalogue/skip.h"
-#include "delivery/dead_letter.h"
 #include "lib/wait.h"
 
 static void
@@ -43,16 +42,21 @@ make_event(const Relay *relay, PGresult *row, Event *event)
 
 /* Hand a row over; one that cannot be sent is a dead letter at once */
 static ExitStatus
-send_row(Relay *relay, PGresult *row)
+send_row(Relay *relay, Source *source, PGresult *row)
 {
 	Event		event;
-	ExitStatus	status;
+	ExitStatus	status = STATUS_RUNNING;
+	bool		wanted;
 
 	make_event(relay, row, &event);
-	if (strcmp(text_of(row, "sent"), "f") != 0)
-		return batch_add(&relay->delivery, &event);
-	event_refuse(&event, EVENT_REFUSED, "its document is too long to be sent");
-	status = dead_letter_add(&relay->catalogue, &event);
+	wanted = source->kind->take == NULL || source->kind->take(source, row, &event);
+	if (wanted && strcmp(text_of(row, "sent"), "f") != 0)
+		return batch_add(source->delivery, &event);
+	if (wanted)
+	{
+		event_refuse(&event, EVENT_REFUSED, "its document is too long to be sent");
+		status = batch_give_up(source->delivery, &event);
+	}
 	event_release(&event);
 	return status;
 }
@@ -69,7 +73,7 @@ note_row(Page *page, const PGresult *row)
 
 /* Hand over the rows of a page, and have the sink make them durable */
 static ExitStatus
-send_rows(Relay *relay, const Source *source, PGconn *reader, Page *page)
+send_rows(Relay *relay, Source *source, PGconn *reader, Page *page)
 {
 	Buffer		problem = {0};
 	ExitStatus	status = STATUS_RUNNING;
@@ -78,8 +82,10 @@ send_rows(Relay *relay, const Source *source, PGconn *reader, Page *page)
 	while (status == STATUS_RUNNING && (row = database_next_row(reader, &problem)) != NULL)
 	{
 		note_row(page, row);
-		status = send_row(relay, row);
-		if (status == STATUS_RUNNING)
+		status = send_row(relay, source, row);
+
+		/* What has a connection of its own sends little at once. */
+		if (status == STATUS_RUNNING && source->reader == NULL)
 			status = heed_signals(relay);
 	}
 	if (problem.length > 0)
@@ -88,7 +94,7 @@ send_rows(Relay *relay, const Source *source, PGconn *reader, Page *page)
 			skip_tell(&relay->consumer, problem.data);
 		return database_lost(&problem);
 	}
-	return status == STATUS_RUNNING ? batch_settle(&relay->delivery) : status;
+	return status == STATUS_RUNNING ? batch_settle(source->delivery) : status;
 }
 
 static ExitStatus
@@ -108,6 +114,26 @@ send_page(Relay *relay, Source *source, PGconn *reader, bool *more)
 	return status;
 }
 
+/* Over another connection than the source's own, if that is the way */
+static ExitStatus
+connect_reader(Relay *relay, const Source *source, PGconn **reader)
+{
+	*reader = source->reader;
+	return source->reader != NULL ? STATUS_RUNNING : catalogue_connect(&relay->catalogue, reader);
+}
+
+/* The rest of the rows is for nobody */
+static void
+drop_rows(PGconn *reader)
+{
+	Buffer		problem = {0};
+	PGresult   *row;
+
+	while ((row = database_next_row(reader, &problem)) != NULL)
+		PQclear(row);
+	buffer_free(&problem);
+}
+
 /*
  * Send what a source has, if anything. It is read over another connection, for
  * dead letters may have to be written meanwhile.
@@ -121,13 +147,19 @@ send_source(Relay *relay, Source *source)
 
 	if (status != STATUS_RUNNING || !more)
 		return status;
-	status = catalogue_connect(&relay->catalogue, &reader);
+	status = connect_reader(relay, source, &reader);
 	while (status == STATUS_RUNNING && more)
 	{
 		status = send_page(relay, source, reader, &more);
 		if (status == STATUS_RUNNING && more)
 			status = heed_signals(relay);
 	}
-	PQfinish(reader);
+	if (reader != source->reader)
+		PQfinish(reader);
+	else if (status == STATUS_ENDPOINT && source->kind->failed != NULL)
+	{
+		drop_rows(reader);
+		status = source->kind->failed(source, status);
+	}
 	return status;
 }

@@ -38,6 +38,13 @@ connect_for_stream(Relay *relay)
 	return status;
 }
 
+/* A worker has no stream */
+static ExitStatus
+do_work(Relay *relay)
+{
+	return relay->options.iteration.only ? work_run(relay) : STATUS_RUNNING;
+}
+
 static ExitStatus
 load_consumer(Relay *relay)
 {
@@ -141,6 +148,7 @@ static const struct
 }			steps[] = {
 	{connect_for_queries, false},
 	{check_catalogue, false},
+	{do_work, true},
 	{verify_beside, true},
 	{connect_for_stream, false},
 	{load_consumer, false},
@@ -162,6 +170,7 @@ end_session(Relay *relay)
 	batch_drop(&relay->delivery);
 	consumer_drop(&relay->consumer);
 	redrive_forget(&relay->redrive);
+	iterations_forget(&relay->iterations);
 	relay->stream.streaming = false;
 	metrics_write(relay);
 	catalogue_disconnect(&relay->catalogue);

@@ -28,7 +28,7 @@ GRANT EXECUTE ON FUNCTION esgf_stac_internal.stream_items(text, text, text, int)
 -- How many items a snapshot of a stream will send: counted while they are few,
 -- then estimated; null where a filter would have to be judged on very many.
 CREATE FUNCTION esgf_stac_internal.stream_item_count(stream text) RETURNS bigint
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 DECLARE
     s esgf_stac.stream;
@@ -43,7 +43,7 @@ BEGIN
         RETURN NULL;
     END IF;
     EXECUTE 'EXPLAIN (FORMAT JSON) SELECT FROM esgf_stac.item i WHERE NOT i.deleted'
-            || coalesce(format(' AND i.collection_id = ANY (%L::text[])', s.collections), '') INTO plan;
+            || coalesce(' AND i.collection_id = ANY (' || quote_literal(s.collections) || '::text[])', '') INTO plan;
     RETURN (plan #>> '{0,Plan,Plan Rows}')::bigint;
 END
 $$;

@@ -91,7 +91,7 @@ COMMENT ON FUNCTION esgf_stac_internal.iteration_selection(uuid) IS 'which items
 -- How many that are: counted while items are few, then estimated; null where a
 -- filter would have to be judged on very many.
 CREATE FUNCTION esgf_stac_internal.iteration_total(selection esgf_stac_internal.selection) RETURNS bigint
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     items CONSTANT real := (SELECT reltuples FROM pg_class WHERE oid = 'esgf_stac.item'::regclass);
@@ -104,10 +104,10 @@ BEGIN
         RETURN NULL;
     END IF;
     EXECUTE 'EXPLAIN (FORMAT JSON) SELECT FROM esgf_stac.item i WHERE NOT i.deleted'
-            || coalesce(format(' AND i.collection_id = ANY (%L::text[])', selection.stream_collections), '')
-            || coalesce(format(' AND i.collection_id = ANY (%L::text[])', selection.collections), '')
-            || coalesce(format(' AND i.nodes @> ARRAY[%L]', selection.node), '')
-            || coalesce(format(' AND i.updated >= %L', selection.changed_since), '') INTO plan;
+            || coalesce(' AND i.collection_id = ANY (' || quote_literal(selection.stream_collections) || '::text[])', '')
+            || coalesce(' AND i.collection_id = ANY (' || quote_literal(selection.collections) || '::text[])', '')
+            || coalesce(' AND i.nodes @> ARRAY[' || quote_literal(selection.node) || ']', '')
+            || coalesce(' AND i.updated >= ' || quote_literal(selection.changed_since), '') INTO plan;
     RETURN (plan #>> '{0,Plan,Plan Rows}')::bigint;
 END
 $$;

@@ -29,6 +29,11 @@ tell_sink_down(Delivery *delivery, const char *problem)
 {
 	Catalogue  *catalogue = delivery->consumer->catalogue;
 
+	if (delivery->refusal != NULL)
+	{
+		log_line(LOG_ERROR, "sink %s is down: %s", delivery->settings->sink.name, problem);
+		return;
+	}
 	slot_ask_held(catalogue);
 	log_line(LOG_ERROR, "sink is down, the slot holds %" PRId64 " bytes of WAL: %s", catalogue->slot_held, problem);
 	standstill_tell(delivery->consumer, "sink is down", problem);
@@ -58,7 +63,9 @@ waits(void *owner, Wait *wait, const char *problem)
 	if (wait_tell_due(wait))
 	{
 		delivery->sink_is_down = problem != NULL;
-		if (problem != NULL && delivery->consumer->catalogue->settings->no_loop)
+
+		/* Behind a job's, others wait. */
+		if (problem != NULL && (delivery->consumer->catalogue->settings->no_loop || delivery->refusal != NULL))
 			return false;
 		if (problem != NULL)
 			tell_sink_down(delivery, problem);
@@ -150,6 +157,17 @@ to_be_tried_again(const Event *event)
 	return event->outcome == EVENT_RETRY || event->outcome == EVENT_BUSY;
 }
 
+/* An event is refused for good: write that down */
+ExitStatus
+batch_give_up(Delivery *delivery, const Event *event)
+{
+	if (delivery->refusal == NULL)
+		return dead_letter_add(delivery->consumer->catalogue, event);
+	if (delivery->refusal->length == 0)
+		buffer_printf(delivery->refusal, "%s %s, version %" PRId64 ", was refused: %s", event->collection_id, event->item_id, event->version, event->problem);
+	return STATUS_RUNNING;
+}
+
 /*
  * Is an event done with? If the sink refused it for good, that is so once it is
  * written down: until then it stays in the batch.
@@ -171,7 +189,7 @@ judge(Delivery *delivery, Event *event, bool *done)
 	}
 	if (*done && event->outcome != EVENT_DONE)
 	{
-		status = dead_letter_add(delivery->consumer->catalogue, event);
+		status = batch_give_up(delivery, event);
 		*done = status == STATUS_RUNNING;
 	}
 	if (!*done)
@@ -432,6 +450,21 @@ batch_deliver(Delivery *delivery)
 	}
 	delivery->bytes = 0;
 	return status;
+}
+
+/* Say something of a job, behind what is in the batch, and have the sink make it durable */
+ExitStatus
+batch_control(Delivery *delivery, const Event *event)
+{
+	Buffer		problem = {0};
+	ExitStatus	status = batch_deliver(delivery);
+
+	if (status != STATUS_RUNNING)
+		return status;
+	if (!delivery->sink->kind->control(delivery->sink, event, &problem))
+		return sink_down(delivery, &problem);
+	delivery->unflushed = true;
+	return batch_settle(delivery);
 }
 
 /* A transaction has ended; if nothing of it is in hand, it is durable */

@@ -38,6 +38,12 @@ typedef struct Delivery
 	Suspects	suspects;
 	Foreign		foreign;
 
+	/*
+	 * Where a job writes apart from the stream, nothing is refused for good
+	 * but the job: why, stands there. NULL: what is refused is a dead letter.
+	 */
+	Buffer	   *refusal;
+
 	/* What came of it, since the program began. */
 	int64_t		events;
 	int64_t		document_bytes;
@@ -54,5 +60,7 @@ extern void batch_drop(Delivery *delivery);
 extern void batch_free(Delivery *delivery);
 extern ExitStatus batch_deliver(Delivery *delivery);
 extern ExitStatus batch_settle(Delivery *delivery);
+extern ExitStatus batch_control(Delivery *delivery, const Event *event);
+extern ExitStatus batch_give_up(Delivery *delivery, const Event *event);
 
 #endif							/* DELIVERY_DELIVERY_H */

@@ -5,7 +5,6 @@
 #include "formats/event.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,7 +130,10 @@ event_head(Buffer *line, const Event *event)
 	append_string(line, event->collection_id);
 	buffer_text(line, ",\"item_id\":");
 	append_string(line, event->item_id);
-	buffer_printf(line, ",\"version\":%" PRId64 ",\"time\":", event->version);
+	if (event->version > 0)
+		buffer_printf(line, ",\"version\":%" PRId64 ",\"time\":", event->version);
+	else
+		buffer_text(line, ",\"version\":null,\"time\":");
 	append_string(line, event->time);
 	buffer_text(line, ",\"reason\":");
 	append_string(line, event->reason);
@@ -150,10 +152,16 @@ void
 event_line(Buffer *line, const Event *event)
 {
 	event_head(line, event);
-	buffer_text(line, ",\"document\":");
+	if (event->job_id != NULL)
+	{
+		buffer_text(line, ",\"job_id\":");
+		append_string(line, event->job_id);
+	}
+	if (!event->without_document)
+		buffer_text(line, ",\"document\":");
 	if (event->document != NULL)
 		buffer_append(line, event->document, event->document_length);
-	else
+	else if (!event->without_document)
 		buffer_text(line, "null");
 	append_json(line, "validated_against", event->validated_against);
 	append_json(line, "warnings", event->warnings);

@@ -25,11 +25,12 @@ typedef enum Outcome
 
 typedef struct Event
 {
-	const char *id;				/* NULL for an item that was seeded */
+	const char *id;				/* NULL for an item that was seeded, or comes
+								 * by a job */
 	const char *type;
 	const char *collection_id;
 	const char *item_id;		/* NULL for an event of the collection */
-	int64_t		version;
+	int64_t		version;		/* 0: none, of what is said of a job */
 	const char *time;			/* RFC 3339 */
 	const char *reason;			/* NULL if none was given */
 	const char *document;		/* NULL for what is deleted, or left the
@@ -37,6 +38,8 @@ typedef struct Event
 	size_t		document_length;
 	const char *validated_against;	/* JSON, as are warnings; NULL: none */
 	const char *warnings;
+	const char *job_id;			/* the iteration job that sends it; NULL: none */
+	bool		without_document;	/* its line has none: it is not gone */
 	uint64_t	xid;			/* the transaction; 0 if it does not matter */
 
 	/* Of the repair of a sink. */

@@ -103,14 +103,16 @@ static rd_kafka_headers_t *
 make_headers(const Event *event)
 {
 	bool		of_item = event->item_id != NULL;
+	bool		of_job = event->collection_id == NULL;
 	char		version[32];
 	const char *const columns[][2] = {
 		{"id", event->id},
 		{"type", event->type},
-		{"aggregatetype", of_item ? event->collection_id : "collection"},
+		{"aggregatetype", of_item || of_job ? event->collection_id : "collection"},
 		{"aggregateid", of_item ? event->item_id : event->collection_id},
-		{"version", version},
+		{"version", of_job ? NULL : version},
 		{"occurred_at", event->time},
+		{"iteration-job-id", event->job_id},
 	};
 	rd_kafka_headers_t *headers = rd_kafka_headers_new(COUNT_OF(columns));
 
@@ -165,7 +167,7 @@ static bool
 add_event(KafkaSink *sink, int place)
 {
 	const Event *event = &sink->events[place];
-	bool		tombstone = sink->settings->tombstones && event->document == NULL;
+	bool		tombstone = sink->settings->tombstones && event->document == NULL && !event->without_document;
 	int			messages;
 
 	name_event(sink, event);
@@ -209,6 +211,47 @@ kafka_write(Sink *opened, Event *events, int count, Buffer *problem)
 	return true;
 }
 
+/*
+ * In each partition, so that who has read the last one of a job in all of them
+ * has all of its lines. Where topics have collections' names, none is said.
+ */
+static bool
+kafka_control(Sink *opened, const Event *event, Buffer *problem)
+{
+	KafkaSink  *sink = (KafkaSink *) opened;
+	Event		said = *event;
+	int			partitions;
+
+	if (strchr(sink->topics, '{') != NULL)
+		return true;
+	partitions = kafka_partitions(&sink->producer.client, sink->topics, problem);
+	if (partitions == 0)
+		return false;
+	said.outcome = EVENT_DONE;
+	sink->events = &said;
+	buffer_clear(&sink->lines);
+	format_event(&sink->lines, event, sink->settings->format);
+	producer_begin(&sink->producer);
+	for (int partition = 1; partition <= partitions; partition++)
+	{
+		Message		message = {
+			.topic = sink->topics,
+			.key = {event->job_id, strlen(event->job_id)},
+			.value = {sink->lines.data, sink->lines.length - 1},
+			.headers = make_headers(event),
+			.partition = partition
+		};
+
+		producer_add(&sink->producer, &message);
+	}
+	if (!producer_send(&sink->producer, problem))
+		return false;
+	if (said.outcome != EVENT_DONE)
+		buffer_text(problem, said.problem);
+	free(said.problem);
+	return problem->length == 0;
+}
+
 const SinkKind sink_kafka = {
 	.scheme = "kafka",
 	.syntax = "kafka:BROKERS/TOPIC         messages of a Kafka topic; TOPIC may contain {collection}",
@@ -217,6 +260,8 @@ const SinkKind sink_kafka = {
 	.takes_options = true,
 	.check = kafka_check,
 	.open = kafka_sink_open,
+	.place = "/",
 	.write = kafka_write,
+	.control = kafka_control,
 	.close = kafka_sink_close,
 };

@@ -4,6 +4,8 @@
  */
 #include "sinks/reader.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,6 +18,7 @@ typedef struct NdjsonSink
 	Sink		sink;
 	Format		format;
 	LineFile	file;
+	LineFileDurable durable;	/* of a job's */
 } NdjsonSink;
 
 /* How a line begins; a document may in any way. */
@@ -25,7 +28,12 @@ static const char *const beginnings[] = {
 	[FORMAT_ESGF] = "{\"metadata\":",
 };
 
+/* Of the stream's own sink, that is known as long as the program runs. */
 static LineFileDurable durable;
+
+/* What a job says when it begins. */
+#define JOB_LINE "{\"id\":null,\"type\":\"iteration."
+#define STARTED JOB_LINE "started\","
 
 static void
 ndjson_close(Sink *opened)
@@ -44,7 +52,7 @@ ndjson_open(const SinkSettings *settings, const char *source, Buffer *problem)
 	(void) source;
 	sink->sink.kind = &sink_ndjson;
 	sink->format = settings->format;
-	if (line_file_open(&sink->file, settings->target, beginnings[sink->format], &durable, problem))
+	if (line_file_open(&sink->file, settings->target, beginnings[sink->format], settings->of_job ? &sink->durable : &durable, problem))
 		return &sink->sink;
 	ndjson_close(&sink->sink);
 	return NULL;
@@ -75,6 +83,38 @@ ndjson_write(Sink *opened, Event *events, int count, Buffer *problem)
 }
 
 static bool
+ndjson_control(Sink *opened, const Event *event, Buffer *problem)
+{
+	NdjsonSink *sink = (NdjsonSink *) opened;
+
+	format_event(&sink->file.lines, event, sink->format);
+	return outcome(sink, line_file_added(&sink->file, 0, problem) && line_file_write(&sink->file, problem));
+}
+
+/* Is there no such file, or does it begin with what that job has said when it began? */
+static bool
+ndjson_is_free(const SinkSettings *settings, const char *job_id, Buffer *problem)
+{
+	FILE	   *file = fopen(settings->target, "r");
+	char		line[4096] = "";
+	Buffer		its_id = {0};
+	bool		free_for_it;
+
+	if (file == NULL && errno == ENOENT)
+		return true;
+	if (file != NULL && fgets(line, sizeof(line), file) == NULL)
+		line[0] = '\0';
+	buffer_printf(&its_id, ",\"job_id\":\"%s\",", job_id);
+	free_for_it = strncmp(line, STARTED, strlen(STARTED)) == 0 && strstr(line, its_id.data) != NULL;
+	if (!free_for_it)
+		buffer_printf(problem, "there is \"%s\" already, and it does not begin with this job", settings->target);
+	buffer_free(&its_id);
+	if (file != NULL)
+		fclose(file);
+	return free_for_it;
+}
+
+static bool
 ndjson_flush(Sink *opened, Buffer *problem)
 {
 	NdjsonSink *sink = (NdjsonSink *) opened;
@@ -82,30 +122,37 @@ ndjson_flush(Sink *opened, Buffer *problem)
 	return outcome(sink, line_file_flush(&sink->file, problem));
 }
 
-/* The last line, without its document */
+/* The last line that tells of an item or collection, without its document */
 static bool
 ndjson_newest(Sink *opened, Buffer *event)
 {
 	NdjsonSink *sink = (NdjsonSink *) opened;
 	char		head[8192];
-	char	   *document;
+	char	   *end;
 	struct stat status;
 	off_t		start;
-	ssize_t		count;
 
-	if (sink->format != FORMAT_EVENT || !sink->file.regular || fstat(sink->file.descriptor, &status) != 0 || status.st_size == 0)
+	if (sink->format != FORMAT_EVENT || !sink->file.regular || fstat(sink->file.descriptor, &status) != 0)
 		return false;
-	start = end_of_last_line(sink->file.reader, status.st_size - 1);
-	count = start < 0 ? -1 : pread(sink->file.reader, head, sizeof(head) - 1, start);
-	if (count <= 0)
-		return false;
-	head[count] = '\0';
+	start = status.st_size;
+	do
+	{
+		ssize_t		count;
+
+		start = start > 0 ? end_of_last_line(sink->file.reader, start - 1) : -1;
+		count = start < 0 ? -1 : pread(sink->file.reader, head, sizeof(head) - 1, start);
+		if (count <= 0)
+			return false;
+		head[count] = '\0';
+	} while (strncmp(head, JOB_LINE, strlen(JOB_LINE)) == 0);
 
 	/* Within a string its quotes would be escaped. */
-	document = strstr(head, ",\"document\":");
-	if (document == NULL)
+	end = strstr(head, ",\"job_id\":");
+	if (end == NULL)
+		end = strstr(head, ",\"document\":");
+	if (end == NULL)
 		return false;
-	buffer_append(event, head, (size_t) (document - head));
+	buffer_append(event, head, (size_t) (end - head));
 	buffer_text(event, "}");
 	return true;
 }
@@ -117,6 +164,9 @@ const SinkKind sink_ndjson = {
 	.open = ndjson_open,
 	.write = ndjson_write,
 	.flush = ndjson_flush,
+	.place = "",
+	.control = ndjson_control,
+	.is_free = ndjson_is_free,
 	.newest = ndjson_newest,
 	.reader = &ndjson_reader,
 	.close = ndjson_close,

@@ -365,6 +365,7 @@ const SinkKind sink_opensearch = {
 	.check = opensearch_check,
 	.names_password = http_url_names_password,
 	.open = opensearch_open,
+	.place = "/",
 	.reach = requests_reach,
 	.write = opensearch_write,
 	.reader = &opensearch_reader,

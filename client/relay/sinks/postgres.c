@@ -453,6 +453,7 @@ const SinkKind sink_postgres = {
 	.names_password = postgres_names_password,
 	.open = postgres_open,
 	.write = postgres_write,
+	.place = "#",
 	.newest = postgres_newest,
 	.reader = &postgres_reader,
 	.close = postgres_close,

@@ -29,6 +29,7 @@ typedef struct SinkSettings
 	Format		format;
 	const char *document_id;	/* a template; NULL if none was given */
 	bool		tombstones;
+	bool		of_job;			/* a place of its own, of an iteration job */
 	Pairs		options;		/* --sink-option */
 } SinkSettings;
 
@@ -56,6 +57,12 @@ struct SinkKind
 	bool		takes_tombstones;
 	bool		takes_options;
 
+	/*
+	 * Behind what character, the last, its target ends with a place that a
+	 * job may put another for; "": all of it. NULL: it has none.
+	 */
+	const char *place;
+
 	/* Could that be opened? A problem if not; NULL: whatever it is. */
 	bool		(*check) (const SinkSettings *settings, Buffer *problem);
 
@@ -82,6 +89,18 @@ struct SinkKind
 	 * must be so too, unless the sink compares versions.
 	 */
 	bool		(*write) (Sink *sink, Event *events, int count, Buffer *problem);
+
+	/*
+	 * Write what is said of a job, behind all that was written: in each
+	 * partition, where there are some. NULL: it keeps no lines.
+	 */
+	bool		(*control) (Sink *sink, const Event *event, Buffer *problem);
+
+	/*
+	 * May a job that begins write there: is nothing there yet, or what that
+	 * job has said when it began? NULL: always.
+	 */
+	bool		(*is_free) (const SinkSettings *settings, const char *job_id, Buffer *problem);
 
 	/* Make durable all that was written; NULL: write did. */
 	bool		(*flush) (Sink *sink, Buffer *problem);

@@ -9,7 +9,7 @@
 #ifndef SOURCES_SOURCE_H
 #define SOURCES_SOURCE_H
 
-#include "catalogue/consumer.h"
+#include "delivery/delivery.h"
 
 typedef struct Source Source;
 
@@ -45,16 +45,29 @@ typedef struct SourceKind
 	 * skipped?
 	 */
 	bool		may_be_stuck;
+
+	/*
+	 * Take note of a row of which that event is made, and complete it; false:
+	 * it is not to be sent. NULL: all are.
+	 */
+	bool		(*take) (Source *source, const PGresult *row, Event *event);
+
+	/* Sending a page failed: is that the session's end? NULL: it is. */
+	ExitStatus	(*failed) (Source *source, ExitStatus status);
 } SourceKind;
 
 struct Source
 {
 	const SourceKind *kind;
 	Consumer   *consumer;
+	Delivery   *delivery;		/* where it goes */
+	PGconn	   *reader;			/* its own connection; NULL: it gets one while
+								 * it has something to send */
 };
 
 extern const SourceKind source_replay;
 extern const SourceKind source_snapshot;
 extern const SourceKind source_redrive;
+extern const SourceKind source_iteration;
 
 #endif							/* SOURCES_SOURCE_H */

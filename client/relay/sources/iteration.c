@@ -1,0 +1,683 @@
+/*
+ * iteration.c
+ *		Iteration jobs. The table iteration_job says what there is to do, an
+ *		advisory lock of our connection for them whose each is: who loses that
+ *		connection drops what it has in hand, and another goes on at the position.
+ *
+ * A page is read as keys. Into the stream's own sink a state is sent once the
+ * stream has brought all that was committed before the keys were read, and of
+ * the item no other version than this state's: so no line comes before the live
+ * event of its version, nor after one of a higher version. What the stream has
+ * brought a newer version of by then is sent in that one.
+ */
+#include "sources/iteration.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/log.h"
+#include "lib/progress.h"
+#include "lib/wait.h"
+#include "sinks/place.h"
+
+/* Items of a page; of a slow job, what it sends in so many seconds. */
+#define PAGE_SIZE 1000
+#define PAGE_SECONDS 5
+
+/* Items that are sent at once: live events come between. A slow job sends a quarter of a second's. */
+#define SLICE_SIZE 25
+#define TARGET_SLICE_SIZE 200
+#define SLICES_A_SECOND 4
+
+/* The table is read that often: with jobs in hand, and without. */
+#define LOOK_MS 400
+#define IDLE_LOOK_MS 1000
+
+/* The time left is told by what was sent in the last so many milliseconds. */
+#define RATE_MS 20000
+
+/* An answer, or the stream, is asked after that often. */
+#define ANSWER_MS 2
+#define STREAM_MS 10
+#define WRITERS_MS 100
+
+/* The columns of the unfinished jobs. */
+enum
+{
+	SEEN_ID, SEEN_STATE, SEEN_TARGET, SEEN_PAYLOAD, SEEN_MAX_RATE, SEEN_SENT, SEEN_TOTAL, SEEN_STARTED, SEEN_ERROR
+};
+
+/* ---------------------------------------------------------------- jobs in hand */
+
+static char *
+copy_field(const PGresult *rows, int row, int column)
+{
+	return PQgetisnull(rows, row, column) ? NULL : copy_string(PQgetvalue(rows, row, column));
+}
+
+static Job *
+find_job(Iterations *iterations, const char *id)
+{
+	for (int i = 0; i < MOST_JOBS; i++)
+		if (iterations->jobs[i].phase != JOB_NONE && strcmp(iterations->jobs[i].id, id) == 0)
+			return &iterations->jobs[i];
+	return NULL;
+}
+
+static bool
+any_job(const Iterations *iterations)
+{
+	for (int i = 0; i < MOST_JOBS; i++)
+		if (iterations->jobs[i].phase != JOB_NONE)
+			return true;
+	return false;
+}
+
+/* The session is over: locks go with the connection */
+void
+iterations_forget(Iterations *iterations)
+{
+	for (int i = 0; i < MOST_JOBS; i++)
+		job_forget(&iterations->jobs[i]);
+	PQclear(iterations->seen);
+	PQfinish(iterations->source.reader);
+	iterations->seen = NULL;
+	iterations->source.reader = NULL;
+	iterations->asking = iterations->sending = NULL;
+	iterations->seen_at = 0;
+}
+
+/* ---------------------------------------------------------------- which jobs */
+
+/* Whose is it: that of the stream's relay, or ours by its target? */
+static bool
+is_for_us(const Iterations *iterations, const PGresult *seen, int row)
+{
+	const IterationSettings *settings = iterations->settings;
+
+	if (PQgetisnull(seen, row, SEEN_TARGET))
+		return !settings->only;
+	return settings->only && place_allowed(&iterations->delivery->settings->sink, iterations->delivery->settings->sink_kind,
+										   settings->allowed, PQgetvalue(seen, row, SEEN_TARGET));
+}
+
+/* Say of a job with a target why it waits, if nobody has begun with it, or said so */
+static ExitStatus
+tell_not_allowed(const Iterations *iterations, const PGresult *seen, int row)
+{
+	const IterationSettings *settings = iterations->settings;
+	Buffer		problem = {0};
+	const char *parameters[] = {PQgetvalue(seen, row, SEEN_ID)};
+	bool		ours = settings->only || settings->allowed == NULL;
+	PGresult   *result;
+
+	if (!ours || PQgetisnull(seen, row, SEEN_TARGET) || PQgetvalue(seen, row, SEEN_STARTED)[0] == 't' || !PQgetisnull(seen, row, SEEN_ERROR))
+		return STATUS_RUNNING;
+	result = database_query(iterations->source.consumer->catalogue->sql, &problem,
+							"UPDATE esgf_stac.iteration_job SET error = 'no worker so far allows target \"' || left(target, 200) || '\"'"
+							" WHERE id = $1 AND started IS NULL AND error IS NULL", 1, parameters);
+	if (result == NULL)
+		return database_lost(&problem);
+	PQclear(result);
+	return STATUS_RUNNING;
+}
+
+static void
+take_up(const Iterations *iterations, Job *job, const PGresult *seen, int row)
+{
+	*job = (Job)
+	{
+		.phase = JOB_TAKE,
+			.own = iterations->delivery,
+			.id = copy_string(PQgetvalue(seen, row, SEEN_ID)),
+			.target = copy_field(seen, row, SEEN_TARGET),
+			.with_document = strcmp(PQgetvalue(seen, row, SEEN_PAYLOAD), "document") == 0
+	};
+}
+
+/* What the table says of each job, take over; take up those that nobody has, where there is a place */
+static ExitStatus
+take_seen(Iterations *iterations, const PGresult *seen)
+{
+	ExitStatus	status = STATUS_RUNNING;
+
+	for (int i = 0; i < MOST_JOBS; i++)
+	{
+		free(iterations->jobs[i].state);
+		iterations->jobs[i].state = NULL;
+	}
+	for (int row = 0; row < PQntuples(seen) && status == STATUS_RUNNING; row++)
+	{
+		Job		   *job = find_job(iterations, PQgetvalue(seen, row, SEEN_ID));
+
+		for (int i = 0; job == NULL && i < MOST_JOBS && strcmp(PQgetvalue(seen, row, SEEN_STATE), "paused") != 0 && is_for_us(iterations, seen, row); i++)
+		{
+			if (iterations->jobs[i].phase != JOB_NONE)
+				continue;
+			job = &iterations->jobs[i];
+			take_up(iterations, job, seen, row);
+		}
+		if (job != NULL)
+		{
+			job->state = copy_string(PQgetvalue(seen, row, SEEN_STATE));
+			job->max_rate = PQgetisnull(seen, row, SEEN_MAX_RATE) ? 0 : strtoll(PQgetvalue(seen, row, SEEN_MAX_RATE), NULL, 10);
+		}
+		else if (!is_for_us(iterations, seen, row))
+			status = tell_not_allowed(iterations, seen, row);
+	}
+	return status;
+}
+
+/* Look what there is to do, if that is due */
+static ExitStatus
+look(Iterations *iterations)
+{
+	const Catalogue *catalogue = iterations->source.consumer->catalogue;
+	Buffer		problem = {0};
+	const char *parameters[] = {catalogue->settings->stream};
+	int64_t		now = monotonic_ms();
+
+	if (iterations->seen != NULL && now < iterations->seen_at + (any_job(iterations) ? LOOK_MS : IDLE_LOOK_MS))
+		return STATUS_RUNNING;
+	PQclear(iterations->seen);
+	iterations->seen = database_query(catalogue->sql, &problem,
+									  "SELECT id, state, target, payload, max_rate, items_sent, items_total, started IS NOT NULL, error"
+									  " FROM esgf_stac.iteration_job WHERE stream = $1 AND finished IS NULL ORDER BY created, id", 1, parameters);
+	if (iterations->seen == NULL)
+		return database_lost(&problem);
+	iterations->seen_at = now;
+	return take_seen(iterations, iterations->seen);
+}
+
+/* ---------------------------------------------------------------- pages */
+
+static int
+compare_keys(const void *a, const void *b)
+{
+	const Key  *one = a;
+	const Key  *other = b;
+	int			order = strcmp(one->collection_id, other->collection_id);
+
+	return order != 0 ? order : strcmp(one->item_id, other->item_id);
+}
+
+/* Where the WAL ends: all that the page showed was committed before */
+static ExitStatus
+note_position(Iterations *iterations, Job *job)
+{
+	Buffer		problem = {0};
+	PGresult   *result = database_query(iterations->source.consumer->catalogue->sql, &problem, "SELECT esgf_stac_internal.wal_end()", 0, NULL);
+
+	if (result == NULL)
+		return database_lost(&problem);
+	lsn_parse(PQgetvalue(result, 0, 0), &job->position);
+	PQclear(result);
+	return STATUS_RUNNING;
+}
+
+/* The keys have come; none: that was all */
+static ExitStatus
+take_page(Iterations *iterations, Job *job, PGresult *page)
+{
+	int			rows = PQntuples(page);
+
+	job_forget_page(job);
+	job->page = page;
+	job->page_sent = 0;
+	if (rows == 0)
+	{
+		job->phase = JOB_END;
+		return STATUS_RUNNING;
+	}
+	job->key_count = job->left = rows - 1;
+	job->keys = allocate((size_t) rows * sizeof(Key));
+	for (int i = 0; i < job->key_count; i++)
+		job->keys[i] = (Key)
+	{
+		.collection_id = PQgetvalue(page, i, 0),
+			.item_id = PQgetvalue(page, i, 1),
+			.version = strtoll(PQgetvalue(page, i, 2), NULL, 10)
+	};
+	qsort(job->keys, (size_t) job->key_count, sizeof(Key), compare_keys);
+	job->phase = job->left > 0 ? JOB_SEND : JOB_NOTE;
+	return job->target == NULL ? note_position(iterations, job) : STATUS_RUNNING;
+}
+
+/* The stream brings an event: of its item that version is to be sent */
+void
+iterations_note(Iterations *iterations, const Event *event)
+{
+	Key			wanted = {.collection_id = event->collection_id,.item_id = event->item_id};
+
+	for (int i = 0; i < MOST_JOBS && event->item_id != NULL; i++)
+	{
+		Job		   *job = &iterations->jobs[i];
+		Key		   *key = job->target == NULL && job->key_count > 0 ?
+		bsearch(&wanted, job->keys, (size_t) job->key_count, sizeof(Key), compare_keys) : NULL;
+
+		if (key != NULL && event->version > key->version)
+			key->version = event->version;
+	}
+}
+
+/* Choose the keys of the next slice; false: all have been asked for, and some wait for the stream */
+static bool
+choose_slice(Job *job, Buffer *keys)
+{
+	int64_t		most = job->target != NULL ? TARGET_SLICE_SIZE : SLICE_SIZE;
+	int64_t		chosen = 0;
+
+	if (job->max_rate > 0 && most > job->max_rate / SLICES_A_SECOND)
+		most = job->max_rate / SLICES_A_SECOND > 0 ? job->max_rate / SLICES_A_SECOND : 1;
+	buffer_clear(keys);
+	job->slice[0] = job->next;
+	for (; job->next < job->key_count && chosen < most; job->next++)
+	{
+		const Key  *key = &job->keys[job->next];
+
+		if (key->settled)
+			continue;
+		buffer_printf(keys, "%s[%d,", chosen++ == 0 ? "[" : ",", job->next);
+		append_string(keys, key->collection_id);
+		buffer_text(keys, ",");
+		append_string(keys, key->item_id);
+		if (job->target == NULL)
+			buffer_printf(keys, ",%" PRId64 "]", key->version);
+		else
+			buffer_text(keys, ",null]");
+	}
+	job->slice[1] = job->next;
+	buffer_text(keys, chosen > 0 ? "]" : "[]");
+	if (chosen == 0)
+		job->next = 0;
+	return chosen > 0;
+}
+
+/* ---------------------------------------------------------------- steps */
+
+/* Has somebody paused or ended it? Then something else is to be done of it */
+static void
+obey(Job *job)
+{
+	if (job->phase == JOB_NONE || job->phase == JOB_TAKE || job->phase >= JOB_END)
+		return;
+	if (job->state == NULL || strcmp(job->state, "paused") == 0)
+		job->phase = JOB_LEAVE;
+	else if (strcmp(job->state, "pending") != 0 && strcmp(job->state, "running") != 0 && job->phase != JOB_START)
+		job->phase = JOB_END;
+	else
+		return;
+	job->not_before = 0;
+}
+
+/* Can something be done of it now? */
+static bool
+is_ready(const Iterations *iterations, const Job *job)
+{
+	if (job->phase == JOB_NONE || monotonic_ms() < job->not_before)
+		return false;
+	return job->phase != JOB_SEND || job->target != NULL || iterations->source.consumer->received >= job->position;
+}
+
+/* Ask what a job's phase asks */
+static bool
+ask(const Iterations *iterations, Job *job, Buffer *problem)
+{
+	PGconn	   *reader = iterations->source.reader;
+	const char *parameters[4] = {job->id};
+	int			last = job->page != NULL ? PQntuples(job->page) - 1 : -1;
+	char		number[32];
+
+	switch (job->phase)
+	{
+		case JOB_TAKE:
+			return database_send(reader, problem, "SELECT state, position IS NULL, writers FROM esgf_stac_internal.take_iteration($1)", 1, parameters);
+		case JOB_WRITERS:
+			parameters[0] = job->writers;
+			return database_send(reader, problem, "SELECT esgf_stac_internal.writers_ended($1)", 1, parameters);
+		case JOB_PAGE:
+			parameters[1] = number;
+			snprintf(number, sizeof(number), "%" PRId64, job->max_rate > 0 && job->max_rate * PAGE_SECONDS < PAGE_SIZE ? job->max_rate * PAGE_SECONDS : PAGE_SIZE);
+			return database_send(reader, problem, "SELECT collection_id, item_id, version FROM esgf_stac_internal.iteration_page($1, $2)", 2, parameters);
+		case JOB_NOTE:
+			parameters[1] = PQgetvalue(job->page, last, 0);
+			parameters[2] = PQgetvalue(job->page, last, 1);
+			parameters[3] = number;
+			snprintf(number, sizeof(number), "%" PRId64, job->page_sent);
+			return database_send(reader, problem, "UPDATE esgf_stac.iteration_job SET position = ARRAY[$2, $3], items_sent = items_sent + $4::bigint,"
+								 " heartbeat = clock_timestamp() WHERE id = $1 AND finished IS NULL", 4, parameters);
+		case JOB_START:
+			return database_send(reader, problem, "SELECT state, to_jsonb(j), to_char(clock_timestamp(), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM esgf_stac.iteration_job j WHERE id = $1", 1, parameters);
+		case JOB_END:
+			parameters[1] = job->failure;
+			return database_send(reader, problem, "UPDATE esgf_stac.iteration_job j SET heartbeat = clock_timestamp(),"
+								 " state = CASE WHEN state NOT IN ('pending', 'running', 'paused') THEN state WHEN $2::text IS NOT NULL THEN 'failed'"
+								 " WHEN state = 'paused' THEN state ELSE 'completed' END,"
+								 " error = CASE WHEN state IN ('pending', 'running', 'paused') THEN coalesce(left($2, 2000), error) ELSE error END"
+								 " WHERE id = $1 AND finished IS NULL"
+								 " RETURNING state, to_jsonb(j), to_char(clock_timestamp(), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')", 2, parameters);
+		case JOB_FINISH:
+			return database_send(reader, problem, "WITH finished AS (UPDATE esgf_stac.iteration_job SET finished = clock_timestamp() WHERE id = $1 AND finished IS NULL)"
+								 " SELECT pg_advisory_unlock(esgf_stac_internal.iteration_lock($1))", 1, parameters);
+		default:
+			return database_send(reader, problem, "SELECT pg_advisory_unlock(esgf_stac_internal.iteration_lock($1))", 1, parameters);
+	}
+}
+
+/* It is taken, or another has it */
+static void
+taken(Job *job, const PGresult *answer)
+{
+	if (PQntuples(answer) == 0)
+	{
+		job_forget(job);
+		return;
+	}
+	free(job->writers);
+	free(job->state);
+	job->state = copy_field(answer, 0, 0);
+	job->writers = copy_field(answer, 0, 2);
+	job->phase = PQgetvalue(answer, 0, 1)[0] == 't' ? JOB_START : JOB_PAGE;
+	log_line(LOG_NOTE, "job %s: taken", job->id);
+}
+
+/* Its row has come: say that it starts, to a sink that is open by then */
+static ExitStatus
+start(Job *job, const PGresult *answer)
+{
+	ExitStatus	status = job_open_sink(job, true);
+
+	if (status == STATUS_RUNNING && job->failure == NULL)
+		status = job_say(job, "started", PQgetvalue(answer, 0, 1), PQgetvalue(answer, 0, 2));
+	if (status != STATUS_RUNNING)
+		return job_sink_failed(job, status, JOB_START);
+	if (job->failure == NULL)
+		job->phase = JOB_WRITERS;
+	return STATUS_RUNNING;
+}
+
+/* It is over, and how: say so, but of a place that is none, or was never ours */
+static ExitStatus
+end(Job *job, const PGresult *answer)
+{
+	ExitStatus	status = STATUS_RUNNING;
+
+	if (PQntuples(answer) == 0 || strcmp(PQgetvalue(answer, 0, 0), "paused") == 0)
+	{
+		job->phase = JOB_LEAVE;
+		return STATUS_RUNNING;
+	}
+	if (job->failure == NULL)
+		status = job_open_sink(job, false);
+	if (status == STATUS_RUNNING)
+		status = job_say(job, PQgetvalue(answer, 0, 0), PQgetvalue(answer, 0, 1), PQgetvalue(answer, 0, 2));
+	if (status != STATUS_RUNNING)
+		return job_sink_failed(job, status, JOB_END);
+	job->phase = JOB_FINISH;
+	return STATUS_RUNNING;
+}
+
+/* The answer to what a job's phase asked has come, and is ours */
+static ExitStatus
+advance(Iterations *iterations, Job *job, PGresult *answer)
+{
+	ExitStatus	status = STATUS_RUNNING;
+
+	switch (job->phase)
+	{
+		case JOB_TAKE:
+			taken(job, answer);
+			break;
+		case JOB_START:
+			status = start(job, answer);
+			break;
+		case JOB_WRITERS:
+			if (PQgetvalue(answer, 0, 0)[0] == 't')
+				job->phase = JOB_PAGE;
+			else
+				job->not_before = monotonic_ms() + WRITERS_MS;
+			break;
+		case JOB_PAGE:
+			return take_page(iterations, job, answer);
+		case JOB_NOTE:
+			job_forget_page(job);
+			job->phase = JOB_PAGE;
+			break;
+		case JOB_END:
+			status = end(job, answer);
+			break;
+		default:
+			job_forget(job);
+			break;
+	}
+	PQclear(answer);
+	return status;
+}
+
+/* Take the answer that was waited for, if it has come */
+static ExitStatus
+take_answer(Iterations *iterations)
+{
+	PGconn	   *reader = iterations->source.reader;
+	Job		   *job = iterations->asking;
+	Buffer		problem = {0};
+	PGresult   *answer;
+
+	if (job == NULL || !database_has_answer(reader))
+		return STATUS_RUNNING;
+	answer = database_result(reader, "an iteration job", &problem);
+	if (answer == NULL)
+		return database_lost(&problem);
+	iterations->asking = NULL;
+	return advance(iterations, job, answer);
+}
+
+/* Do what is next, of the jobs in turn; true: a slice is to be sent */
+static ExitStatus
+take_turns(Iterations *iterations, bool *wanted)
+{
+	Buffer		problem = {0};
+
+	for (int i = 0; i < MOST_JOBS && iterations->asking == NULL; i++)
+	{
+		Job		   *job = &iterations->jobs[(iterations->turn + 1 + i) % MOST_JOBS];
+
+		obey(job);
+		if (!is_ready(iterations, job))
+			continue;
+		if (job->phase == JOB_SEND && !choose_slice(job, &iterations->keys))
+		{
+			job->not_before = monotonic_ms() + STREAM_MS;
+			continue;
+		}
+		iterations->turn = (iterations->turn + 1 + i) % MOST_JOBS;
+		if (job->phase == JOB_SEND)
+		{
+			ExitStatus	status = job_open_sink(job, false);
+
+			if (status != STATUS_RUNNING || job->failure != NULL)
+				return job_sink_failed(job, status, JOB_PAGE);
+			iterations->sending = job;
+			iterations->source.delivery = job_delivery(job);
+			*wanted = true;
+			return STATUS_RUNNING;
+		}
+		if (!ask(iterations, job, &problem))
+			return database_lost(&problem);
+		iterations->asking = job;
+	}
+	return STATUS_RUNNING;
+}
+
+/* When does it want to be asked again? */
+int64_t
+iterations_due(const Iterations *iterations)
+{
+	int64_t		now = monotonic_ms();
+	int64_t		due = iterations->seen_at + (any_job(iterations) ? LOOK_MS : IDLE_LOOK_MS);
+
+	if (iterations->asking != NULL)
+		return now + ANSWER_MS;
+	for (int i = 0; i < MOST_JOBS; i++)
+	{
+		const Job  *job = &iterations->jobs[i];
+		int64_t		then = job->not_before;
+
+		if (job->phase == JOB_NONE)
+			continue;
+		if (then <= now && !is_ready(iterations, job))
+			then = now + STREAM_MS;
+		due = then < due ? then : due;
+	}
+	return due;
+}
+
+/* Asked between transactions, as often as it wants */
+static ExitStatus
+iteration_begin(Source *source, bool *wanted)
+{
+	Iterations *iterations = (Iterations *) source;
+	ExitStatus	status;
+
+	*wanted = false;
+	if (monotonic_ms() < iterations_due(iterations) && iterations->asking == NULL)
+		return STATUS_RUNNING;
+	status = look(iterations);
+	if (status == STATUS_RUNNING && source->reader == NULL && any_job(iterations))
+		status = catalogue_connect(source->consumer->catalogue, &source->reader);
+	if (status == STATUS_RUNNING)
+		status = take_answer(iterations);
+	if (status == STATUS_RUNNING)
+		status = take_turns(iterations, wanted);
+
+	/* Without jobs there is no need of a connection. */
+	if (status == STATUS_RUNNING && source->reader != NULL && !any_job(iterations))
+	{
+		PQfinish(source->reader);
+		source->reader = NULL;
+	}
+	return status;
+}
+
+/* A slice of a job's page is one page to whom sends it */
+static bool
+iteration_page(Source *source, PGconn *reader, Buffer *problem)
+{
+	Iterations *iterations = (Iterations *) source;
+	const char *parameters[] = {iterations->sending->id, iterations->keys.data};
+
+	iterations->sending->not_before = monotonic_ms();
+	return database_rows(reader, problem, "SELECT NULL, aggregatetype, aggregateid, type, version, payload, updated, NULL, NULL, NULL, NULL,"
+						 " validated_against, NULL, sendable AS sent, place FROM esgf_stac_internal.iteration_states($1, $2)", 2, parameters);
+}
+
+/* A state has come, or that of the item none will be sent */
+static bool
+iteration_take(Source *source, const PGresult *row, Event *event)
+{
+	Iterations *iterations = (Iterations *) source;
+	Job		   *job = iterations->sending;
+
+	job->keys[atoi(PQgetvalue(row, 0, PQfnumber(row, "place")))].settled = true;
+	job->left--;
+	if (event->type == NULL)
+		return false;
+	event->job_id = job->id;
+	event->without_document = !job->with_document;
+	job->page_sent++;
+	iterations->sent++;
+	return true;
+}
+
+/* A slice is durable */
+static ExitStatus
+iteration_done(Source *source, const Page *page, bool *more)
+{
+	Iterations *iterations = (Iterations *) source;
+	Job		   *job = iterations->sending;
+
+	*more = false;
+	job->failures = 0;
+
+	/* An item that is no more has no row at all. */
+	for (int i = job->slice[0]; job->target != NULL && i < job->slice[1]; i++)
+	{
+		job->left -= !job->keys[i].settled;
+		job->keys[i].settled = true;
+	}
+	if (job->refusal.length > 0)
+		job_fail(job, job->refusal.data);
+	else if (job->left == 0)
+		job->phase = JOB_NOTE;
+	if (job->max_rate > 0)
+		job->not_before += page->rows * 1000 / job->max_rate;
+	return STATUS_RUNNING;
+}
+
+/* Sending a slice failed */
+static ExitStatus
+iteration_failed(Source *source, ExitStatus status)
+{
+	return job_sink_failed(((Iterations *) source)->sending, status, JOB_PAGE);
+}
+
+const SourceKind source_iteration = {
+	.begin = iteration_begin,
+	.page = iteration_page,
+	.take = iteration_take,
+	.done = iteration_done,
+	.failed = iteration_failed,
+};
+
+/* ---------------------------------------------------------------- progress */
+
+/* How many jobs run, whoever has them, how much they have sent, and of how much (-1: not known) */
+static int
+add_up(const PGresult *seen, int64_t *sent, int64_t *total)
+{
+	int			jobs = 0;
+
+	*sent = *total = 0;
+	for (int row = 0; seen != NULL && row < PQntuples(seen); row++)
+	{
+		if (strcmp(PQgetvalue(seen, row, SEEN_STATE), "running") != 0)
+			continue;
+		jobs++;
+		*sent += strtoll(PQgetvalue(seen, row, SEEN_SENT), NULL, 10);
+		if (PQgetisnull(seen, row, SEEN_TOTAL))
+			*total = -1;
+		else if (*total >= 0)
+			*total += strtoll(PQgetvalue(seen, row, SEEN_TOTAL), NULL, 10);
+	}
+	return jobs;
+}
+
+/* Append how far all jobs are that run, and how long the rest will take; nothing if there are none */
+void
+iterations_progress(Iterations *iterations, Buffer *text)
+{
+	int64_t		sent;
+	int64_t		total;
+	int			jobs = add_up(iterations->seen, &sent, &total);
+
+	/* Others than before, or long ago: the rate is taken anew. */
+	if (jobs != iterations->rate_jobs || sent < iterations->rate_sent || monotonic_ms() > iterations->rate_from + RATE_MS)
+	{
+		iterations->rate_jobs = jobs;
+		iterations->rate_sent = sent;
+		iterations->rate_from = monotonic_ms();
+	}
+	if (jobs == 0)
+		return;
+	buffer_printf(text, "%d job%s: ", jobs, jobs > 1 ? "s" : "");
+	append_count(text, sent);
+	if (total >= 0)
+	{
+		buffer_text(text, " of ");
+		append_count(text, total);
+	}
+	buffer_text(text, " items sent");
+	if (total >= 0)
+		append_time_left(text, sent - iterations->rate_sent, total - sent, iterations->rate_from);
+}
