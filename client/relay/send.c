@@ -94,7 +94,9 @@ send_rows(Relay *relay, Source *source, PGconn *reader, Page *page)
 			skip_tell(&relay->consumer, problem.data);
 		return database_lost(&problem);
 	}
-	return status == STATUS_RUNNING ? batch_settle(source->delivery) : status;
+	if (status != STATUS_RUNNING)
+		return status;
+	return source->kind->settles ? batch_deliver(source->delivery) : batch_settle(source->delivery);
 }
 
 static ExitStatus

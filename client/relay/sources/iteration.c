@@ -26,9 +26,16 @@
 #define PAGE_SECONDS 5
 
 /* Items that are sent at once: live events come between. A slow job sends a quarter of a second's. */
-#define SLICE_SIZE 25
+#define SLICE_SIZE 10
 #define TARGET_SLICE_SIZE 200
 #define SLICES_A_SECOND 4
+
+/*
+ * Live events of the last milliseconds have a slice followed by a rest, that many
+ * times as long as it took: they go first.
+ */
+#define LIVE_MS 1000
+#define RESTS 2
 
 /* The table is read that often: with jobs in hand, and without. */
 #define LOOK_MS 400
@@ -250,6 +257,7 @@ iterations_note(Iterations *iterations, const Event *event)
 {
 	Key			wanted = {.collection_id = event->collection_id,.item_id = event->item_id};
 
+	iterations->live_at = monotonic_ms();
 	for (int i = 0; i < MOST_JOBS && event->item_id != NULL; i++)
 	{
 		Job		   *job = &iterations->jobs[i];
@@ -317,7 +325,8 @@ is_ready(const Iterations *iterations, const Job *job)
 {
 	if (job->phase == JOB_NONE || monotonic_ms() < job->not_before)
 		return false;
-	return job->phase != JOB_SEND || job->target != NULL || iterations->source.consumer->received >= job->position;
+	return job->phase != JOB_SEND || job->target != NULL ||
+		(iterations->source.consumer->received >= job->position && monotonic_ms() >= iterations->rest_until);
 }
 
 /* Ask what a job's phase asks */
@@ -473,6 +482,20 @@ take_answer(Iterations *iterations)
 	return advance(iterations, job, answer);
 }
 
+/* Have the sink make a page durable, before that is noted; it may refuse something yet */
+static ExitStatus
+settle_page(Job *job)
+{
+	Delivery   *delivery = job_delivery(job);
+	ExitStatus	status = delivery->sink != NULL ? batch_settle(delivery) : STATUS_RUNNING;
+
+	if (status != STATUS_RUNNING)
+		return job_sink_failed(job, status, JOB_PAGE);
+	if (job->refusal.length > 0)
+		job_fail(job, job->refusal.data);
+	return STATUS_RUNNING;
+}
+
 /* Do what is next, of the jobs in turn; true: a slice is to be sent */
 static ExitStatus
 take_turns(Iterations *iterations, bool *wanted)
@@ -502,6 +525,13 @@ take_turns(Iterations *iterations, bool *wanted)
 			iterations->source.delivery = job_delivery(job);
 			*wanted = true;
 			return STATUS_RUNNING;
+		}
+		if (job->phase == JOB_NOTE)
+		{
+			ExitStatus	status = settle_page(job);
+
+			if (status != STATUS_RUNNING || job->phase != JOB_NOTE)
+				return status;
 		}
 		if (!ask(iterations, job, &problem))
 			return database_lost(&problem);
@@ -567,7 +597,7 @@ iteration_page(Source *source, PGconn *reader, Buffer *problem)
 	Iterations *iterations = (Iterations *) source;
 	const char *parameters[] = {iterations->sending->id, iterations->keys.data};
 
-	iterations->sending->not_before = monotonic_ms();
+	iterations->sending->not_before = iterations->slice_at = monotonic_ms();
 	return database_rows(reader, problem, "SELECT NULL, aggregatetype, aggregateid, type, version, payload, updated, NULL, NULL, NULL, NULL,"
 						 " validated_against, NULL, sendable AS sent, place FROM esgf_stac_internal.iteration_states($1, $2)", 2, parameters);
 }
@@ -590,15 +620,18 @@ iteration_take(Source *source, const PGresult *row, Event *event)
 	return true;
 }
 
-/* A slice is durable */
+/* A slice is sent */
 static ExitStatus
 iteration_done(Source *source, const Page *page, bool *more)
 {
 	Iterations *iterations = (Iterations *) source;
 	Job		   *job = iterations->sending;
+	int64_t		now = monotonic_ms();
 
 	*more = false;
 	job->failures = 0;
+	if (now < iterations->live_at + LIVE_MS)
+		iterations->rest_until = now + RESTS * (now - iterations->slice_at);
 
 	/* An item that is no more has no row at all. */
 	for (int i = job->slice[0]; job->target != NULL && i < job->slice[1]; i++)
@@ -627,6 +660,7 @@ const SourceKind source_iteration = {
 	.page = iteration_page,
 	.take = iteration_take,
 	.done = iteration_done,
+	.settles = true,
 	.failed = iteration_failed,
 };
 

@@ -27,6 +27,9 @@ typedef struct Iterations
 	Job		   *asking;			/* whose query is under way */
 	Job		   *sending;
 	int			turn;
+	int64_t		slice_at;		/* the last one */
+	int64_t		live_at;		/* an event came by the stream */
+	int64_t		rest_until;		/* nothing is sent into its sink */
 	PGresult   *seen;			/* the unfinished jobs of our stream */
 	int64_t		seen_at;
 	int64_t		sent;			/* items, since the program began */

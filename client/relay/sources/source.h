@@ -35,8 +35,8 @@ typedef struct SourceKind
 	bool		(*page) (Source *source, PGconn *reader, Buffer *problem);
 
 	/*
-	 * All rows of the page are durable at the sink: write that down. Is there
-	 * another?
+	 * All rows of the page are durable at the sink, unless it settles them
+	 * itself: write that down. Is there another?
 	 */
 	ExitStatus	(*done) (Source *source, const Page *page, bool *more);
 
@@ -51,6 +51,9 @@ typedef struct SourceKind
 	 * it is not to be sent. NULL: all are.
 	 */
 	bool		(*take) (Source *source, const PGresult *row, Event *event);
+
+	/* Does it see itself to it that what was sent is durable? */
+	bool		settles;
 
 	/* Sending a page failed: is that the session's end? NULL: it is. */
 	ExitStatus	(*failed) (Source *source, ExitStatus status);
