@@ -100,14 +100,14 @@ $restored->wait_for_catchup($standby);
 $standby->stop;
 patch($restored, $_, 'title', '"lost by a failover"') for 10 .. 12;
 new_items($restored, 30, 31);
-is((deliver($restored, $_, '--endpos', wal_end($restored)))[0], 0, "$_ got more than the standby") for sort keys %sinks;
+is((deliver($restored, $_, '--endpos', wal_end($restored)))[0], 0, "$_ got more than the standby") for 'file', 'table';
 $restored->stop('immediate');
 $standby->append_conf('postgresql.conf', "primary_conninfo = ''");
 $standby->start;
 $standby->promote;
 patch($standby, 10, 'title', '"after the failover"');
 
-for my $stream (sort keys %sinks)
+for my $stream ('file', 'table')
 {
 	my ($status, undef, $stderr) = deliver($standby, $stream);
 	is($status, 4, "$stream: the relay stops");
@@ -119,7 +119,7 @@ my ($status, undef, $stderr) = deliver($standby, 'table');
 is($status, 4, 'a cure that was cut short is none');
 like($stderr, qr/healing it was interrupted/, 'and that is said');
 heal($standby, 'table');
-for my $stream (sort keys %sinks)
+for my $stream ('file', 'table')
 {
 	patch($standby, 2, 'title', qq{"$stream"});
 	($status, undef, $stderr) = deliver($standby, $stream, '--endpos', wal_end($standby));
