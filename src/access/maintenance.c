@@ -105,10 +105,10 @@ maintenance_in_force(void)
  * none, the transaction is admitted. Who must say for whom he acts says that
  * first.
  */
-const		Maintenance *
+const Maintenance *
 maintenance_for_others(void)
 {
-	const		Maintenance *maintenance = is_admitted() ? NULL : maintenance_in_force();
+	const Maintenance *maintenance = is_admitted() ? NULL : maintenance_in_force();
 
 	if (maintenance)
 		require_identity();
@@ -118,7 +118,7 @@ maintenance_for_others(void)
 }
 
 /* The same of the caller himself, if he is no administrator. */
-const		Maintenance *
+const Maintenance *
 maintenance_for_caller(void)
 {
 	return is_admitted() || is_administrator() ? NULL : maintenance_for_others();
@@ -126,7 +126,7 @@ maintenance_for_caller(void)
 
 /* Refuse to begin a change, 503. */
 void
-refuse_in_maintenance(const Maintenance * maintenance)
+refuse_in_maintenance(const Maintenance *maintenance)
 {
 	const char *detail = maintenance->tells_when ?
 	psprintf("Nothing is changed meanwhile; try again in " INT64_FORMAT " seconds.", maintenance->retry_after) :
@@ -142,7 +142,7 @@ refuse_in_maintenance(const Maintenance * maintenance)
 void
 require_open(void)
 {
-	const		Maintenance *maintenance = maintenance_for_caller();
+	const Maintenance *maintenance = maintenance_for_caller();
 
 	if (maintenance)
 		refuse_in_maintenance(maintenance);

@@ -16,11 +16,11 @@ typedef struct Maintenance
 	char	   *message;
 	bool		tells_when;
 	int64		retry_after;	/* seconds, if it tells when */
-}			Maintenance;
+} Maintenance;
 
 extern const Maintenance *maintenance_for_caller(void);
 extern const Maintenance *maintenance_for_others(void);
-extern void refuse_in_maintenance(const Maintenance * maintenance);
+extern void refuse_in_maintenance(const Maintenance *maintenance);
 extern void require_open(void);
 extern void admit_transaction(void);
 

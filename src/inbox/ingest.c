@@ -77,7 +77,7 @@ perform_messages(Message **messages, int count)
 static void
 begin_call(FunctionCallInfo fcinfo, Partition *partition)
 {
-	const		Maintenance *maintenance;
+	const Maintenance *maintenance;
 	bool		active;
 
 	calling_role();

@@ -33,8 +33,7 @@ typedef struct Turn
 	JsonbValue	source;
 	ItemRequest request;
 	RequestKey *key;			/* NULL: it has none */
-	const		Maintenance *maintenance;	/* for which it is refused; NULL:
-											 * none */
+	const Maintenance *maintenance; /* for which it is refused; NULL: none */
 } Turn;
 
 PG_FUNCTION_INFO_V1(esgf_transact);
@@ -142,7 +141,7 @@ refuse_turn(Outcome *outcome)
 
 /* Refuse each turn by itself; nobody is waited for. */
 static void
-refuse_all(Outcome **outcomes, int count, const Maintenance * maintenance)
+refuse_all(Outcome **outcomes, int count, const Maintenance *maintenance)
 {
 	for (int i = 0; i < count; i++)
 		((Turn *) outcomes[i])->maintenance = maintenance;
@@ -184,7 +183,7 @@ Datum
 esgf_transact(PG_FUNCTION_ARGS)
 {
 	const Jsonb *list = PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0);
-	const		Maintenance *maintenance;
+	const Maintenance *maintenance;
 	Outcome   **outcomes;
 	int			count;
 	List	   *requests;
