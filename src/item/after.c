@@ -182,6 +182,13 @@ write_item_event(ItemRow *old, ItemRow *new, const char *type, Jsonb *warnings)
 	record_receipt(event.version, event.type + strlen("item."), &id);
 }
 
+/* The revisions that have judged a row's document, or NULL. */
+static Jsonb *
+affixed_to(const ItemRow *row)
+{
+	return row->nulls[ITEM_VALIDATED_AGAINST - 1] ? NULL : DatumGetJsonbP(column(row, ITEM_VALIDATED_AGAINST));
+}
+
 /* How does a row stand? */
 static Standing
 row_standing(const ItemRow *row)
@@ -223,7 +230,8 @@ judge_row(ItemRow *old, ItemRow *new, Jsonb **warnings)
 	note_dataset(old, new, &settings);
 	check_change(old, new, &settings, &judged);
 	if (warnings)
-		*warnings = schema_warnings(judged_part(judged.appears, &change), judged.new, judged.old, &settings);
+		*warnings = schema_warnings(judged_part(judged.appears, &change), judged.new, judged.old,
+									affixed_to(new), &settings);
 	tell_sites(old, new, change.locations);
 	return name_action(new, &judged);
 }

@@ -117,7 +117,7 @@ find_problems(const Revalidation *asked, Jsonb *document, ProblemList *problems)
 
 	if (asked->url.data == NULL)
 	{
-		list_document_problems(document, &asked->settings, problems);
+		list_document_problems(document, NULL, &asked->settings, problems);
 		return;
 	}
 	document = as_if_declared(asked, document);

@@ -32,6 +32,7 @@ typedef struct Review
 	List	   *extensions;		/* of Extension */
 	ProblemList *problems;		/* where the schemas' go; NULL: only the
 								 * verdicts are asked */
+	const Jsonb *affixed;		/* by which revisions; NULL: by those in force */
 	bool		affixes;		/* are revisions noted? */
 	List	   *declared;		/* of Affix */
 	List	   *drawn;			/* of Affix */
@@ -107,6 +108,38 @@ list_problems(Review *review, const Revision *revision, const JsonbSlice *docume
 	}
 }
 
+/* The revision of a URL that is affixed; REGISTERED: none is. */
+static int
+affixed_number(const Jsonb *affixed, JsonKey url)
+{
+	const JsonKey members[] = {JSON_KEY("url"), JSON_KEY("revision")};
+	JsonbCursor elements;
+	JsonbSlice	element;
+	JsonbSlice	value;
+	JsonbValue	number;
+
+	cursor_init(&elements, &affixed->root, 0);
+	while (elements_next(&elements, &element))
+	{
+		document_slice(slice_container(&element), &value, 1, &members[0]);
+		if (!keys_equal(slice_key(&value), url))
+			continue;
+		document_slice(slice_container(&element), &value, 1, &members[1]);
+		slice_to_value(&value, &number);
+		return DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(number.val.numeric)));
+	}
+	return REGISTERED;
+}
+
+/* The revision by which an extension judges; NULL: none does. */
+static const Revision *
+judging_revision(const Review *review, JsonKey url)
+{
+	int			number = review->affixed ? affixed_number(review->affixed, url) : REGISTERED;
+
+	return review->affixed && number == REGISTERED ? NULL : find_revision(url.data, url.len, number);
+}
+
 /* Have a document judged by each schema that it declares; answers whether all find it good. */
 static bool
 review_document(Review *review)
@@ -120,7 +153,7 @@ review_document(Review *review)
 	foreach(cell, review->extensions)
 	{
 		Extension  *extension = lfirst(cell);
-		const Revision *revision = revision_in_force(extension->url.data, extension->url.len);
+		const Revision *revision = judging_revision(review, extension->url);
 		bool		valid;
 
 		CHECK_FOR_INTERRUPTS();
@@ -245,12 +278,15 @@ judge_appended_links(const Jsonb *document, const Jsonb *old, const CollectionSe
 	report_problems(&problems, "item", "new links are not what the schemas that their item declares ask");
 }
 
-/* Note all that is wrong with what a document declares, and with what it is by that. */
+/*
+ * Note all that is wrong with what a document declares, and with what it is by
+ * that: by what is affixed to it, or, where that is NULL, by what is in force.
+ */
 void
-list_document_problems(const Jsonb *document, const CollectionSettings *settings, ProblemList *problems)
+list_document_problems(const Jsonb *document, const Jsonb *affixed, const CollectionSettings *settings, ProblemList *problems)
 {
 	ProblemList violations = {0};
-	Review		review = {.document = document,.problems = &violations};
+	Review		review = {.document = document,.problems = &violations,.affixed = affixed};
 
 	review_document(&review);
 	check_extensions(review.extensions, settings, problems);
@@ -258,9 +294,13 @@ list_document_problems(const Jsonb *document, const CollectionSettings *settings
 	problems->count += violations.count;
 }
 
-/* What would have been refused of a part of a document, if schemas were enforced; NULL: nothing. */
+/*
+ * What would have been refused of a part of a document, if schemas were enforced;
+ * NULL: nothing. Of all of it, by the revisions that are affixed to it: others may
+ * have come into force since.
+ */
 Jsonb *
-schema_warnings(JudgedPart part, const Jsonb *document, const Jsonb *old, const CollectionSettings *settings)
+schema_warnings(JudgedPart part, const Jsonb *document, const Jsonb *old, const Jsonb *affixed, const CollectionSettings *settings)
 {
 	JsonbParseState *state = NULL;
 	ProblemList problems = {0};
@@ -269,7 +309,7 @@ schema_warnings(JudgedPart part, const Jsonb *document, const Jsonb *old, const 
 	if (settings->schema_mode != SCHEMAS_WARN || part == JUDGED_NOTHING)
 		return NULL;
 	if (part == JUDGED_ALL)
-		list_document_problems(document, settings, &problems);
+		list_document_problems(document, affixed, settings, &problems);
 	else
 	{
 		ask_for_appended_links(&problems, old);

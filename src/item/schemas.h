@@ -25,7 +25,7 @@ typedef enum JudgedPart
 extern JudgedPart judged_part(bool appears, const Change *change);
 extern Jsonb *judge_document(const Jsonb *document, const CollectionSettings *settings);
 extern void judge_appended_links(const Jsonb *document, const Jsonb *old, const CollectionSettings *settings);
-extern Jsonb *schema_warnings(JudgedPart part, const Jsonb *document, const Jsonb *old, const CollectionSettings *settings);
-extern void list_document_problems(const Jsonb *document, const CollectionSettings *settings, ProblemList *problems);
+extern Jsonb *schema_warnings(JudgedPart part, const Jsonb *document, const Jsonb *old, const Jsonb *affixed, const CollectionSettings *settings);
+extern void list_document_problems(const Jsonb *document, const Jsonb *affixed, const CollectionSettings *settings, ProblemList *problems);
 
 #endif							/* ESGF_STAC_ITEM_SCHEMAS_H */

@@ -248,7 +248,8 @@ find_kept(JsonKey url, int number)
 	as_of = rows_as_of();
 	url = without_fragment(url).len == url.len - 1 ? without_fragment(url) : url;
 	entry = kept_urls ? kept_table_lookup(kept_urls, url) : NULL;
-	kept = entry == NULL ? NULL : number == REGISTERED ? entry->in_force : entry->numbered;
+	kept = entry == NULL ? NULL :
+		number == REGISTERED || (entry->in_force && entry->in_force->row.number == number) ? entry->in_force : entry->numbered;
 	if (kept && kept->as_of == as_of && (number == REGISTERED || kept->row.number == number))
 		return kept;
 	row = find_row(url, number);
@@ -258,14 +259,16 @@ find_kept(JsonKey url, int number)
 		return kept;
 	/* What was read for the answers may have taken the place of the row. */
 	row = find_row(url, number);
+	if (row.number == 0)
+		return NULL;
 	return keep(&row, as_of, number == REGISTERED);
 }
 
-/* The revision that is in force at a URL; NULL: none is. */
+/* The revision of a number, retired or not, or, for REGISTERED, the one in force; NULL: there is none that judges. */
 const Revision *
-revision_in_force(const char *url, int len)
+find_revision(const char *url, int len, int number)
 {
-	Kept	   *kept = find_kept((JsonKey) {url, len}, REGISTERED);
+	Kept	   *kept = find_kept((JsonKey) {url, len}, number);
 
 	return kept && kept->revision.schema->unmet == NULL ? &kept->revision : NULL;
 }
@@ -303,7 +306,7 @@ schema_missing(JsonKey url, int number)
 			 errsentence("schema \"%s\" has no revision %d", clip(url.data, url.len), number)));
 }
 
-/* The revision of a number, retired or not, or, for REGISTERED, the one in force; 404: there is none. */
+/* The same, or 404; what refers to what is not there is refused. */
 const Revision *
 require_revision(const char *url, int len, int number)
 {

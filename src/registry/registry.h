@@ -29,7 +29,7 @@ typedef struct Revision
 	struct Revision *drawn;		/* in the order in which they were met */
 } Revision;
 
-extern const Revision *revision_in_force(const char *url, int len);
+extern const Revision *find_revision(const char *url, int len, int number);
 extern const Revision *require_revision(const char *url, int len, int number);
 pg_noreturn extern void schema_missing(JsonKey url, int number);
 extern const UnmetReference *check_revision(const char *url, int len, int number);
