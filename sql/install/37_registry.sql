@@ -26,6 +26,11 @@ CREATE FUNCTION esgf_stac_internal.unmet_references(url text) RETURNS TABLE (hol
 REVOKE ALL ON FUNCTION esgf_stac_internal.unmet_references(text) FROM PUBLIC;
 COMMENT ON FUNCTION esgf_stac_internal.unmet_references(text) IS 'references that keep a URL''s newest revision from judging; there: the document is, but not what is meant in it';
 
+CREATE FUNCTION esgf_stac_internal.referring_schemas() RETURNS TABLE (url text, revision int)
+    AS 'MODULE_PATHNAME', 'esgf_referring_schemas' LANGUAGE C;
+REVOKE ALL ON FUNCTION esgf_stac_internal.referring_schemas() FROM PUBLIC;
+COMMENT ON FUNCTION esgf_stac_internal.referring_schemas() IS 'the newest revisions of URLs that refer to other documents, perhaps';
+
 -- The same of all URLs. A revision that is no schema any more, as a later version of
 -- the extension reads it, has a problem and no references.
 CREATE FUNCTION esgf_stac_internal.schema_gaps() RETURNS TABLE (url text, revision int, holder text, pointer text, reference text, there boolean, problem text)
@@ -35,13 +40,7 @@ DECLARE
     referring record;
     details text;
 BEGIN
-    -- As the index schema_referring: others refer to nothing but themselves.
-    FOR referring IN
-        SELECT s.url, s.revision FROM esgf_stac.schema s
-         WHERE s.retired IS NULL AND s.document @? 'strict $.**."$ref" ? (!(@ starts with "#"))'
-           AND NOT EXISTS (SELECT FROM esgf_stac.schema n WHERE n.url = s.url AND n.revision > s.revision AND n.retired IS NULL)
-         ORDER BY s.url COLLATE "C"
-    LOOP
+    FOR referring IN SELECT * FROM esgf_stac_internal.referring_schemas() LOOP
         BEGIN
             RETURN QUERY SELECT referring.url, referring.revision, u.*, NULL::text FROM esgf_stac_internal.unmet_references(referring.url) u;
         EXCEPTION WHEN SQLSTATE 'PT400' THEN

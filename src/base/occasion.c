@@ -22,14 +22,30 @@ trigger_depth(void)
 }
 
 /*
- * Run a statement on an occasion; answers how many rows it met. What changes
- * nothing of an item, or nobody asked for, is done with the rights of the tables'
- * owner, all else with the caller's.
+ * Run a statement with the rights of its occasion: what changes nothing of an
+ * item, or nobody asked for, is done with those of the tables' owner, all else
+ * with the caller's.
  */
+static int
+run_rightly(const Occasion *occasion, Statement *statement, Datum *values, const char *nulls)
+{
+	switch (occasion->kind)
+	{
+		case BY_SUPERSESSION:
+		case BY_REISSUE:
+		case BY_CLEANING:
+			return run_statement_as_owner(statement, values, nulls);
+		case BY_REGISTRATION:
+			return write_latest_as_owner(statement, values, nulls);
+		default:
+			return run_statement(statement, values, nulls);
+	}
+}
+
+/* Run a statement on an occasion; answers how many rows it met. */
 int
 run_on_occasion(Occasion *occasion, Statement *statement, Datum *values, const char *nulls)
 {
-	bool		as_owner = occasion->kind == BY_SUPERSESSION || occasion->kind == BY_REISSUE || occasion->kind == BY_CLEANING;
 	int			processed;
 
 	occasion->trigger_depth = trigger_depth() + 1;
@@ -37,7 +53,7 @@ run_on_occasion(Occasion *occasion, Statement *statement, Datum *values, const c
 	innermost = occasion;
 	PG_TRY();
 	{
-		processed = as_owner ? run_statement_as_owner(statement, values, nulls) : run_statement(statement, values, nulls);
+		processed = run_rightly(occasion, statement, values, nulls);
 	}
 	PG_FINALLY();
 	{

@@ -25,7 +25,9 @@ typedef enum OccasionKind
 								 * happens */
 	BY_REISSUE,					/* an item gets a version, which is all that
 								 * happens */
-	BY_CLEANING					/* rows go that nobody else may remove */
+	BY_CLEANING,				/* rows go that nobody else may remove */
+	BY_REGISTRATION				/* a schema is registered or retired, by who
+								 * has the lock of the table */
 } OccasionKind;
 
 /* What the triggers did, which is a verb's answer. */

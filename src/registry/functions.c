@@ -34,6 +34,7 @@ PG_FUNCTION_INFO_V1(esgf_schema_before_row);
 PG_FUNCTION_INFO_V1(esgf_schema_url);
 PG_FUNCTION_INFO_V1(esgf_store_schema);
 PG_FUNCTION_INFO_V1(esgf_retire_revision);
+PG_FUNCTION_INFO_V1(esgf_referring_schemas);
 PG_FUNCTION_INFO_V1(esgf_unmet_references);
 PG_FUNCTION_INFO_V1(esgf_schema_problems);
 
@@ -48,7 +49,7 @@ esgf_schema_before_row(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be fired before a row", "schema_before_row")));
-	if (current_occasion()->kind != BY_VERB)
+	if (current_occasion()->kind != BY_REGISTRATION)
 		ereport(ERROR,
 				(errproblem(PROBLEM_OPERATION_NOT_PERMITTED), errtable_of("schema"),
 				 errmsg("schemas are not written by hand"),
@@ -148,7 +149,7 @@ esgf_store_schema(PG_FUNCTION_ARGS)
 		" pg_catalog.sha256(pg_catalog.convert_to($2::pg_catalog.text, 'UTF8')), pg_catalog.now())",
 		7, {TEXTOID, JSONBOID, TEXTOID, BOOLOID, BOOLOID, TEXTOID, INT4OID}
 	};
-	Occasion	occasion = {BY_VERB};
+	Occasion	occasion = {BY_REGISTRATION};
 	Datum		values[7];
 	char		nulls[] = "       ";
 	JsonKey		url = {VARDATA_ANY(PG_GETARG_TEXT_PP(0)), VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0))};
@@ -183,7 +184,7 @@ esgf_retire_revision(PG_FUNCTION_ARGS)
 		" WHERE s.url OPERATOR(pg_catalog.=) $1 AND s.revision OPERATOR(pg_catalog.=) $2",
 		3, {TEXTOID, INT4OID, BOOLOID}
 	};
-	Occasion	occasion = {BY_VERB};
+	Occasion	occasion = {BY_REGISTRATION};
 	Datum		values[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
 	JsonKey		url = {VARDATA_ANY(PG_GETARG_TEXT_PP(0)), VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0))};
 
@@ -194,6 +195,31 @@ esgf_retire_revision(PG_FUNCTION_ARGS)
 	report_unmet(check_revision(url.data, url.len, REGISTERED), url, find_row(url, REGISTERED).number);
 	SPI_finish();
 	PG_RETURN_VOID();
+}
+
+/* referring_schemas() -> setof (url, revision): as committed now, whatever the transaction's snapshot */
+Datum
+esgf_referring_schemas(PG_FUNCTION_ARGS)
+{
+	/* As the index schema_referring: others refer to nothing but themselves. */
+	static Statement statement = {
+		"SELECT s.url, s.revision FROM esgf_stac.schema AS s WHERE s.retired IS NULL"
+		" AND s.document OPERATOR(pg_catalog.@?) 'strict $.**.\"$ref\" ? (!(@ starts with \"#\"))'::pg_catalog.jsonpath"
+		" AND NOT EXISTS (SELECT FROM esgf_stac.schema AS n WHERE n.url OPERATOR(pg_catalog.=) s.url"
+		" AND n.revision OPERATOR(pg_catalog.>) s.revision AND n.retired IS NULL)"
+		" ORDER BY s.url COLLATE pg_catalog.\"C\"",
+		0
+	};
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	require_catalogue();
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	read_latest_as_owner(&statement, NULL, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
+	SPI_finish();
+	return (Datum) 0;
 }
 
 /* unmet_references(url) -> setof (holder, pointer, reference, there) */
