@@ -112,7 +112,7 @@ CREATE FUNCTION esgf_stac_internal.refresh_site_items(node text, items text[]) R
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    skipped text[] := '{}';
+    skipped text[] := ARRAY[]::text[];
 BEGIN
     FOR n IN 1 .. cardinality(items) BY 2 LOOP
         IF NOT esgf_stac_internal.refresh_site_item(node, items[n], items[n + 1]) THEN

@@ -143,7 +143,7 @@ BEGIN
         RETURN;
     END IF;
     parts := cursor::json;
-    priority := parts ->> 2;
+    priority := (parts ->> 2)::int;
     collection_id := parts ->> 3;
     item_id := parts ->> 4;
     IF cursor IS DISTINCT FROM esgf_stac_internal.work_cursor(node, kind, priority, collection_id, item_id) OR collection_id IS NULL OR item_id IS NULL
