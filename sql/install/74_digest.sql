@@ -5,7 +5,7 @@
 -- with its bucket and with what it adds to the digest of that.
 CREATE FUNCTION esgf_stac_internal.digest_entries(collection_id text, bits int, collections text[], filter jsonpath)
     RETURNS TABLE (bucket int, item_id text, version bigint, entry bit)
-    LANGUAGE sql STABLE
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT (get_byte(h.hash, 0) << 8 | get_byte(h.hash, 1)) >> (16 - $2), i.id, i.version,
            ('x' || encode(substr(sha256(convert_to(i.id || '/' || i.version, 'UTF8')), 1, 16), 'hex'))::bit(128)
@@ -17,7 +17,7 @@ COMMENT ON FUNCTION esgf_stac_internal.digest_entries(text, int, text[], jsonpat
 
 -- Refuses a digest of what is not there.
 CREATE FUNCTION esgf_stac_internal.check_digest(collection_id text, bits int, stream text) RETURNS void
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM esgf_stac_internal.require_catalogue();

@@ -246,7 +246,7 @@ SELECT is(
        FROM pg_proc p JOIN pg_roles o ON o.oid = p.proowner
       WHERE p.pronamespace IN ('esgf_stac'::regnamespace, 'esgf_stac_internal'::regnamespace) AND p.prosecdef),
     (SELECT string_agg(concat_ws(' ', name, 'superuser', '{"search_path=pg_catalog, esgf_stac, pg_temp"}', grantee), E'\n' ORDER BY name COLLATE "C")
-       FROM (VALUES ('batch_status', 'esgf_stac_writer'), ('changes', 'esgf_stac_reader'), ('check_site', NULL), ('create_stream', 'esgf_stac_admin'), ('delivery_status', 'esgf_stac_writer'), ('doctor', 'esgf_stac_admin'), ('drop_stream', 'esgf_stac_admin'), ('end_maintenance', 'esgf_stac_admin'),
+       FROM (VALUES ('batch_status', 'esgf_stac_writer'), ('changes', 'esgf_stac_reader'), ('check_site', NULL), ('create_stream', 'esgf_stac_admin'), ('delivery_status', 'esgf_stac_writer'), ('digest', 'esgf_stac_reader'), ('digest_items', 'esgf_stac_reader'), ('doctor', 'esgf_stac_admin'), ('drop_stream', 'esgf_stac_admin'), ('end_maintenance', 'esgf_stac_admin'),
                     ('event_is_known', 'esgf_stac_relay'), ('event_metadata', 'esgf_stac_relay'), ('grant_access', 'esgf_stac_admin'), ('metrics', 'esgf_stac_admin pg_monitor'), ('past_version', 'esgf_stac_reader'), ('prune_outbox', 'esgf_stac_admin'), ('publication_problem', 'esgf_stac_relay'),
                     ('redrive', 'esgf_stac_admin'), ('redrive_round', 'esgf_stac_relay'), ('redrive_states', 'esgf_stac_relay'), ('refresh_stream', 'esgf_stac_admin'), ('request_status', 'esgf_stac_writer'), ('revoke_access', 'esgf_stac_admin'), ('set_maintenance', 'esgf_stac_admin'), ('settle_letters', 'esgf_stac_relay'), ('skip_event', 'esgf_stac_admin'), ('stream_item_count', 'esgf_stac_relay'),
                     ('stream_items', 'esgf_stac_relay'),
