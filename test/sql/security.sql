@@ -89,7 +89,7 @@ SELECT is(pg_temp.can('esgf_stac_test_nobody'), 'patch a document', 'what anybod
 SELECT is(pg_temp.can('esgf_stac_test_reader'), 'patch a document, read events page by page, read schemas, read what is published', 'what a reader can');
 SELECT is(pg_temp.can('esgf_stac_test_writer'), 'call verbs, lock rows, lock the table, patch a document, read events page by page, read schemas, read stored items, read what is published, update by hand', 'what a writer can');
 SELECT is(pg_temp.can('esgf_stac_test_gateway'), 'call verbs (PT401), lock rows, lock the table, patch a document, read events page by page, read schemas, read stored items, read what is published, speak for others, update by hand (PT401)', 'what a gateway can');
-SELECT is(pg_temp.can('esgf_stac_test_admin'), 'call verbs, give rights, import items, lock rows, lock the table, make sources, patch a document, perform refused events again, read events, read events page by page, read idempotency keys, read jobs, read schemas, read stored items, read the rules, read what came in, read what is published, read what was asked, read who made them, register schemas, take in events, update by hand, write collections, write sites', 'what an administrator can');
+SELECT is(pg_temp.can('esgf_stac_test_admin'), 'call verbs, give rights, import items, lock rows, lock the table, make sources, patch a document, perform refused events again, read events, read events page by page, read idempotency keys, read jobs, read schemas, read stored items, read the rules, read what came in, read what is published, read what was asked, read who made them, register schemas, steer jobs, take in events, update by hand, write collections, write sites', 'what an administrator can');
 SELECT is(pg_temp.can('esgf_stac_test_relay'), 'ask who made an event, patch a document, read events, read jobs, read what is published, say how far a relay has come, write how far a job is', 'what a relay can');
 SELECT is(pg_temp.can('esgf_stac_test_ingest'), 'ask for outcomes to send, patch a document, read what came in, take in events', 'what a program that takes in events can');
 SELECT is((SELECT string_agg(p.proname, ', ' ORDER BY p.proname COLLATE "C") FROM pg_proc p WHERE p.pronamespace IN ('esgf_stac'::regnamespace, 'esgf_stac_internal'::regnamespace)
@@ -98,7 +98,7 @@ SELECT is((SELECT string_agg(p.proname, ', ' ORDER BY p.proname COLLATE "C") FRO
 SELECT is((SELECT string_agg(c.relname || ' ' || p, ', ' ORDER BY c.relname, p) FROM pg_class c, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) p
             WHERE c.relnamespace IN ('esgf_stac'::regnamespace, 'esgf_stac_internal'::regnamespace) AND c.relkind IN ('r', 'v')
               AND (has_table_privilege('esgf_stac_test_ingest', c.oid, p) OR p IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND has_any_column_privilege('esgf_stac_test_ingest', c.oid, p))),
-          'catalogue SELECT, inbox SELECT, source SELECT, source_partition SELECT, source_status SELECT', 'and read');
+          'catalogue SELECT, inbox SELECT, maintenance SELECT, source SELECT, source_partition SELECT, source_status SELECT', 'and read');
 
 -- A reader sees no deleted item and no assets of a retracted one, in no way.
 SET LOCAL ROLE esgf_stac_test_reader;
