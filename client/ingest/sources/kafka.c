@@ -135,7 +135,7 @@ gain_partition(KafkaSource *source, int number)
 
 /* Called while we attend: the group has shared out its partitions anew */
 static void
-rebalance(rd_kafka_t *handle, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t * list, void *opaque)
+rebalance(rd_kafka_t *handle, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t *list, void *opaque)
 {
 	KafkaSource *source = (KafkaSource *) ((char *) opaque - offsetof(KafkaSource, client));
 
