@@ -116,8 +116,7 @@ BEGIN
     SELECT r.* INTO rule FROM esgf_stac.replication_rule r
      WHERE r.node = $1 AND r.name = $2 AND r.closed_by IS NULL AND (r.valid_to IS NULL OR r.valid_to > clock_timestamp()) FOR NO KEY UPDATE;
     IF rule.id IS NULL THEN
-        PERFORM esgf_stac_internal.refuse('rule-does-not-exist', 'replication_rule',
-            format('no rule "%s" of node "%s" is in force', esgf_stac_internal.one_line(name), esgf_stac_internal.one_line(node)));
+        PERFORM esgf_stac_internal.refuse('rule-does-not-exist', 'replication_rule', format('no rule "%s" of node "%s" is in force', esgf_stac_internal.one_line(name), esgf_stac_internal.one_line(node)));
     END IF;
     PERFORM esgf_stac_internal.require_replication(rule.node, rule.collections);
     UPDATE esgf_stac.replication_rule r
