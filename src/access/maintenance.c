@@ -7,7 +7,6 @@
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
-#include "utils/inval.h"
 
 #include "access/identity.h"
 #include "access/judge.h"
@@ -96,7 +95,6 @@ static TableCache maintenance_cache = {"maintenance", read_maintenance};
 static const Maintenance *
 maintenance_in_force(void)
 {
-	AcceptInvalidationMessages();
 	return OidIsValid(find_table("maintenance")) ? cached_rows(&maintenance_cache) : NULL;
 }
 

@@ -85,10 +85,15 @@ refill(TableCache *cache)
 	return kept;
 }
 
-/* What is kept of a table's rows, read anew where they may have changed. */
+/*
+ * What is kept of a table's rows, read anew where they may have changed. A
+ * statement that takes no new lock has heard of nothing since the transaction
+ * began: listen.
+ */
 void *
 cached_rows(TableCache *cache)
 {
+	AcceptInvalidationMessages();
 	return cache->context && cache->as_of == cache->changes ? cache->kept : refill(cache);
 }
 

@@ -11,7 +11,6 @@
 
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
 
 #include "base/catalogue.h"
@@ -239,12 +238,6 @@ find_kept(JsonKey url, int number)
 	uint64		as_of;
 
 	require_catalogue();
-
-	/*
-	 * A statement that takes no new lock has not heard of what others have
-	 * committed.
-	 */
-	AcceptInvalidationMessages();
 	as_of = rows_as_of();
 	url = without_fragment(url).len == url.len - 1 ? without_fragment(url) : url;
 	entry = kept_urls ? kept_table_lookup(kept_urls, url) : NULL;
