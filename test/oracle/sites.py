@@ -105,7 +105,7 @@ def rules(rng, count):
             collections = rng.choice([None, ["C0"], ["C1", "C2"], ["C2", "none"]])
             yield "SELECT esgf_stac.set_replication_rule({}, {}, {}, {}, {}, {}, {}, {});".format(
                 quoted(node), quoted(name), "NULL" if collections is None else quoted("{" + ",".join(collections) + "}"),
-                quoted(rng.choice([" && ", " || "]).join(atoms)) if atoms else "NULL", rng.choice([0, 0, 1, 5, -3]),
+                quoted("".join(a + rng.choice([" && ", " || "]) for a in atoms[:-1]) + atoms[-1]) if atoms else "NULL", rng.choice([0, 0, 1, 5, -3]),
                 rng.choice(["'purge'", "'purge'", "'keep'"]), rng.choice(["'keep'", "'purge'", "'purge'", "'fetch'"]),
                 rng.choice(["NULL", "NULL", "NULL", f"clock_timestamp() + interval '{rng.randrange(1, 4000)} ms'"]))
 

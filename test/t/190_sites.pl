@@ -135,6 +135,9 @@ sub compare
 }
 apply_rules();
 compare('all rules applied');
+# A job judges all of an item, and so hides what a change should have told.
+run_at_once(map { oracle("$dir/more$_", 'changes', $seed + 20 + $_, int $changes / 8) } 1 .. 4);
+compare('by changes alone');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM esgf_stac.site_item s WHERE EXISTS (SELECT FROM unnest(s.rules) id JOIN esgf_stac.replication_rule r USING (id) WHERE r.valid_to <= clock_timestamp())
 	OR NOT EXISTS (SELECT FROM esgf_stac.item i WHERE i.collection_id = s.collection_id AND i.id = s.item_id AND NOT i.deleted)}), 0, 'no row is left of a rule that ended, or of an item that is gone');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM esgf_stac.replication_rule WHERE applied IS NULL AND valid_to IS NULL}), 0, 'each rule says so');
