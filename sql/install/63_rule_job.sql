@@ -13,9 +13,10 @@ CREATE FUNCTION esgf_stac.apply_rule() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
 BEGIN
-    IF TG_OP = 'INSERT' OR (NEW.closed_by IS NOT NULL AND OLD.closed_by IS NULL
-                            AND NOT EXISTS (SELECT FROM esgf_stac.rule_job j WHERE j.rule_id = NEW.id AND j.ending)) THEN
-        INSERT INTO esgf_stac.rule_job (rule_id, ending) VALUES (NEW.id, TG_OP = 'UPDATE');
+    -- Of a rule that ended by itself refresh_rules() may be making the job.
+    IF TG_OP = 'INSERT' OR (NEW.closed_by IS NOT NULL AND OLD.closed_by IS NULL) THEN
+        INSERT INTO esgf_stac.rule_job (rule_id, ending) VALUES (NEW.id, TG_OP = 'UPDATE')
+            ON CONFLICT ON CONSTRAINT rule_job_rule_id_ending_key DO NOTHING;
     END IF;
     RETURN NULL;
 END

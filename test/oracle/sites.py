@@ -101,7 +101,8 @@ def rules(rng, count):
         elif what < 0.5:
             yield "SELECT esgf_stac.refresh_rules(" + rng.choice(["7", "50", "10000"]) + ");"
         else:
-            atoms = [rng.choice(ATOMS).format(v=rng.choice(VARIABLES), n=rng.randrange(10), node=rng.choice(NODES)) for _ in range(rng.choice([0, 1, 1, 2, 3]))]
+            # A site whose rules read a few properties alone has nothing judged anew by other changes.
+            atoms = [rng.choice(ATOMS[:3] if node == NODES[1] else ATOMS).format(v=rng.choice(VARIABLES), n=rng.randrange(10), node=rng.choice(NODES)) for _ in range(rng.choice([0, 1, 1, 2, 3]))]
             collections = rng.choice([None, ["C0"], ["C1", "C2"], ["C2", "none"]])
             yield "SELECT esgf_stac.set_replication_rule({}, {}, {}, {}, {}, {}, {}, {});".format(
                 quoted(node), quoted(name), "NULL" if collections is None else quoted("{" + ",".join(collections) + "}"),
