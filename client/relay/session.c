@@ -70,6 +70,22 @@ check_history(Relay *relay)
 	return history_check(&relay->consumer, relay->delivery.sink);
 }
 
+/* The sink was fed from another history: note that before slot and consumer, made anew, hide it */
+static ExitStatus
+note_cure(Relay *relay)
+{
+	Verification *verification = &relay->verification;
+	Sink	   *sink = relay->delivery.sink;
+
+	verification->diverged = relay->consumer.cures;
+	if (!verification->diverged)
+		return STATUS_RUNNING;
+	buffer_clear(&verification->witness);
+	if (sink->kind->newest != NULL)
+		sink->kind->newest(sink, &verification->witness);
+	return verification_begin(verification);
+}
+
 static ExitStatus
 prepare_slot(Relay *relay)
 {
@@ -129,10 +145,6 @@ verify_alone(Relay *relay)
 	if (!relay->options.verify.wanted)
 		return STATUS_RUNNING;
 	relay->verification.deliver = deliver;
-	relay->verification.diverged = relay->consumer.cures;
-	buffer_clear(&relay->verification.witness);
-	if (relay->consumer.cures && relay->delivery.sink->kind->newest != NULL)
-		relay->delivery.sink->kind->newest(relay->delivery.sink, &relay->verification.witness);
 	status = stream_reach(relay, relay->stream.server_end);
 	if (status == STATUS_RUNNING)
 		status = verification_run(&relay->verification);
@@ -155,6 +167,7 @@ static const struct
 	{learn_lag, false},
 	{open_sink, true},
 	{check_history, false},
+	{note_cure, true},
 	{prepare_slot, false},
 	{send_missed, true},
 	{send_snapshot, true},

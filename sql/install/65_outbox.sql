@@ -153,7 +153,8 @@ BEGIN
     END LOOP;
     DELETE FROM esgf_stac.request r WHERE r.answered_at < before;
     PERFORM esgf_stac_internal.prune_inbox(before);
-    DELETE FROM esgf_stac.verification v WHERE coalesce(v.finished, v.started) < before;
+    -- A cure that was cut short keeps its relay from going on.
+    DELETE FROM esgf_stac.verification v WHERE coalesce(v.finished, v.started) < before AND NOT (v.diverged AND v.state <> 'completed');
     DELETE FROM esgf_stac.iteration_job j WHERE j.finished < before;
     RETURN answer;
 END

@@ -109,7 +109,8 @@ GRANT EXECUTE ON FUNCTION esgf_stac_internal.redrive_round(text) TO esgf_stac_re
 
 -- The states of those of them that still have that version, in the columns of
 -- the outbox. No document where the item is deleted or not in the stream, or is to
--- be removed. A repair overwrites the same version.
+-- be removed; but not where the item has come to be meanwhile. A repair overwrites
+-- the same version.
 CREATE FUNCTION esgf_stac_internal.redrive_states(stream text, keys jsonb)
     RETURNS TABLE (aggregatetype text, aggregateid text, type text, version bigint, document jsonb, updated timestamptz, validated_against jsonb, repair text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
@@ -129,6 +130,7 @@ BEGIN
         SELECT k ->> 0, k ->> 1, 'item.deleted', (k ->> 2)::bigint, NULL, now(), NULL, k ->> 4
           FROM jsonb_array_elements(keys) k
          WHERE k ->> 4 = 'remove' AND k ->> 2 IS NOT NULL
+           AND NOT EXISTS (SELECT FROM esgf_stac.item i WHERE i.collection_id = k ->> 0 AND i.id = k ->> 1 AND i.version >= (k ->> 2)::bigint - 1000000)
         UNION ALL
         SELECT 'collection', c.id, CASE WHEN c.deleted THEN 'collection.deleted' ELSE 'collection.updated' END, c.version,
                CASE WHEN NOT c.deleted THEN c.document END, c.updated, NULL, NULL

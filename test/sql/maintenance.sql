@@ -4,13 +4,14 @@
 \i :ingest
 -- Maintenance: who begins to change anything is told so before all else, but for
 -- administrators; who has begun goes on. The order of sessions: test/specs/maintenance_races.spec.
-SELECT plan(53);
+SELECT plan(54);
 
 CREATE ROLE esgf_stac_test_writer IN ROLE esgf_stac_writer;
 CREATE ROLE esgf_stac_test_gateway IN ROLE esgf_stac_gateway;
 CREATE ROLE esgf_stac_test_both IN ROLE esgf_stac_gateway, esgf_stac_admin;
 CREATE ROLE esgf_stac_test_admin IN ROLE esgf_stac_admin;
 CREATE ROLE esgf_stac_test_reader IN ROLE esgf_stac_reader;
+CREATE ROLE esgf_stac_test_relay IN ROLE esgf_stac_relay;
 CREATE ROLE esgf_stac_test_ingest IN ROLE esgf_stac_ingest;
 GRANT DELETE, TRUNCATE ON esgf_stac.item TO esgf_stac_test_writer;
 GRANT UPDATE ON esgf_stac.collection TO esgf_stac_test_writer;
@@ -109,17 +110,18 @@ SELECT is(pg_temp.heard('esgf_stac_test_admin', query), answer, 'administrators 
     ($$SELECT version FROM esgf_stac.patch_item('CMIP6', 'i.v1', '{"properties": {"title": "t"}}')$$, '2'),
     ($$UPDATE esgf_stac.item SET reason = 'by hand', document = document || '{"bbox": [0, 0, 1, 1]}' WHERE id = 'i.v1'$$, 'done'),
     ($$SELECT version FROM esgf_stac.patch_collection('CMIP6', '{"title": "t"}')$$, '2')) t (query, answer);
+SELECT is(pg_temp.heard('esgf_stac_test_relay', $$SELECT version FROM esgf_stac.reissue_item('CMIP6', 'i.v1', 3)$$), '4', 'so does a relay that mends an index');
 SELECT is(pg_temp.heard('esgf_stac_test_writer', $$SELECT version FROM esgf_stac.patch_item('CMIP6', 'i.v1', '{}')$$), pg_temp.refused(), 'but admit nobody else');
 DO $$ BEGIN PERFORM esgf_stac.set_maintenance(E'another\r\none'); END $$;
 SELECT is(pg_temp.heard('esgf_stac_test_writer', $q$SELECT jsonb_build_array(message, problem -> 'retry_after', problem ->> 'detail')
       FROM esgf_stac.maintenance, esgf_stac.transact('[7]', false)$q$)::jsonb, jsonb_build_array(E'another\r\none', NULL, 'another  one: Nothing is changed meanwhile; it is not known for how long.'),
     'a second one takes the first one''s place; nobody knows for how long');
 DO $$ BEGIN PERFORM esgf_stac.end_maintenance(), esgf_stac.end_maintenance(); END $$;
-SELECT is(pg_temp.heard('esgf_stac_test_writer', $$SELECT version FROM esgf_stac.patch_item('CMIP6', 'i.v1', '{"properties": {"title": "u"}}')$$), '4', 'it has ended, and ending it again does no harm');
+SELECT is(pg_temp.heard('esgf_stac_test_writer', $$SELECT version FROM esgf_stac.patch_item('CMIP6', 'i.v1', '{"properties": {"title": "u"}}')$$), '5', 'it has ended, and ending it again does no harm');
 
 -- ---------------------------------------------------------------- who has begun
 
 DO $$ BEGIN PERFORM esgf_stac.set_maintenance('m'); END $$;
-SELECT is(pg_temp.heard('esgf_stac_test_writer', $$SELECT version FROM esgf_stac.patch_item('CMIP6', 'i.v1', '{"properties": {"title": "v"}}')$$), '5', 'a transaction that has written goes on');
+SELECT is(pg_temp.heard('esgf_stac_test_writer', $$SELECT version FROM esgf_stac.patch_item('CMIP6', 'i.v1', '{"properties": {"title": "v"}}')$$), '6', 'a transaction that has written goes on');
 SELECT * FROM finish();
 ROLLBACK;

@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- What the server has for the check of an index: what a stream would have put into it, digests, and versions given anew.
-SELECT plan(67);
+SELECT plan(69);
 
 CREATE ROLE esgf_stac_test_admin IN ROLE esgf_stac_admin;
 CREATE ROLE esgf_stac_test_relay IN ROLE esgf_stac_relay;
@@ -34,11 +34,18 @@ SELECT results_eq($$SELECT s.same FROM (SELECT document::text AS document FROM e
     $$VALUES (true), (false), (false), (false), (false)$$, '1.0 is 1; another document, and what is none, are not');
 SELECT lives_ok($$INSERT INTO esgf_stac.dead_letter (stream, collection_id, item_id, version, reason) VALUES ('all', 'CMIP6', 'a.v1', 2, 'no'), ('all', 'CMIP6', 'b.v1', 2, 'no')$$, 'a dead letter');
 SELECT is((SELECT array_agg(refused) FROM esgf_stac_internal.verification_states('all', '{CMIP6,CMIP6}', '{a.v1,b.v1}')), '{t,f}', 'explains a difference, if it is of the present version');
+SELECT results_eq($$SELECT aggregateid, version, type, repair FROM esgf_stac_internal.redrive_states('all', '[["CMIP6", "a.v1", 7, null, "remove"], ["CMIP6", "b.v1", 1000004, null, "remove"], ["CMIP6", "x", 7, null, "remove"]]')$$,
+    $$VALUES ('b.v1', 1000004::bigint, 'item.deleted', 'remove'), ('x', 7, 'item.deleted', 'remove')$$, 'what is unknown here or damaged is removed, not what has come to be since that was asked for');
 SELECT lives_ok($$WITH run AS (INSERT INTO esgf_stac.verification (stream, deep, started) VALUES ('all', true, now() - interval '91 days'), ('all', true, now()) RETURNING id)
                   INSERT INTO esgf_stac.drift (verification, collection_id, item_id, kind, version_here, version_there) SELECT id, 'CMIP6', 'x', 'surplus', NULL, 7 FROM run$$, 'the relay writes down what it found');
 SET LOCAL ROLE esgf_stac_test_admin;
 SELECT esgf_stac.prune_outbox() \gset ignored_
 SELECT results_eq($$SELECT v.started = now(), d.kind FROM esgf_stac.verification v JOIN esgf_stac.drift d ON d.verification = v.id$$, $$VALUES (true, 'surplus')$$, 'prune_outbox removes what is of its age');
+RESET ROLE;
+INSERT INTO esgf_stac.verification (stream, deep, diverged, state, started, finished) SELECT 'all', true, true, state, now() - interval '92 days', now() - interval '91 days' FROM unnest('{failed,completed}'::text[]) state;
+SET LOCAL ROLE esgf_stac_test_admin;
+SELECT esgf_stac.prune_outbox() \gset ignored_
+SELECT results_eq($$SELECT state FROM esgf_stac.verification WHERE diverged$$, $$VALUES ('failed')$$, 'but not that an index of another history was not healed to the end');
 RESET ROLE;
 
 -- Digests. The lines of doc/verify.md, and an oracle, are in test/t/175.

@@ -140,6 +140,18 @@ $relay = start_relay($node, $log, @file);
 in_node(q{SELECT esgf_stac.patch_item('CMIP6', 'item-50.v1', '{"properties": {"title": "a"}}'), esgf_stac.delete_item('CMIP6', 'item-51.v1')});
 ($status, $stdout, $stderr) = run_relay($node, @file, '--verify', '--deep');
 is($status, 0, 'beside its relay: nothing differs') or diag $stdout . $stderr;
+
+# Half a line is read, which is cut and written anew as another one.
+$relay->signal('STOP');
+in_node(q{SELECT esgf_stac.delete_item('CMIP6', 'item-52.v1')});
+my $size = -s "$dir/events";
+append_to_file("$dir/events", '{"event_id"');
+$verify = start_relay($node, "$log.verify", @file, '--verify');
+wait_for('it is read', sub { in_node(q{SELECT count(*) FROM esgf_stac.verification WHERE stream = 'file' AND state = 'running' AND items > 0}) });
+truncate "$dir/events", $size or die;
+$relay->signal('CONT');
+$verify->finish;
+is($verify->full_result(0) >> 8, 0, 'nothing differs') or diag slurp_file("$log.verify") . slurp_file("$log.verify.out");
 is(stop_relay($relay), 0, 'stops');
 my @lines = read_lines("$dir/events");
 

@@ -107,6 +107,17 @@ $standby->start;
 $standby->promote;
 patch($standby, 10, 'title', '"after the failover"');
 
+# Killed before it has noted what it is to heal, it has begun nothing anew.
+my $begun = q{SELECT concat_ws(' ', timeline, horizon, began) FROM esgf_stac.consumer WHERE stream = 'table'};
+my $before = $standby->safe_psql('postgres', $begun);
+my $session = open_session($standby);
+in_session($session, 'BEGIN; LOCK TABLE esgf_stac.verification IN SHARE MODE;');
+my $cure = start_relay($standby, $log, '--stream', 'table', '--sink', $sinks{table}, '--verify', '--deep', '--repair');
+wait_for('a lock', sub { sink_waits($standby) });
+kill_relay($cure);
+roll_back($session);
+is($standby->safe_psql('postgres', $begun), $before, 'nothing hides what is not noted');
+
 for my $stream ('file', 'table')
 {
 	my ($status, undef, $stderr) = deliver($standby, $stream);

@@ -306,7 +306,10 @@ take_lines(NdjsonReader *file)
 	memmove(chunk->data, next, chunk->length);
 }
 
-/* Read what was added to the file; from its beginning, if the name has another one */
+/*
+ * Read what was added to the file; from its beginning, if the name has another
+ * one. A line that was half there may have been cut since, and written anew
+ */
 static bool
 refresh(NdjsonReader *file, Buffer *problem)
 {
@@ -318,6 +321,7 @@ refresh(NdjsonReader *file, Buffer *problem)
 		return fail(file, problem);
 	if ((now.st_ino != file->opened.st_ino || now.st_dev != file->opened.st_dev || now.st_size < file->end) && !open_anew(file, problem))
 		return false;
+	buffer_clear(&file->chunk);
 	while (!stop_requested && (count = read_more(file, &file->chunk, file->end, CHUNK_SIZE)) > 0)
 	{
 		take_lines(file);

@@ -65,8 +65,8 @@ verification_note(Verification *verification, int64_t done)
 }
 
 /* Make the row; or take that of an earlier session, which lost a connection, and begin anew */
-static ExitStatus
-begin_row(Verification *verification)
+ExitStatus
+verification_begin(Verification *verification)
 {
 	Buffer		problem = {0};
 	const char *parameters[] = {verification->catalogue->settings->stream, verification->settings->deep ? "true" : "false", verification->id,
@@ -326,7 +326,7 @@ ExitStatus
 verification_run(Verification *verification)
 {
 	static ExitStatus (*const steps[]) (Verification *) = {
-		read_collections, open_reader, begin_row, walk_sink, walk_stream, write_found, mend, conclude,
+		read_collections, open_reader, verification_begin, walk_sink, walk_stream, write_found, mend, conclude,
 	};
 	ExitStatus	status = STATUS_RUNNING;
 	int64_t		left;

@@ -74,6 +74,7 @@ typedef struct Verification
 } Verification;
 
 /* verification.c */
+extern ExitStatus verification_begin(Verification *verification);
 extern ExitStatus verification_run(Verification *verification);
 extern ExitStatus verification_note(Verification *verification, int64_t done);
 extern ExitStatus verification_write(Verification *verification);
