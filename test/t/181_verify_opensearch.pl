@@ -56,6 +56,7 @@ ask('POST', '/_aliases', '{"actions": [{"add": {"index": "items-1", "alias": "it
 new_items($node, 1, $items);
 in_node(q{SELECT esgf_stac.retract_item('CMIP6', 'item-1.v1'), esgf_stac.delete_item('CMIP6', 'item-2.v1'),
 	esgf_stac.patch_item('CMIP6', 'item-3.v1', '{"properties": {"exact": 12345678901234567890.1, "one": 1.0}}')});
+in_node(q{SELECT esgf_stac.create_collection(document || '{"id": "CORDEX"}') FROM esgf_stac.collection});
 new_stream($node, 'all');
 new_stream($node, 'each');
 my @all = ('--stream', 'all', '--sink', "opensearch:http://$index->{address}/items");
@@ -99,13 +100,14 @@ stop_writer($writer);
 bulk('items',
 	qq({"index": {"_id": "item-3.v1", "version": 2, "version_type": "external_gte"}}), document('item-3.v1') =~ s/"one": 1.0/"one": 1/r,
 	qq({"index": {"_id": "item-4.v1", "version": 2000000, "version_type": "external_gte"}}), '{}',
+	qq({"index": {"_id": "item-6.v1", "version": 2000000, "version_type": "external_gte"}}), '{"collection": "CORDEX"}',
 	qq({"index": {"_id": "later.v1", "version": 7, "version_type": "external_gte"}}), '{"collection": "CMIP6"}');
 ($status, $stdout, $stderr) = run_relay($node, @all, '--verify', '--deep');
-is_deeply(found($node), { ahead => ['item-4.v1'], surplus => ['later.v1'] }, '1 is 1.0');
+is_deeply(found($node), { ahead => [ 'item-4.v1', 'item-6.v1' ], surplus => ['later.v1'] }, '1 is 1.0, and an item is known by its id, whatever its document says');
 bulk('items', qq({"index": {"_id": "item-3.v1", "version": 2, "version_type": "external_gte"}}), document('item-3.v1') =~ s/67890\.1/67890/r);
 ($status, $stdout, $stderr) = run_relay($node, @all, '--verify', '--deep', '--repair');
 is($status, 0, 'damage is removed, and sent anew') or diag $stdout . $stderr;
-is_deeply(found($node), { ahead => ['item-4.v1'], differs => ['item-3.v1'], surplus => ['later.v1'] }, '12345678901234567890 is not 12345678901234567890.1');
+is_deeply(found($node), { ahead => [ 'item-4.v1', 'item-6.v1' ], differs => ['item-3.v1'], surplus => ['later.v1'] }, '12345678901234567890 is not 12345678901234567890.1');
 like(ask('GET', '/items/_doc/item-4.v1'), qr/"_version":1,/, 'what was far ahead has its version again');
 is(stop_relay($relay), 0, 'the relay stops');
 

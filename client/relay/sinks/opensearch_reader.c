@@ -245,7 +245,10 @@ opensearch_reader_open(SinkReader *reader, Buffer *problem)
 	index->client.answer_limit = ANSWER_LIMIT;
 	index->is_open = true;
 	if (strstr(index->names.index, "{collection}") == NULL)
+	{
 		add_place(index, NULL);
+		reader->collection_told = strstr(index->names.document_id, "{collection}") == NULL;
+	}
 	else
 		for (char **collection = reader->collections; *collection != NULL; collection++)
 			add_place(index, *collection);

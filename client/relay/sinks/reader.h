@@ -47,6 +47,8 @@ typedef struct SinkReader
 	const ReaderKind *kind;
 	bool		documents;		/* are they to be read? */
 	char	  **collections;	/* that an item may be of; NULL ends them */
+	bool		collection_told;	/* of an item by its document alone, which
+									 * may be wrong */
 	bool		unfit;			/* opening failed for good: what the settings
 								 * name cannot be compared */
 } SinkReader;

@@ -60,6 +60,48 @@ drift_judge(const ReaderKind *reader, const Holding *holding, const Truth *truth
 	return explained && truth->refused ? DRIFT_REFUSED : kind;
 }
 
+/*
+ * Documents have told their collections, and may be wrong: what such an id names
+ * in one of those is an item of that
+ */
+ExitStatus
+truth_collections(const Catalogue *catalogue, char **collections, Holdings *items)
+{
+	Buffer		problem = {0};
+	Buffer		told = {0};
+	Buffer		item_ids = {0};
+	Buffer		possible = {0};
+	const char *parameters[3];
+	PGresult   *result;
+
+	for (char **one = collections; *one != NULL; one++)
+		array_add(&possible, *one);
+	for (int i = 0; i < items->count; i++)
+	{
+		array_add(&told, items->list[i].collection_id);
+		array_add(&item_ids, items->list[i].item_id);
+	}
+	parameters[0] = array_text(&told);
+	parameters[1] = array_text(&item_ids);
+	parameters[2] = array_text(&possible);
+	result = database_query(catalogue->sql, &problem,
+							"SELECT coalesce((SELECT i.collection_id FROM esgf_stac.published_item i WHERE i.collection_id = k.collection_id AND i.id = k.item_id),"
+							" (SELECT i.collection_id FROM esgf_stac.published_item i WHERE i.collection_id = ANY ($3::text[]) AND i.id = k.item_id LIMIT 1), k.collection_id)"
+							" FROM unnest($1::text[], $2::text[]) WITH ORDINALITY k (collection_id, item_id, place) ORDER BY k.place", 3, parameters);
+	buffer_free(&told);
+	buffer_free(&item_ids);
+	buffer_free(&possible);
+	if (result == NULL)
+		return database_lost(&problem);
+	for (int i = 0; i < items->count; i++)
+	{
+		free(items->list[i].collection_id);
+		items->list[i].collection_id = copy_string(PQgetvalue(result, i, 0));
+	}
+	PQclear(result);
+	return STATUS_RUNNING;
+}
+
 /* Read the truth of some items, and compare the documents that were read of them */
 ExitStatus
 truth_read(const Catalogue *catalogue, const Holdings *items, Truth *truths)

@@ -57,6 +57,7 @@ typedef struct Drift
 extern const char *const drift_names[DRIFT_KINDS];
 
 extern DriftKind drift_judge(const ReaderKind *reader, const Holding *holding, const Truth *truth);
+extern ExitStatus truth_collections(const Catalogue *catalogue, char **collections, Holdings *items);
 extern ExitStatus truth_read(const Catalogue *catalogue, const Holdings *items, Truth *truths);
 extern void drift_add(Drift *drift, DriftKind kind, const Holding *holding, const Truth *truth);
 extern ExitStatus drift_write(Drift *drift, const Catalogue *catalogue, const char *verification, bool all);

@@ -168,7 +168,10 @@ walk_sink(Verification *verification)
 			status = reader_lost(&problem);
 		if (status != STATUS_RUNNING || page.count == 0)
 			break;
-		status = compare_items(verification, &page);
+		if (reader->collection_told)
+			status = truth_collections(verification->catalogue, reader->collections, &page);
+		if (status == STATUS_RUNNING)
+			status = compare_items(verification, &page);
 		if (status == STATUS_RUNNING)
 			status = verification_note(verification, page.count);
 		if (status != STATUS_RUNNING)
