@@ -242,7 +242,8 @@ find_kept(JsonKey url, int number)
 	url = without_fragment(url).len == url.len - 1 ? without_fragment(url) : url;
 	entry = kept_urls ? kept_table_lookup(kept_urls, url) : NULL;
 	kept = entry == NULL ? NULL :
-		number == REGISTERED || (entry->in_force && entry->in_force->row.number == number) ? entry->in_force : entry->numbered;
+		number == REGISTERED || (entry->in_force && entry->in_force->as_of == as_of && entry->in_force->row.number == number) ?
+		entry->in_force : entry->numbered;
 	if (kept && kept->as_of == as_of && (number == REGISTERED || kept->row.number == number))
 		return kept;
 	row = find_row(url, number);
