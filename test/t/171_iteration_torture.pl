@@ -92,7 +92,7 @@ my %job = (
 	everything => sql(qq{SELECT esgf_stac.start_iteration('all', 'a.everything', target => '$place{everything}')}),
 	part => sql(qq{SELECT esgf_stac.start_iteration('all', 'a.part', target => '$place{part}', filter => '\$.properties.n < 5')}),
 	ids => sql(qq{SELECT esgf_stac.start_iteration('all', 'a.ids', target => '$place{ids}', payload => 'id', max_rate => 40)}),
-	cancelled => sql(qq{SELECT esgf_stac.start_iteration('all', 'a.cancelled', target => '$place{cancelled}', max_rate => 5)}),
+	cancelled => sql(qq{SELECT esgf_stac.start_iteration('all', 'a.cancelled', target => '$place{cancelled}', max_rate => 1)}),
 	own => sql(q{SELECT esgf_stac.start_iteration('all', 'a.own', max_rate => 50)}),
 	own_part => sql(q{SELECT esgf_stac.start_iteration('all', 'a.own_part', filter => '$.properties.n >= 5')}));
 
@@ -112,7 +112,8 @@ foreach my $kill (1 .. $kills)
 	steer('throttle_iteration(id, 20 + (random() * 200)::int)');
 	steer('resume_iteration(id)');
 }
-$node->psql('postgres', "SELECT esgf_stac.cancel_iteration('$job{cancelled}')");
+wait_for('what is cancelled to have begun', sub { sql("SELECT started IS NOT NULL FROM esgf_stac.iteration_job WHERE id = '$job{cancelled}'") eq 't' });
+sql("SELECT esgf_stac.cancel_iteration('$job{cancelled}')");
 waitpid $_, 0 for @writers;
 sql(q{SELECT count(esgf_stac.throttle_iteration(id, NULL)), count(esgf_stac.resume_iteration(id)) FROM esgf_stac.iteration_job WHERE state NOT IN ('completed', 'failed', 'cancelled')});
 wait_for('all jobs to finish', sub { sql('SELECT count(*) FROM esgf_stac.iteration_job WHERE finished IS NULL') eq '0' });
