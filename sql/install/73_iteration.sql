@@ -94,10 +94,10 @@ CREATE FUNCTION esgf_stac_internal.iteration_total(selection esgf_stac_internal.
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    items CONSTANT real := (SELECT reltuples FROM pg_class WHERE oid = 'esgf_stac.item'::regclass);
+    many CONSTANT boolean := EXISTS (SELECT FROM esgf_stac.item OFFSET 10000);
     plan jsonb;
 BEGIN
-    IF items < 10000 THEN
+    IF NOT many THEN
         RETURN (SELECT count(*) FROM esgf_stac.item i
                  WHERE esgf_stac_internal.is_selected(selection, i.collection_id, i.deleted, i.nodes, i.updated, i.document));
     ELSIF selection.stream_filter IS NOT NULL OR selection.filter IS NOT NULL THEN
@@ -264,10 +264,20 @@ COMMENT ON FUNCTION esgf_stac_internal.fail_iterations(text, text) IS 'fails the
 
 -- ---------------------------------------------------------------- for relays
 
+-- Who writes items holds a lock of the table, from before the stamp to the end.
+CREATE FUNCTION esgf_stac_internal.item_writers() RETURNS SETOF text
+    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT DISTINCT l.virtualtransaction FROM pg_locks l
+     WHERE l.relation = 'esgf_stac.item'::regclass AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+       AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+       AND l.pid IS DISTINCT FROM pg_backend_pid()
+$$;
+COMMENT ON FUNCTION esgf_stac_internal.item_writers() IS 'the other transactions that may have stamped items, as pg_locks.virtualtransaction names them';
+
 -- Takes a job for this session, if no other has it: an advisory lock says whose it
 -- is. Answers nothing, or how it stands; and the transactions that may have stamped
--- items before as_of, and are to end before the first page is read. (Who writes
--- items holds a lock of the table, from before the stamp to the end.)
+-- items before as_of, and are to end before the first page is read.
 CREATE FUNCTION esgf_stac_internal.take_iteration(job uuid) RETURNS TABLE (state text, "position" text[], writers text[])
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
@@ -290,11 +300,7 @@ BEGIN
         PERFORM pg_advisory_unlock(esgf_stac_internal.iteration_lock(job));
         RETURN;
     END IF;
-    writers := ARRAY(
-        SELECT DISTINCT l.virtualtransaction FROM pg_locks l
-         WHERE l.relation = 'esgf_stac.item'::regclass AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-           AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-           AND l.pid IS DISTINCT FROM pg_backend_pid());
+    writers := ARRAY(SELECT esgf_stac_internal.item_writers());
     RETURN NEXT;
 END
 $$;
@@ -307,11 +313,14 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION esgf_stac_internal.iteration_lock(uuid) IS 'the advisory lock of an iteration job';
 
--- Have these transactions ended? Who runs holds the lock of his own number.
+-- Have these transactions ended? Who runs holds the lock of his own number. One that
+-- is prepared meanwhile goes on under another: all that are prepared must have ended.
 CREATE FUNCTION esgf_stac_internal.writers_ended(writers text[]) RETURNS boolean
     LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT cardinality(writers) = 0 OR NOT EXISTS (SELECT FROM pg_locks l WHERE l.virtualtransaction = ANY (writers))
+    SELECT cardinality(writers) = 0
+           OR NOT EXISTS (SELECT FROM pg_locks l WHERE l.virtualtransaction = ANY (writers))
+              AND NOT EXISTS (SELECT FROM esgf_stac_internal.item_writers() w WHERE starts_with(w, '-1/'))
 $$;
 COMMENT ON FUNCTION esgf_stac_internal.writers_ended(text[]) IS 'have these transactions, as take_iteration() named them, ended?';
 
@@ -390,6 +399,7 @@ REVOKE ALL ON FUNCTION
     esgf_stac.cancel_iteration(uuid),
     esgf_stac.throttle_iteration(uuid, int),
     esgf_stac_internal.fail_iterations(text, text),
+    esgf_stac_internal.item_writers(),
     esgf_stac_internal.take_iteration(uuid),
     esgf_stac_internal.iteration_lock(uuid),
     esgf_stac_internal.writers_ended(text[]),
@@ -404,6 +414,7 @@ GRANT EXECUTE ON FUNCTION
     esgf_stac.throttle_iteration(uuid, int)
 TO esgf_stac_admin;
 GRANT EXECUTE ON FUNCTION
+    esgf_stac_internal.item_writers(),
     esgf_stac_internal.take_iteration(uuid),
     esgf_stac_internal.iteration_lock(uuid),
     esgf_stac_internal.writers_ended(text[]),

@@ -91,26 +91,31 @@ ndjson_control(Sink *opened, const Event *event, Buffer *problem)
 	return outcome(sink, line_file_added(&sink->file, 0, problem) && line_file_write(&sink->file, problem));
 }
 
-/* Is there no such file, or does it begin with what that job has said when it began? */
+/*
+ * Is there nothing of that name, an empty file as a crash leaves it, or one that
+ * begins with what that job has said when it began? A link leads elsewhere, and who
+ * opens a pipe waits for its other end.
+ */
 static bool
 ndjson_is_free(const SinkSettings *settings, const char *job_id, Buffer *problem)
 {
-	FILE	   *file = fopen(settings->target, "r");
+	struct stat status = {0};
+	bool		there = lstat(settings->target, &status) == 0 || errno != ENOENT;
+	FILE	   *file = there && S_ISREG(status.st_mode) ? fopen(settings->target, "r") : NULL;
 	char		line[4096] = "";
 	Buffer		its_id = {0};
-	bool		free_for_it;
+	bool		free_for_it = !there;
 
-	if (file == NULL && errno == ENOENT)
-		return true;
-	if (file != NULL && fgets(line, sizeof(line), file) == NULL)
-		line[0] = '\0';
-	buffer_printf(&its_id, ",\"job_id\":\"%s\",", job_id);
-	free_for_it = strncmp(line, STARTED, strlen(STARTED)) == 0 && strstr(line, its_id.data) != NULL;
+	if (file != NULL)
+	{
+		buffer_printf(&its_id, ",\"job_id\":\"%s\",", job_id);
+		free_for_it = status.st_size == 0 ||
+			(fgets(line, sizeof(line), file) != NULL && strncmp(line, STARTED, strlen(STARTED)) == 0 && strstr(line, its_id.data) != NULL);
+		fclose(file);
+	}
 	if (!free_for_it)
 		buffer_printf(problem, "there is \"%s\" already, and it does not begin with this job", settings->target);
 	buffer_free(&its_id);
-	if (file != NULL)
-		fclose(file);
 	return free_for_it;
 }
 

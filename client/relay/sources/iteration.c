@@ -354,7 +354,10 @@ ask(const Iterations *iterations, Job *job, Buffer *problem)
 			parameters[2] = PQgetvalue(job->page, last, 1);
 			parameters[3] = number;
 			snprintf(number, sizeof(number), "%" PRId64, job->page_sent);
+
+			/* Paused and resumed before that was heard, it runs still. */
 			return database_send(reader, problem, "UPDATE esgf_stac.iteration_job SET position = ARRAY[$2, $3], items_sent = items_sent + $4::bigint,"
+								 " state = CASE state WHEN 'pending' THEN 'running' ELSE state END,"
 								 " heartbeat = clock_timestamp() WHERE id = $1 AND finished IS NULL", 4, parameters);
 		case JOB_START:
 			return database_send(reader, problem, "SELECT state, to_jsonb(j), to_char(clock_timestamp(), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM esgf_stac.iteration_job j WHERE id = $1", 1, parameters);
