@@ -180,7 +180,7 @@ CREATE TABLE esgf_stac.verification (
     started timestamptz NOT NULL DEFAULT now(),
     finished timestamptz,
     diverged boolean NOT NULL DEFAULT false,
-    witness jsonb
+    witness text
 );
 
 CREATE TABLE esgf_stac.drift (

@@ -112,7 +112,7 @@ event_is_known(const Catalogue *catalogue, const char *event, bool *known)
 	const char *parameters[] = {event, catalogue->settings->stream};
 	PGresult   *result = database_query(catalogue->sql, &problem,
 										"SELECT esgf_stac_internal.event_is_known($1) OR EXISTS (SELECT FROM esgf_stac.verification"
-										" WHERE stream = $2 AND diverged AND state = 'completed' AND witness::text = $1::jsonb::text)", 2, parameters);
+										" WHERE stream = $2 AND diverged AND state = 'completed' AND witness = $1)", 2, parameters);
 
 	if (result == NULL)
 		return database_lost(&problem);

@@ -234,7 +234,7 @@ slot_prepare(Consumer *consumer)
 ExitStatus
 slot_confirmed(const Catalogue *catalogue, bool *active, uint64_t *position)
 {
-	Slot		slot;
+	Slot		slot = {0};
 	ExitStatus	status = read_slot(catalogue, &slot);
 
 	*active = slot.active;

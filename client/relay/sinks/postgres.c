@@ -344,7 +344,7 @@ judge_answer(PostgresSink *sink, Event *event, Buffer *problem)
 	Answer		answer = ANSWER_GOOD;
 	bool		down = true;
 
-	if (status == PGRES_TUPLES_OK && PQntuples(result) > 0)
+	if (event && status == PGRES_TUPLES_OK && PQntuples(result) > 0)
 		event->found_version = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
 	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_PIPELINE_SYNC && status != PGRES_PIPELINE_ABORTED)
 	{
