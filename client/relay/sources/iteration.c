@@ -370,8 +370,7 @@ ask(const Iterations *iterations, Job *job, Buffer *problem)
 								 " WHERE id = $1 AND finished IS NULL"
 								 " RETURNING state, to_jsonb(j), to_char(clock_timestamp(), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')", 2, parameters);
 		case JOB_FINISH:
-			return database_send(reader, problem, "WITH finished AS (UPDATE esgf_stac.iteration_job SET finished = clock_timestamp() WHERE id = $1 AND finished IS NULL)"
-								 " SELECT pg_advisory_unlock(esgf_stac_internal.iteration_lock($1))", 1, parameters);
+			return database_send(reader, problem, "UPDATE esgf_stac.iteration_job SET finished = clock_timestamp() WHERE id = $1 AND finished IS NULL", 1, parameters);
 		default:
 			return database_send(reader, problem, "SELECT pg_advisory_unlock(esgf_stac_internal.iteration_lock($1))", 1, parameters);
 	}
@@ -398,8 +397,14 @@ taken(Job *job, const PGresult *answer)
 static ExitStatus
 start(Job *job, const PGresult *answer)
 {
-	ExitStatus	status = job_open_sink(job, true);
+	ExitStatus	status;
 
+	if (PQntuples(answer) == 0)
+	{
+		job->phase = JOB_LEAVE;
+		return STATUS_RUNNING;
+	}
+	status = job_open_sink(job, true);
 	if (status == STATUS_RUNNING && job->failure == NULL)
 		status = job_say(job, "started", PQgetvalue(answer, 0, 1), PQgetvalue(answer, 0, 2));
 	if (status != STATUS_RUNNING)
@@ -458,6 +463,10 @@ advance(Iterations *iterations, Job *job, PGresult *answer)
 			break;
 		case JOB_END:
 			status = end(job, answer);
+			break;
+		case JOB_FINISH:
+			/* Who takes it next sees that. */
+			job->phase = JOB_LEAVE;
 			break;
 		default:
 			job_forget(job);
