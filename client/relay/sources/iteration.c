@@ -130,6 +130,16 @@ tell_not_allowed(const Iterations *iterations, const PGresult *seen, int row)
 	return STATUS_RUNNING;
 }
 
+/* A place for one more job, or NULL */
+static Job *
+find_place(Iterations *iterations)
+{
+	for (int i = 0; i < MOST_JOBS; i++)
+		if (iterations->jobs[i].phase == JOB_NONE)
+			return &iterations->jobs[i];
+	return NULL;
+}
+
 static void
 take_up(const Iterations *iterations, Job *job, const PGresult *seen, int row)
 {
@@ -158,12 +168,11 @@ take_seen(Iterations *iterations, const PGresult *seen)
 	{
 		Job		   *job = find_job(iterations, PQgetvalue(seen, row, SEEN_ID));
 
-		for (int i = 0; job == NULL && i < MOST_JOBS && strcmp(PQgetvalue(seen, row, SEEN_STATE), "paused") != 0 && is_for_us(iterations, seen, row); i++)
+		if (job == NULL && strcmp(PQgetvalue(seen, row, SEEN_STATE), "paused") != 0 && is_for_us(iterations, seen, row))
 		{
-			if (iterations->jobs[i].phase != JOB_NONE)
-				continue;
-			job = &iterations->jobs[i];
-			take_up(iterations, job, seen, row);
+			job = find_place(iterations);
+			if (job != NULL)
+				take_up(iterations, job, seen, row);
 		}
 		if (job != NULL)
 		{
@@ -514,7 +523,9 @@ take_turns(Iterations *iterations, bool *wanted)
 {
 	Buffer		problem = {0};
 
-	for (int i = 0; i < MOST_JOBS && iterations->asking == NULL; i++)
+	if (iterations->asking != NULL)
+		return STATUS_RUNNING;
+	for (int i = 0; i < MOST_JOBS; i++)
 	{
 		Job		   *job = &iterations->jobs[(iterations->turn + 1 + i) % MOST_JOBS];
 
@@ -548,6 +559,7 @@ take_turns(Iterations *iterations, bool *wanted)
 		if (!ask(iterations, job, &problem))
 			return database_lost(&problem);
 		iterations->asking = job;
+		break;
 	}
 	return STATUS_RUNNING;
 }
