@@ -52,7 +52,7 @@ $late->quit;
 is("@meanwhile", 'item.published late 1', 'and what an older transaction wrote once it is');
 
 my $event = decode_json($sql->("SELECT event FROM esgf_stac.changes('$cursor', 1)"));
-is(join(' ', sort keys %$event), 'collection_id document id item_id reason time type version', 'an event is as the relay writes it');
+is(join(' ', sort keys %$event), 'collection_id document id item_id reason time type validated_against version warnings', 'an event is as the relay writes it');
 like($event->{time}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/, 'its time is RFC 3339');
 is($event->{document}{id}, $event->{item_id}, 'it is complete');
 
