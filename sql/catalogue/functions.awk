@@ -1,6 +1,7 @@
 # Makes each file a function of esgf_stac_internal that runs it, named by its path:
 # sql/catalogue/tables.sql is catalogue_tables(). Its first line, a comment, is
-# the function's comment, too.
+# the function's comment, too. It is run as one text: statements of its own would
+# each keep a plan for as long as the session lives.
 
 FNR == 1 {
 	if (function_name)
@@ -17,12 +18,14 @@ FNR == 1 {
 	print "    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp"
 	print "AS $catalogue$"
 	print "BEGIN"
+	print "EXECUTE $statements$"
 }
 { print }
 END { end() }
 
 function end()
 {
+	print "$statements$;"
 	print "END"
 	print "$catalogue$;"
 	print "COMMENT ON FUNCTION " function_name " IS '" purpose "';"
