@@ -20,7 +20,8 @@ $other->start;
 $other->safe_psql('postgres', q{
 	CREATE SCHEMA esgf_stac;
 	CREATE TABLE esgf_stac.outbox (seq bigint PRIMARY KEY, id uuid, aggregatetype text, aggregateid text, type text, version bigint, payload jsonb,
-		occurred_at timestamptz, reason text, batch text, streams text[], left_streams text[], request_id text, xid xid8)});
+		occurred_at timestamptz, reason text, batch text, streams text[], left_streams text[], request_id text, xid xid8,
+		validated_against jsonb, warnings jsonb)});
 new_items($node, 1, 3);
 
 sub patch
