@@ -162,6 +162,8 @@ test_packages() {
 kafka_packages() { echo librdkafka-dev kcat; }
 # What the relay's sink for OpenSearch, and asking it, takes.
 index_packages() { echo pkgconf libcurl4-openssl-dev zlib1g-dev libjansson-dev libssl-dev curl; }
+# What draws the figures of bench/plot.
+plot_packages() { echo gnuplot-nox; }
 # What scripts/server runs on; a JDK later than 21 is too new for OpenSearch.
 servers_packages() {
 	local jdk
