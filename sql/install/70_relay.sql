@@ -2,10 +2,11 @@
 
 -- A page of the published items that belong to a stream, by primary key: what
 -- the relay's --snapshot sends. The filter is judged on the stored document, as
--- when a change is made.
+-- when a change is made. (Settings and OFFSET 0 have it walk over the key, and look
+-- each document up: no plan may read all items for a page of them.)
 CREATE FUNCTION esgf_stac_internal.stream_items(stream text, after_collection text, after_item text, max_items int)
     RETURNS TABLE (collection_id text, item_id text, version bigint, updated timestamptz, document jsonb, validated_against jsonb)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp SET enable_sort = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
     s esgf_stac.stream;
@@ -14,8 +15,9 @@ BEGIN
     RETURN QUERY
         SELECT i.collection_id, i.id, i.version, i.updated, p.document, i.validated_against
           FROM esgf_stac.item i
-          JOIN esgf_stac.published_item p ON p.collection_id = i.collection_id AND p.id = i.id
+         CROSS JOIN LATERAL (SELECT t.document FROM esgf_stac.published_item t WHERE t.collection_id = i.collection_id AND t.id = i.id OFFSET 0) p
          WHERE (i.collection_id, i.id) > (coalesce(after_collection, ''), coalesce(after_item, ''))
+           AND NOT i.deleted
            AND esgf_stac_internal.is_in_stream(i.collection_id, i.document, s.collections, s.filter)
          ORDER BY i.collection_id, i.id
          LIMIT max_items;

@@ -23,7 +23,7 @@
 -- or not: its last row is where the next page goes on, whatever the filter meets.
 CREATE FUNCTION esgf_stac_internal.verification_page(stream text, after_collection text, after_item text, max_items int)
     RETURNS TABLE (collection_id text, item_id text, version bigint, in_stream boolean)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp SET enable_sort = off SET jit = off
 AS $$
 DECLARE
     s esgf_stac.stream;

@@ -328,7 +328,7 @@ COMMENT ON FUNCTION esgf_stac_internal.writers_ended(text[]) IS 'have these tran
 -- It ends with that many, or with 10,000 looked at; the last row, which has no
 -- version, is where it ends. No row: there are no more.
 CREATE FUNCTION esgf_stac_internal.iteration_page(job uuid, max_items int) RETURNS TABLE (collection_id text, item_id text, version bigint)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp SET enable_sort = off SET jit = off
 AS $$
 DECLARE
     after CONSTANT text[] := (SELECT j."position" FROM esgf_stac.iteration_job j WHERE j.id = job);
@@ -363,9 +363,10 @@ COMMENT ON FUNCTION esgf_stac_internal.iteration_page(uuid, int) IS 'the items o
 -- The states of these items, [[place, collection, item, version], ...], now. Where
 -- a version is given, nothing is said of one that has another meanwhile: that has
 -- to wait for its turn. But one that is selected no more never will be sent: it has no type.
+-- (Settings and OFFSET 0 have each key looked up: no plan may read all items for a few of them.)
 CREATE FUNCTION esgf_stac_internal.iteration_states(job uuid, keys jsonb)
     RETURNS TABLE (place int, aggregatetype text, aggregateid text, type text, version bigint, payload jsonb, updated timestamptz, validated_against jsonb, sendable boolean)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
     selection CONSTANT esgf_stac_internal.selection := esgf_stac_internal.iteration_selection(job);
@@ -375,13 +376,16 @@ BEGIN
     SELECT j.event_type, j.payload = 'document' INTO STRICT its_type, with_document FROM esgf_stac.iteration_job j WHERE j.id = job;
     RETURN QUERY
         SELECT (k ->> 0)::int, i.collection_id, i.id, CASE WHEN s.selected THEN its_type END, i.version,
-               CASE WHEN s.selected AND with_document AND s.sendable THEN p.document END, i.updated, CASE WHEN s.selected THEN i.validated_against END, s.sendable
+               CASE WHEN p.sendable THEN p.document END, i.updated, CASE WHEN s.selected THEN i.validated_against END, p.sendable IS NOT FALSE
           FROM jsonb_array_elements(keys) k
           JOIN esgf_stac.item i ON i.collection_id = k ->> 1 AND i.id = k ->> 2
-          LEFT JOIN esgf_stac.published_item p ON p.collection_id = i.collection_id AND p.id = i.id
          CROSS JOIN LATERAL (
-               SELECT esgf_stac_internal.is_selected(selection, i.collection_id, i.deleted, i.nodes, i.updated, i.document) AS selected,
-                      NOT with_document OR p.document IS NULL OR esgf_stac_internal.can_be_sent(p.document) AS sendable) s
+               SELECT esgf_stac_internal.is_selected(selection, i.collection_id, i.deleted, i.nodes, i.updated, i.document) AS selected
+               OFFSET 0) s
+          LEFT JOIN LATERAL (
+               SELECT t.document, esgf_stac_internal.can_be_sent(t.document) AS sendable FROM esgf_stac.published_item t
+                WHERE t.collection_id = i.collection_id AND t.id = i.id AND s.selected AND with_document
+               OFFSET 0) p ON true
          WHERE k ->> 3 IS NULL OR i.version = (k ->> 3)::bigint OR NOT s.selected;
 END
 $$;

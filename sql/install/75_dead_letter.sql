@@ -110,10 +110,10 @@ GRANT EXECUTE ON FUNCTION esgf_stac_internal.redrive_round(text) TO esgf_stac_re
 -- The states of those of them that still have that version, in the columns of
 -- the outbox. No document where the item is deleted or not in the stream, or is to
 -- be removed; but not where the item has come to be meanwhile. A repair overwrites
--- the same version.
+-- the same version. (Settings and OFFSET 0 have each key looked up.)
 CREATE FUNCTION esgf_stac_internal.redrive_states(stream text, keys jsonb)
     RETURNS TABLE (aggregatetype text, aggregateid text, type text, version bigint, document jsonb, updated timestamptz, validated_against jsonb, repair text)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
     s esgf_stac.stream;
@@ -123,8 +123,10 @@ BEGIN
         SELECT i.collection_id, i.id, CASE WHEN p.id IS NULL THEN 'item.deleted' ELSE 'item.seeded' END, i.version, p.document, i.updated, p.validated_against, k ->> 4
           FROM jsonb_array_elements(keys) k
           JOIN esgf_stac.item i ON i.collection_id = k ->> 0 AND i.id = k ->> 1 AND i.version = (k ->> 2)::bigint
-          LEFT JOIN esgf_stac.published_item p ON p.collection_id = i.collection_id AND p.id = i.id
-           AND esgf_stac_internal.is_in_stream(i.collection_id, i.document, s.collections, s.filter)
+          LEFT JOIN LATERAL (
+               SELECT t.id, t.document, t.validated_against FROM esgf_stac.published_item t
+                WHERE t.collection_id = i.collection_id AND t.id = i.id AND esgf_stac_internal.is_in_stream(i.collection_id, i.document, s.collections, s.filter)
+               OFFSET 0) p ON true
          WHERE k ->> 4 IS DISTINCT FROM 'remove'
         UNION ALL
         SELECT k ->> 0, k ->> 1, 'item.deleted', (k ->> 2)::bigint, NULL, now(), NULL, k ->> 4

@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- Iteration jobs as the database has them: starting, steering, what is refused, and the pages that a relay reads. What relays make of them is in test/t/170 and 171.
-SELECT plan(104);
+SELECT plan(110);
 \set realistic :srcdir '/realistic.sql'
 \i :realistic
 
@@ -109,6 +109,18 @@ SELECT is(esgf_stac_internal.iteration_total('(,$.a == 1,,,,)'), NULL, 'with a f
 ANALYZE esgf_stac.item;
 SELECT is(esgf_stac_internal.iteration_total(s::esgf_stac_internal.selection) BETWEEN low AND high, true, 'where items are many, their number is estimated: ' || s)
   FROM (VALUES ('(,,,,,)', 11000, 13000), ('(,,{CMIP6},,,)', 1, 1000), ('({BULK},,,,,)', 11000, 12100), ('(,,,,a.org,)', 1, 1000), ('(,,,,,2100-01-01)', 0, 10)) v(s, low, high);
+CREATE FUNCTION pg_temp.items_read(call text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    item CONSTANT regclass := 'esgf_stac.item';
+    before CONSTANT bigint := pg_stat_get_xact_tuples_returned(item) + pg_stat_get_xact_tuples_fetched(item);
+BEGIN
+    EXECUTE call;
+    RETURN pg_stat_get_xact_tuples_returned(item) + pg_stat_get_xact_tuples_fetched(item) - before;
+END
+$$;
+SELECT is(pg_temp.items_read('SELECT FROM esgf_stac_internal.' || call) < 50, true, 'no more items are read than are asked for: ' || split_part(call, '(', 1))
+  FROM (VALUES (format('iteration_page(%L, 10)', :'ids')), (format($$iteration_states(%L, '[[0, "BULK", "00001", 1], [1, "BULK", "00002", null]]')$$, :'ids')), ($$stream_items('all', 'BULK', '05000', 10)$$),
+               ($$verification_page('all', 'BULK', '05000', 10)$$), ($$verification_states('all', '{BULK,BULK}', '{00001,00002}')$$), ($$redrive_states('all', '[["BULK", "00001", 1], ["BULK", "00002", 1]]')$$)) c(call);
 UPDATE pg_class SET reltuples = 2000000 WHERE oid = 'esgf_stac.item'::regclass;
 SELECT cmp_ok(esgf_stac_internal.stream_item_count('all'), '>', 1000000::bigint, 'so is that of a snapshot');
 SET LOCAL session_replication_role = replica;
