@@ -62,7 +62,7 @@ CREATE TABLE esgf_stac.item (
     updated_by jsonb,
     validated_against jsonb,
     PRIMARY KEY (collection_id, id)
-);
+) WITH (fillfactor = 90); -- room on the page for the next version: without it two patches of three enter every index anew
 -- The versions of a dataset: the latest, other candidates, the rest; the newest of each at its end.
 CREATE INDEX item_dataset ON esgf_stac.item (base_id, collection_id COLLATE "C",
     (CASE WHEN latest THEN 0 WHEN deleted OR retracted THEN 2 ELSE 1 END), coalesce(dataset_version::numeric, -1));

@@ -207,6 +207,24 @@ run_relay($node, @keep, '--create', '--snapshot', '--endpos', wal_end($node));
 is($index->safe_psql('carried', $left), 'f', 'is back when a stream with another filter seeds the table');
 run_relay($node, @keep, '--endpos', wal_end($node));
 
+# Two catalogues, each with collections of its own, feed one table.
+my $west = $node->connstr('west');
+$node->safe_psql('postgres', 'CREATE DATABASE west');
+$node->safe_psql('west', q{
+	SET esgf_stac.accept_roles = on;
+	CREATE EXTENSION esgf_stac;
+	SELECT esgf_stac.create_catalogue(), esgf_stac.create_stream('west')});
+$node->safe_psql('west', qq{
+	INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at, identity)
+	VALUES (gen_random_uuid(), 'CMIP7', 'item-1.v1', 'item.published', 1, '{"of": "west"}', now(), '{}')});
+($status, undef, $stderr) = run_relay($node, '--dbname', $west, '--stream', 'west', '--sink', $kept, '--create', '--from-beginning', '--endpos', wal_end($node));
+is($status, 0, 'a second catalogue feeds the table') or diag $stderr;
+$node->safe_psql('postgres', q{SELECT esgf_stac.patch_item('CMIP6', 'item-1.v1', '{"properties": {"of": "east"}}') FROM esgf_stac.reinstate_item('CMIP6', 'item-1.v1')});
+run_relay($node, @keep, '--endpos', wal_end($node));
+is($index->safe_psql('carried', q{SELECT string_agg(collection_id || ' ' || coalesce(document ->> 'of', document #>> '{properties,of}'), ', ' ORDER BY collection_id)
+	FROM kept WHERE item_id = 'item-1.v1'}), 'CMIP6 east, CMIP7 west', 'each keeps its own');
+is($index->safe_psql('carried', 'SELECT count(*) FROM kept_source'), 2, 'and its own newest event');
+
 # What a crash would empty is no index.
 $index->safe_psql('carried', 'ALTER TABLE kept SET UNLOGGED');
 ($status, undef, $stderr) = run_relay($node, @keep);

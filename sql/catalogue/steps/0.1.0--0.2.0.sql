@@ -13,6 +13,14 @@ ALTER TABLE esgf_stac.collection ADD COLUMN max_document_bytes int NOT NULL DEFA
     ADD COLUMN institution_generation int NOT NULL DEFAULT 0;
 ALTER TABLE esgf_stac.collection ALTER COLUMN institution_generation DROP DEFAULT;
 ALTER TABLE esgf_stac.item ADD COLUMN created_by jsonb, ADD COLUMN updated_by jsonb, ADD COLUMN validated_against jsonb;
+-- A fillfactor of the DBA's stays.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_class, unnest(reloptions) o(setting) WHERE oid = 'esgf_stac.item'::regclass AND setting LIKE 'fillfactor=%') THEN
+        ALTER TABLE esgf_stac.item SET (fillfactor = 90);
+    END IF;
+END
+$$;
 ALTER TABLE esgf_stac.outbox ADD COLUMN validated_against jsonb, ADD COLUMN warnings jsonb;
 ALTER TABLE esgf_stac.collection
     ADD COLUMN schema_mode text NOT NULL DEFAULT 'off' CHECK (schema_mode IN ('off', 'warn', 'enforce')),
