@@ -196,6 +196,8 @@ equal_from(const JsonbSlice *a, const JsonbSlice *b, uint32 same)
 {
 	if (a->type != b->type)
 		return false;
+	if (a->type == JENTRY_ISSTRING)
+		return a->len == b->len && memcmp(a->data + same, b->data + same, a->len - same) == 0;
 	if (a->len == b->len)
 	{
 		same = first_difference(a->data, b->data, same, a->len);

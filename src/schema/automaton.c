@@ -66,8 +66,9 @@ struct Automaton
 	State	   *states;
 	uint32	   *steps;			/* of each state, one for each class: where
 								 * those of the next state begin */
-	uint8		class_of[ASCII];
-	uint32		classes;
+	uint8		class_of[PG_UINT8_MAX + 1];
+	uint32		classes;		/* the last is that of all beyond ASCII, where
+								 * no state has a step */
 	uint32		count;
 	uint32		room;
 	uint32	   *marks;			/* of each instruction: when it was last
@@ -243,6 +244,8 @@ find_classes(Automaton *automaton)
 	for (uint32 i = 0; i < automaton->length; i++)
 		if (automaton->program[i].operation == OP_TAKE)
 			split_classes(automaton, automaton->program[i].set, sizes);
+	memset(automaton->class_of + ASCII, automaton->classes, sizeof(automaton->class_of) - ASCII);
+	automaton->classes++;
 }
 
 /* ---- the states ---- */
@@ -477,7 +480,8 @@ make_automaton(const Regex *regex, uint64 *budget)
 static uint32
 run_on(Automaton *automaton, uint32 state, const unsigned char *next, const unsigned char *end)
 {
-	const uint32 yes = STATE_YES * automaton->classes;
+	const uint32 first_open = (STATE_YES + 1) * automaton->classes;
+	const uint8 *class_of = automaton->class_of;
 
 	while (next < end)
 	{
@@ -487,21 +491,18 @@ run_on(Automaton *automaton, uint32 state, const unsigned char *next, const unsi
 		CHECK_FOR_INTERRUPTS();
 		for (; next < block; next++)
 		{
-			uint32		to;
+			uint32		to = steps[state + class_of[*next]];
 
-			if (*next >= ASCII)
-				return STATE_UNMADE;
-			to = steps[state + automaton->class_of[*next]];
-			if (unlikely(to == STATE_UNMADE))
+			/* Most steps are made, and lead neither to yes nor to no. */
+			if (unlikely(to - first_open >= STATE_UNMADE - first_open))
 			{
-				to = step(automaton, state / automaton->classes, *next);
-				if (to == STATE_UNMADE)
-					return STATE_UNMADE;
+				if (to == STATE_UNMADE && *next < ASCII)
+					to = step(automaton, state / automaton->classes, *next);
+				if (to == STATE_UNMADE || to < first_open)
+					return to;
 				steps = automaton->steps;
 			}
 			state = to;
-			if (to <= yes)
-				return to;
 		}
 	}
 	return state;

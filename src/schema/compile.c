@@ -26,8 +26,8 @@
 /* So many schemas of a value are joined into one list. */
 #define JOINT_MAX 64
 
-/* So many required members are joined into one list. */
-#define JOINT_REQUIRED_MAX 256
+/* So many members are joined into one list. */
+#define JOINT_MEMBERS_MAX 256
 
 /* Bytes of a resource's URL: each reference in it is read beside that. */
 #define URL_MAX 2000
@@ -660,7 +660,10 @@ shorten_references(SchemaNode *node)
 static bool
 only_require(const ObjectRules *rules)
 {
-	return !rules->members && !rules->patterns && !rules->additional && !rules->names &&
+	for (uint32 i = 0; i < rules->member_count; i++)
+		if (rules->members[i].node)
+			return false;
+	return !rules->patterns && !rules->additional && !rules->names &&
 		!rules->dependencies && rules->min == 0 && rules->max == UNLIMITED;
 }
 
@@ -668,14 +671,36 @@ only_require(const ObjectRules *rules)
 static bool
 can_join_object_rules(const ObjectRules *a, const ObjectRules *b)
 {
-	return (only_require(a) || only_require(b)) && (uint64) a->required_count + b->required_count <= JOINT_REQUIRED_MAX;
+	return (uint64) a->member_count + b->member_count <= JOINT_MEMBERS_MAX && (only_require(a) || only_require(b));
 }
 
-static int
-compare_required(const void *a, const void *b)
+/* Let rules for objects ask of members what others do as well, in the order of their keys: at most one has a schema for each. */
+void
+join_members(const Compiler *compiler, ObjectRules *rules, const MemberRule *more, uint32 count)
 {
-	return compare_keys(((const JsonKey *) a)->data, ((const JsonKey *) a)->len,
-						((const JsonKey *) b)->data, ((const JsonKey *) b)->len);
+	const MemberRule *own = rules->members;
+	const MemberRule *own_end = own + rules->member_count;
+	const MemberRule *more_end = more + count;
+	MemberRule *joint = MemoryContextAllocExtended(compiler->schema->context, sizeof(MemberRule) * ((Size) rules->member_count + count + 1), MCXT_ALLOC_HUGE);
+
+	rules->members = joint;
+	while (own < own_end || more < more_end)
+	{
+		int			order = own == own_end ? 1 : more == more_end ? -1 :
+		compare_keys(own->key.data, own->key.len, more->key.data, more->key.len);
+
+		CHECK_FOR_INTERRUPTS();
+		*joint = order <= 0 ? *own : *more;
+		if (order == 0)
+		{
+			joint->node = own->node ? own->node : more->node;
+			joint->required = own->required || more->required;
+		}
+		own += order <= 0;
+		more += order >= 0;
+		joint++;
+	}
+	rules->member_count = joint - rules->members;
 }
 
 /* Rules for objects that ask what both of two do, of which one only requires. */
@@ -683,19 +708,10 @@ static ObjectRules *
 join_object_rules(Compiler *compiler, const ObjectRules *a, const ObjectRules *b)
 {
 	ObjectRules *joint = MemoryContextAlloc(compiler->schema->context, sizeof(ObjectRules));
-	uint32		total = a->required_count + b->required_count;
-	uint32		kept = 0;
-	JsonKey    *all = MemoryContextAlloc(compiler->schema->context, sizeof(JsonKey) * (total + 1));
+	const ObjectRules *other = only_require(a) ? a : b;
 
-	*joint = only_require(a) ? *b : *a;
-	for (uint32 i = 0; i < total; i++)
-		all[i] = i < a->required_count ? a->required[i] : b->required[i - a->required_count];
-	qsort(all, total, sizeof(JsonKey), compare_required);
-	for (uint32 i = 0; i < total; i++)
-		if (kept == 0 || compare_required(&all[kept - 1], &all[i]) != 0)
-			all[kept++] = all[i];
-	joint->required = all;
-	joint->required_count = kept;
+	*joint = other == a ? *b : *a;
+	join_members(compiler, joint, other->members, other->member_count);
 	return joint;
 }
 

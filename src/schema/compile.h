@@ -70,6 +70,7 @@ typedef struct KeywordReader
 
 extern const Place *keep_place(const Compiler *compiler, const Place *parent, JsonKey key, uint32 index);
 pg_noreturn extern void bad_schema(const Place *place, const char *format,...) pg_attribute_printf(2, 3);
+extern void join_members(const Compiler *compiler, ObjectRules *rules, const MemberRule *more, uint32 count);
 extern void add_reference(KeywordReader *reader, JsonKey url);
 extern SchemaNode *read_schema(Compiler *compiler, const JsonbSlice *value, Scope *scope, const Place *place);
 extern void read_keywords(KeywordReader *reader, const JsonbContainer *object, const Place *place);

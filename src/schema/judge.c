@@ -327,19 +327,6 @@ judge_array(Judgement *judgement, const ArrayRules *rules, const JsonbContainer 
 
 /* ---- objects ---- */
 
-/* Look for a member of an object. */
-static bool
-find_member(const JsonbContainer *object, JsonKey key, JsonbSlice *value)
-{
-	uint32		count = JsonContainerSize(object);
-	uint32		place;
-
-	if (!find_key(object, 0, count, key.data, key.len, &place))
-		return false;
-	container_child(object, count + place, value);
-	return true;
-}
-
 static bool
 has_member(const JsonbContainer *object, JsonKey key)
 {
@@ -370,82 +357,110 @@ judge_unnamed(Judgement *judgement, const ObjectRules *rules, const MemberCursor
 	return good;
 }
 
-/* Which of the required members, from *next on, stand before a key and are missing? */
-static bool
-pass_required(Judgement *judgement, const ObjectRules *rules, uint32 *next, const JsonKey *key, const Spot *spot)
-{
-	bool		good = true;
-
-	while (*next < rules->required_count)
-	{
-		JsonKey		required = rules->required[*next];
-		int			order = key ? compare_keys(required.data, required.len, key->data, key->len) : -1;
-
-		if (order > 0)
-			break;
-		++*next;
-		CHECK_OR(order == 0, explain_missing(judgement, "required", required, NULL, spot));
-		if (order == 0)
-			break;
-	}
-	return good;
-}
-
-/* Walk the members of an object beside those that are required and those of "properties": all stand in one order. */
+/* Walk all members of an object beside those that are named, which stand in the same order. */
 static bool
 walk_members(Judgement *judgement, const ObjectRules *rules, const JsonbContainer *object, const Spot *spot)
 {
-	bool		more = rules->pattern_count > 0 || rules->additional || rules->names;
-	uint32		required = 0;
-	uint32		rule = 0;
+	const MemberRule *rule = rules->members;
+	const MemberRule *end = rule + rules->member_count;
 	MemberCursor member;
 	bool		good = true;
 
 	members_init(&member, object);
-	while ((more || rule < rules->member_count || required < rules->required_count) && members_next(&member))
+	while (members_next(&member))
 	{
 		JsonKey		key = slice_key(&member.key);
-		int			order = 1;
+		SchemaNode *node = NULL;
+		int			order;
 		Spot		here;
 
-		CHECK(pass_required(judgement, rules, &required, &key, spot));
-		while (rule < rules->member_count &&
-			   (order = compare_keys(rules->members[rule].key.data, rules->members[rule].key.len, key.data, key.len)) < 0)
-			rule++;
-		if (rule == rules->member_count)
-			order = 1;
-		if (order != 0 && !more)
-			continue;
+		CHECK_FOR_INTERRUPTS();
+		for (; rule < end && (order = compare_keys(rule->key.data, rule->key.len, key.data, key.len)) <= 0; rule++)
+		{
+			if (order == 0)
+				node = rule->node;
+			else
+				CHECK_OR(!rule->required, explain_missing(judgement, "required", rule->key, NULL, spot));
+		}
 		if (judgement->problems)
 			here = spot_below(spot, &key, 0);
-		if (order == 0)
-			CHECK(judge(judgement, rules->members[rule++].node, &member.value, &here, "properties"));
-		if (more)
-			CHECK(judge_unnamed(judgement, rules, &member, order == 0, &here));
+		if (node)
+			CHECK(judge(judgement, node, &member.value, &here, "properties"));
+		CHECK(judge_unnamed(judgement, rules, &member, node != NULL, &here));
 	}
-	CHECK(pass_required(judgement, rules, &required, NULL, spot));
+	for (; rule < end; rule++)
+		CHECK_OR(!rule->required, explain_missing(judgement, "required", rule->key, NULL, spot));
 	return good;
 }
 
-/* Look for each of few members. */
+/* Go on in an object to the first key that is not before another one; is it that? */
+static pg_noinline bool
+seek_key(JsonbCursor *keys, uint32 count, JsonKey key)
+{
+	const JEntry *entries = keys->container->children;
+	uint32		wanted = key.len;
+	uint32		index = keys->index;
+	uint32		offset = keys->offset;
+	int			order = 1;
+
+	for (; index < count; index++)
+	{
+		uint32		len = JBE_OFFLENFLD(entries[index]);
+
+		if (JBE_HAS_OFF(entries[index]))
+			len -= offset;
+		if (len > wanted || (len == wanted && (order = memcmp(keys->base + offset, key.data, len)) >= 0))
+			break;
+		offset += len;
+		order = 1;
+	}
+	keys->index = index;
+	keys->offset = offset;
+	return order == 0;
+}
+
+/* Read the value of a member by a cursor that is not past it: zeroed before the first. */
+static inline void
+seek_value(JsonbCursor *values, const JsonbContainer *object, uint32 member, JsonbSlice *value)
+{
+	uint32		index = JsonContainerSize(object) + member;
+
+	if (values->container == NULL || index - values->index >= JB_OFFSET_STRIDE)
+		cursor_init(values, object, index);
+	do
+		cursor_next(values, value);
+	while (values->index <= index);
+}
+
+/* Look for each of the members that are named: one by one where they are few, else along the object. */
 static bool
 find_members(Judgement *judgement, const ObjectRules *rules, const JsonbContainer *object, const Spot *spot)
 {
+	uint32		count = JsonContainerSize(object);
+	bool		few = rules->member_count <= count / FAR_FEWER;
+	JsonbCursor keys;
+	JsonbCursor values = {0};
 	bool		good = true;
 
-	for (uint32 i = 0; i < rules->required_count; i++)
-		CHECK_OR(has_member(object, rules->required[i]),
-				 explain_missing(judgement, "required", rules->required[i], NULL, spot));
+	cursor_init(&keys, object, 0);
 	for (uint32 i = 0; i < rules->member_count; i++)
 	{
+		const MemberRule *rule = &rules->members[i];
 		JsonbSlice	value;
 		Spot		here;
 
-		if (!find_member(object, rules->members[i].key, &value))
+		CHECK_FOR_INTERRUPTS();
+		if (!(few ? find_key(object, 0, count, rule->key.data, rule->key.len, &keys.index) : seek_key(&keys, count, rule->key)))
+		{
+			CHECK_OR(!rule->required, explain_missing(judgement, "required", rule->key, NULL, spot));
 			continue;
+		}
+		if (rule->node == NULL)
+			continue;
+		seek_value(&values, object, keys.index, &value);
 		if (judgement->problems)
-			here = spot_below(spot, &rules->members[i].key, 0);
-		CHECK(judge(judgement, rules->members[i].node, &value, &here, "properties"));
+			here = spot_below(spot, &rule->key, 0);
+		CHECK(judge(judgement, rule->node, &value, &here, "properties"));
 	}
 	return good;
 }
@@ -476,16 +491,14 @@ judge_object(Judgement *judgement, const ObjectRules *rules, const JsonbSlice *v
 {
 	const JsonbContainer *object = slice_container(value);
 	uint32		count = JsonContainerSize(object);
-	bool		few = (rules->member_count + rules->required_count) <= count / FAR_FEWER &&
-	rules->pattern_count == 0 && !rules->additional && !rules->names;
 	bool		good = true;
 
 	CHECK_OR(count >= rules->min, explain_count(judgement, "minProperties", "at least", rules->min, "members", count, spot));
 	CHECK_OR(count <= rules->max, explain_count(judgement, "maxProperties", "at most", rules->max, "members", count, spot));
-	if (few)
-		CHECK(find_members(judgement, rules, object, spot));
-	else
+	if (rules->pattern_count > 0 || rules->additional || rules->names)
 		CHECK(walk_members(judgement, rules, object, spot));
+	else
+		CHECK(find_members(judgement, rules, object, spot));
 	if (rules->dependency_count > 0)
 		CHECK(judge_dependencies(judgement, rules, value, spot));
 	return good;
@@ -534,13 +547,15 @@ judge_combination(Judgement *judgement, const Combination *combination, const Js
 
 /* ---- a node ---- */
 
-/* Judge a value by all that a node asks. */
-static bool
+/*
+ * Judge a value by all that a node asks. Most nodes ask something of a scalar,
+ * and are done with that.
+ */
+static pg_attribute_always_inline bool
 judge_keywords(Judgement *judgement, SchemaNode *node, const JsonbSlice *value, const Spot *spot)
 {
 	bool		good = true;
 
-	check_stack_depth();
 	CHECK_FOR_INTERRUPTS();
 	if (node->types != TYPE_ANY)
 		CHECK_OR(has_type(value, node->types), explain_type(judgement, node, value, spot));
@@ -552,6 +567,10 @@ judge_keywords(Judgement *judgement, SchemaNode *node, const JsonbSlice *value, 
 		CHECK(judge_string(judgement, node->string, value, spot));
 	if (node->number && JBE_ISNUMERIC(value->type))
 		CHECK(judge_number(judgement, node->number, value, spot));
+	if (value->type != JENTRY_ISCONTAINER && !node->reference && !node->combination)
+		return good;
+
+	check_stack_depth();
 	if (node->array && slice_is_array(value))
 		CHECK(judge_array(judgement, node->array, slice_container(value), spot));
 	if (node->object && slice_is_object(value))

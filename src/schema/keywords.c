@@ -473,28 +473,34 @@ read_unique_items(KeywordReader *reader, const JsonbSlice *value)
 static void
 read_required(KeywordReader *reader, const JsonbSlice *value)
 {
-	ObjectRules *rules = object_rules(reader);
+	uint32		count;
+	JsonKey    *keys = need_strings(reader, value, reader->place, &count);
+	MemberRule *required = palloc_extended(sizeof(MemberRule) * Max((Size) count, 1), MCXT_ALLOC_HUGE);
 
-	rules->required = need_strings(reader, value, reader->place, &rules->required_count);
-	qsort(rules->required, rules->required_count, sizeof(JsonKey), compare_key_pointers);
+	qsort(keys, count, sizeof(JsonKey), compare_key_pointers);
+	for (uint32 i = 0; i < count; i++)
+		required[i] = (MemberRule) {.key = keys[i],.required = true};
+	join_members(reader->compiler, object_rules(reader), required, count);
+	pfree(required);
 }
 
 static void
 read_properties(KeywordReader *reader, const JsonbSlice *value)
 {
-	ObjectRules *rules = object_rules(reader);
+	const JsonbContainer *object = need_object(reader, value);
+	MemberRule *properties = palloc_extended(sizeof(MemberRule) * Max((Size) JsonContainerSize(object), 1), MCXT_ALLOC_HUGE);
+	uint32		count = 0;
 	MemberCursor members;
 
-	members_init(&members, need_object(reader, value));
-	rules->members = keep0(reader, sizeof(MemberRule) * Max(JsonContainerSize(slice_container(value)), 1));
+	members_init(&members, object);
 	while (members_next(&members))
 	{
 		const Place *here = keep_place(reader->compiler, reader->place, slice_key(&members.key), 0);
-		MemberRule *rule = &rules->members[rules->member_count++];
 
-		rule->key = slice_key(&members.key);
-		rule->node = need_schema(reader, &members.value, here);
+		properties[count++] = (MemberRule) {.key = slice_key(&members.key),.node = need_schema(reader, &members.value, here)};
 	}
+	join_members(reader->compiler, object_rules(reader), properties, count);
+	pfree(properties);
 }
 
 static void

@@ -43,11 +43,12 @@ typedef struct NodeList
 	SchemaNode **nodes;
 } NodeList;
 
-/* A member of "properties"; they stand in jsonb's order of keys. */
+/* A member of "properties" or "required", or both. */
 typedef struct MemberRule
 {
 	JsonKey		key;
-	SchemaNode *node;
+	SchemaNode *node;			/* NULL: not of "properties" */
+	bool		required;
 } MemberRule;
 
 /* A member of "patternProperties". */
@@ -69,9 +70,7 @@ typedef struct DependencyRule
 
 typedef struct ObjectRules
 {
-	JsonKey    *required;		/* in jsonb's order of keys, each once */
-	uint32		required_count;
-	MemberRule *members;
+	MemberRule *members;		/* in jsonb's order of keys, each once */
 	uint32		member_count;
 	PatternRule *patterns;
 	uint32		pattern_count;
