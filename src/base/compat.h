@@ -47,4 +47,11 @@
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
+/* Enter a row that was inserted into the indexes of its table; 16 can update some of them alone. */
+#if PG_VERSION_NUM >= 160000
+#define insert_index_entries(target, slot, estate) ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL, false)
+#else
+#define insert_index_entries(target, slot, estate) ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL)
+#endif
+
 #endif							/* ESGF_STAC_BASE_COMPAT_H */

@@ -201,7 +201,7 @@ tell_sites(ItemRow *old, ItemRow *new, List *locations)
 {
 	SitedChange change = {column(new, ITEM_COLLECTION_ID), column(new, ITEM_ID)};
 
-	if (ruled_sites() == NIL)
+	if (replication_rules() == NULL)
 		return;
 	change.old = active_document(old);
 	change.new = active_document(new);

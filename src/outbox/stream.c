@@ -98,13 +98,17 @@ list_has(List *collections, const char *id)
 static bool
 match_path(Jsonb *document, JsonPath *filter)
 {
+	static uint32 no_variables[2] = {0, JB_FOBJECT};	/* an empty object, made
+														 * once */
+
 	LOCAL_FCINFO(fcinfo, 4);
 	Datum		result;
 
+	SET_VARSIZE(no_variables, sizeof(no_variables));
 	InitFunctionCallInfoData(*fcinfo, NULL, 4, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = JsonbPGetDatum(document);
 	fcinfo->args[1].value = PointerGetDatum(filter);
-	fcinfo->args[2].value = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+	fcinfo->args[2].value = PointerGetDatum(no_variables);
 	fcinfo->args[3].value = BoolGetDatum(true);
 	for (int i = 0; i < 4; i++)
 		fcinfo->args[i].isnull = false;
@@ -120,12 +124,15 @@ match_path(Jsonb *document, JsonPath *filter)
 bool
 satisfies(Jsonb *document, JsonPath *filter)
 {
+	static pg_tz *utc = NULL;
 	pg_tz	   *callers = session_timezone;
 	bool		result;
 
 	if (document == NULL)
 		return false;
-	session_timezone = pg_tzset("GMT");
+	if (utc == NULL)
+		utc = pg_tzset("GMT");
+	session_timezone = utc;
 	PG_TRY();
 	{
 		result = match_path(document, filter);

@@ -73,22 +73,63 @@ take_string(const char **at)
 	return memchr(begin, '\\', *at - begin) ? NULL : pnstrdup(begin, *at - begin - 1);
 }
 
+/* Take $."properties"."name" == "string" and move on; false if it is not there, or of another name. */
+static bool
+take_guard(const char **at, FilterForm *form)
+{
+	char	   *name;
+	char	   *value;
+
+	if (!take_word(at, "$.\"properties\".") || (name = take_string(at)) == NULL ||
+		!take_word(at, " == ") || (value = take_string(at)) == NULL)
+		return false;
+	if (form->guard && strcmp(form->guard, name) != 0)
+		return false;
+	form->guard = name;
+	form->guard_values = lappend(form->guard_values, value);
+	return true;
+}
+
 /*
- * Find a guard: the filter begins with $."properties"."name" == "string", and it is
- * one predicate, or some that must all hold.
+ * Go on behind the first operand in parentheses to their end; false if they do not hold
+ * only where it does, or one of the guards beside it.
+ */
+static bool
+leave_parentheses(const char **at, FilterForm *form)
+{
+	int			depth = 0;
+
+	while (take_word(at, " || "))
+		if (!take_guard(at, form))
+			return false;
+	if (take_word(at, " && "))
+		for (; **at && (depth > 0 || **at != ')'); *at = **at == '"' ? string_end(*at) : *at + 1)
+		{
+			depth += (**at == '(') - (**at == ')');
+			if (depth == 0 && strncmp(*at, " || ", 4) == 0)
+				return false;
+		}
+	return take_word(at, ")");
+}
+
+/*
+ * Find a guard: what a filter begins with, where it cannot hold else. The server prints
+ * parentheses around whatever stands left of an operator.
  */
 static void
 find_guard(const char *filter, FilterForm *form)
 {
 	const char *at = filter;
-	char	   *name;
-	char	   *value;
+	int			open = 0;
+	bool		found;
 
-	if (!take_word(&at, "($.\"properties\".") || (name = take_string(&at)) == NULL ||
-		!take_word(&at, " == ") || (value = take_string(&at)) == NULL || (*at != ')' && !take_word(&at, " && ")))
-		return;
-	form->guard = name;
-	form->guard_value = value;
+	while (take_word(&at, "("))
+		open++;
+	found = take_guard(&at, form);
+	while (found && open-- > 0)
+		found = leave_parentheses(&at, form);
+	if (!found || *at)
+		form->guard = NULL;
 }
 
 /* Read the form of a filter, which is the text of a jsonpath. */
@@ -98,7 +139,6 @@ read_filter_form(const char *filter, FilterForm *form)
 	StringInfoData open;		/* the parentheses around: 'f' of a filter,
 								 * else 'p' */
 	int			filters = 0;	/* how many of them are filters */
-	bool		conjunction = true; /* must all its predicates hold? */
 	const char *at = filter;
 
 	memset(form, 0, sizeof(*form));
@@ -117,10 +157,7 @@ read_filter_form(const char *filter, FilterForm *form)
 		else if (take_word(&at, "("))
 			appendStringInfoChar(&open, 'p');
 		else if (take_word(&at, ")"))
-		{
 			filters -= open.len > 0 && open.data[--open.len] == 'f';
-			conjunction &= open.len > 0 || *at == '\0';
-		}
 		else if (take_word(&at, "$"))
 		{
 			form->root_inside |= filters > 0;
@@ -128,15 +165,12 @@ read_filter_form(const char *filter, FilterForm *form)
 		}
 		else if (take_word(&at, ".**"))
 			form->descents++;
-		else if (take_word(&at, " || "))
-			conjunction = false;
 		else if (take_word(&at, " like_regex "))
 			form->like_regex = true;
 		else
 			at++;
 	}
-	if (conjunction)
-		find_guard(filter, form);
+	find_guard(filter, form);
 }
 
 /* filter_problem(filter): why a filter may be too dear for others than administrators; null: it is not. */

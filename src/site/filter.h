@@ -17,9 +17,10 @@ typedef struct FilterForm
 	bool		properties_only;	/* does it read nothing but some
 									 * properties? */
 	List	   *properties;		/* of char *: those, if so */
-	char	   *guard;			/* a property that must be a certain string
-								 * where the filter holds; NULL: none is known */
-	char	   *guard_value;
+	char	   *guard;			/* a property that must be one of certain
+								 * strings where the filter holds; NULL: none
+								 * is known */
+	List	   *guard_values;	/* of char *: those */
 } FilterForm;
 
 extern void read_filter_form(const char *filter, FilterForm *form);

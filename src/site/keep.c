@@ -2,16 +2,14 @@
  * site/keep.c
  *		Keeps the rows of site_item: see site/keep.h.
  *
- * Whoever writes the rows of an item has its lock: the change that is made, or a
- * job that applies a rule. So they are read and written as they are committed
- * now, whatever the snapshot of the transaction.
+ * Rows are as their item was before a change, or as a job will yet make them. So
+ * what a change leaves as it was need not be looked up.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -22,121 +20,32 @@
 #include "json/key_table.h"
 #include "site/holding.h"
 #include "site/keep.h"
+#include "site/rows.h"
 #include "site/rule.h"
 
 static const char *const standing_names[] = {"latest", "superseded", "retracted"};
 
-/* A row of site_item: what an item is to a site. */
-typedef struct SiteItem
-{
-	char	   *node;
-	const char *standing;
-	const char *holds;
-	bool		can_go;			/* not told of the latest, which stays */
-	int64		bytes;
-	int64	   *rules;			/* that match, in the order of their ids */
-	int			rule_count;
-} SiteItem;
-
 /* What a change may have altered. */
 typedef struct Alteration
 {
-	bool		everything;		/* the item was not there */
 	bool		standing;
 	bool		files;
 	List	   *locations;		/* of LocationChange */
 	KeyTable   *properties;
 } Alteration;
 
+/* An item that is judged by rules: as it is and, of a change, as it was. */
+typedef struct Judging
+{
+	const char *collection_id;
+	TimestampTz now;
+	Standing	standing;
+	JudgedDocument new;
+	JudgedDocument old;
+	Alteration	alteration;
+} Judging;
+
 PG_FUNCTION_INFO_V1(esgf_refresh_site_item);
-
-/* Take a row apart. */
-static SiteItem *
-site_item_of(HeapTuple row, TupleDesc desc)
-{
-	SiteItem   *item = palloc0(sizeof(SiteItem));
-	bool		isnull;
-	Datum	   *ids;
-
-	item->node = SPI_getvalue(row, desc, 1);
-	item->standing = SPI_getvalue(row, desc, 2);
-	item->holds = SPI_getvalue(row, desc, 3);
-	item->can_go = DatumGetBool(SPI_getbinval(row, desc, 4, &isnull));
-	item->bytes = DatumGetInt64(SPI_getbinval(row, desc, 5, &isnull));
-	deconstruct_array(DatumGetArrayTypeP(SPI_getbinval(row, desc, 6, &isnull)), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
-					  &ids, NULL, &item->rule_count);
-	item->rules = palloc(sizeof(int64) * Max(1, item->rule_count));
-	for (int i = 0; i < item->rule_count; i++)
-		item->rules[i] = DatumGetInt64(ids[i]);
-	return item;
-}
-
-/* The rows of an item. */
-static List *
-read_site_items(Datum collection_id, Datum item_id)
-{
-	static Statement statement = {
-		"SELECT node, standing, holds, can_go, bytes, rules FROM esgf_stac.site_item"
-		" WHERE collection_id OPERATOR(pg_catalog.=) $1 AND item_id OPERATOR(pg_catalog.=) $2",
-		2, {TEXTOID, TEXTOID}
-	};
-	Datum		values[] = {collection_id, item_id};
-	int			count = read_latest_as_owner(&statement, values, NULL);
-	List	   *rows = NIL;
-
-	for (int i = 0; i < count; i++)
-		rows = lappend(rows, site_item_of(SPI_tuptable->vals[i], SPI_tuptable->tupdesc));
-	return rows;
-}
-
-/* Write a row. */
-static void
-write_site_item(Datum collection_id, Datum item_id, const SiteItem *item)
-{
-	static Statement statement = {
-		"INSERT INTO esgf_stac.site_item AS s (collection_id, item_id, node, standing, holds, can_go, bytes, rules)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-		" ON CONFLICT ON CONSTRAINT site_item_pkey DO UPDATE SET standing = excluded.standing, holds = excluded.holds,"
-		" can_go = excluded.can_go, bytes = excluded.bytes, rules = excluded.rules",
-		8, {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, INT8OID, INT8ARRAYOID}
-	};
-	Datum	   *ids = palloc(sizeof(Datum) * item->rule_count);
-	Datum		values[8] = {collection_id, item_id};
-
-	for (int i = 0; i < item->rule_count; i++)
-		ids[i] = Int64GetDatum(item->rules[i]);
-	values[2] = CStringGetTextDatum(item->node);
-	values[3] = CStringGetTextDatum(item->standing);
-	values[4] = CStringGetTextDatum(item->holds);
-	values[5] = BoolGetDatum(item->can_go);
-	values[6] = Int64GetDatum(item->bytes);
-	values[7] = PointerGetDatum(construct_array(ids, item->rule_count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	write_latest_as_owner(&statement, values, NULL);
-}
-
-/* Delete the row of a node; NULL: of all. */
-static void
-delete_site_items(Datum collection_id, Datum item_id, const char *node)
-{
-	static Statement statement = {
-		"DELETE FROM esgf_stac.site_item WHERE collection_id OPERATOR(pg_catalog.=) $1 AND item_id OPERATOR(pg_catalog.=) $2"
-		" AND ($3 IS NULL OR node OPERATOR(pg_catalog.=) $3)",
-		3, {TEXTOID, TEXTOID, TEXTOID}
-	};
-	Datum		values[] = {collection_id, item_id, node ? CStringGetTextDatum(node) : (Datum) 0};
-
-	write_latest_as_owner(&statement, values, node ? "   " : "  n");
-}
-
-/* Does a row say that a rule matches? */
-static bool
-has_rule(const SiteItem *item, int64 id)
-{
-	for (int i = 0; item && i < item->rule_count; i++)
-		if (item->rules[i] == id)
-			return true;
-	return false;
-}
 
 /* The row of a node, or NULL. */
 static SiteItem *
@@ -180,44 +89,69 @@ altered_properties(const Jsonb *old, const Jsonb *new)
 static Alteration
 describe_alteration(const SitedChange *change)
 {
-	Alteration	alteration = {.everything = change->old == NULL};
-
-	if (alteration.everything)
-		return alteration;
-	alteration.standing = change->old_standing != change->new_standing;
-	alteration.files = files_altered(change->old, change->new);
-	alteration.locations = change->locations;
-	alteration.properties = altered_properties(change->old, change->new);
-	return alteration;
+	return (Alteration)
+	{
+		.standing = change->old_standing != change->new_standing,
+			.files = files_altered(change->old, change->new),
+			.locations = change->locations,
+			.properties = altered_properties(change->old, change->new)
+	};
 }
 
-/* May it have altered whether a rule matches? */
+/* Begin to judge an item as it is. */
+static Judging
+judge_item(const SitedChange *item, const RuleSet *rules)
+{
+	Judging		judging = {TextDatumGetCString(item->collection_id), GetCurrentTimestamp(), item->new_standing};
+
+	begin_judging(&judging.new, rules, item->new);
+	return judging;
+}
+
+/* May a change have altered whether a rule matches? */
 static bool
 may_alter(const Alteration *alteration, const SiteRule *rule)
 {
 	ListCell   *cell;
 
-	if (alteration->everything)
-		return true;
 	if (rule->filter == NULL)
 		return false;
-	if (!rule->form.properties_only)
+	if (!rule->filter->form.properties_only)
 		return true;
-	foreach(cell, rule->form.properties)
+	foreach(cell, rule->filter->form.properties)
 		if (find_entry(alteration->properties, (JsonKey) {lfirst(cell), strlen(lfirst(cell))}))
 		return true;
 	return false;
 }
 
-/* May it have altered what a node has, or whether that could go, which is asked of what is not the latest? */
+/* Did a change alter which rules of a site match? */
 static bool
-may_alter_holding(const Alteration *alteration, const char *node, Standing standing)
+matches_altered(Judging *judging, const RuledSite *site)
 {
 	ListCell   *cell;
 
-	if (alteration->everything || alteration->standing || alteration->files)
+	foreach(cell, site->rules)
+	{
+		SiteRule   *rule = lfirst(cell);
+
+		CHECK_FOR_INTERRUPTS();
+		if (concerns(rule, judging->collection_id, judging->now) && may_alter(&judging->alteration, rule) &&
+			matches(rule, &judging->old) != matches(rule, &judging->new))
+			return true;
+	}
+	return false;
+}
+
+/* May it have altered what a node has, or whether that could go, which is asked of what is not the latest? */
+static bool
+may_alter_holding(const Judging *judging, const char *node)
+{
+	const Alteration *alteration = &judging->alteration;
+	ListCell   *cell;
+
+	if (alteration->standing || alteration->files)
 		return true;
-	if (standing != STANDS_LATEST)
+	if (judging->standing != STANDS_LATEST)
 		return alteration->locations != NIL;
 	foreach(cell, alteration->locations)
 		if (keys_equal(((LocationChange *) lfirst(cell))->location.node, (JsonKey) {node, strlen(node)}))
@@ -225,106 +159,135 @@ may_alter_holding(const Alteration *alteration, const char *node, Standing stand
 	return false;
 }
 
-/* May it have altered anything of what an item is to a site? */
-static bool
-may_alter_site(const Alteration *alteration, const RuledSite *site, Standing standing)
+/* What an item is to a site; without a rule nothing, as none matches. */
+static SiteItem *
+find_site_item(Judging *judging, const RuledSite *site)
 {
+	SiteItem   *item = palloc0(sizeof(SiteItem));
+	Holding		holding;
 	ListCell   *cell;
 
-	if (may_alter_holding(alteration, site->node, standing))
-		return true;
-	foreach(cell, site->rules)
-		if (may_alter(alteration, lfirst(cell)))
-		return true;
-	return false;
-}
-
-/* Which rules of a site match? What cannot be altered is as its row says; without an alteration all are judged. */
-static void
-find_matches(SiteItem *item, const SitedChange *change, const RuledSite *site, const Alteration *alteration, const SiteItem *row)
-{
-	const char *collection_id = TextDatumGetCString(change->collection_id);
-	TimestampTz now = GetCurrentTimestamp();
-	ListCell   *cell;
-
+	item->node = site->node;
 	item->rules = palloc(sizeof(int64) * Max(1, list_length(site->rules)));
-	item->rule_count = 0;
 	foreach(cell, site->rules)
 	{
 		SiteRule   *rule = lfirst(cell);
 
 		CHECK_FOR_INTERRUPTS();
-		if (concerns(rule, collection_id, now) &&
-			(alteration == NULL || may_alter(alteration, rule) ? matches(rule, change->new) : has_rule(row, rule->id)))
+		if (concerns(rule, judging->collection_id, judging->now) && matches(rule, &judging->new))
 			item->rules[item->rule_count++] = rule->id;
 	}
+	if (item->rule_count == 0)
+		return item;
+	find_holding(judging->new.document, (JsonKey) {site->node, strlen(site->node)}, &holding);
+	item->standing = standing_names[judging->standing];
+	item->holds = holds_names[holding.holds];
+	item->can_go = holding.can_go && judging->standing != STANDS_LATEST;
+	item->bytes = holding.bytes;
+	return item;
 }
 
-/* Find out what an item is to a site; false: nothing, as no rule matches. */
-static bool
-find_site_item(SiteItem *item, const SitedChange *change, const RuledSite *site, const Alteration *alteration, const SiteItem *row)
+/* What an item that appears is to sites: as a list of SiteItem. */
+static List *
+find_site_items(const SitedChange *change, const RuleSet *rules)
 {
-	Holding		holding;
+	Judging		judging = judge_item(change, rules);
+	List	   *items = NIL;
+	ListCell   *cell;
 
-	item->node = site->node;
-	find_matches(item, change, site, alteration, row);
-	if (item->rule_count == 0)
-		return false;
-	find_holding(change->new, (JsonKey) {site->node, strlen(site->node)}, &holding);
-	item->standing = standing_names[change->new_standing];
-	item->holds = holds_names[holding.holds];
-	item->can_go = holding.can_go && change->new_standing != STANDS_LATEST;
-	item->bytes = holding.bytes;
-	return true;
+	foreach(cell, rules->sites)
+	{
+		SiteItem   *item = find_site_item(&judging, lfirst(cell));
+
+		if (item->rule_count > 0)
+			items = lappend(items, item);
+	}
+	return items;
+}
+
+/* What an item is to those sites to which it may have become something else. */
+static List *
+find_altered_items(const SitedChange *change, const RuleSet *rules)
+{
+	Judging		judging = judge_item(change, rules);
+	List	   *items = NIL;
+	ListCell   *cell;
+
+	begin_judging(&judging.old, rules, change->old);
+	judging.alteration = describe_alteration(change);
+	foreach(cell, rules->sites)
+	{
+		const RuledSite *site = lfirst(cell);
+		bool		altered = matches_altered(&judging, site);
+		SiteItem   *item;
+
+		if (!altered && !may_alter_holding(&judging, site->node))
+			continue;
+		item = find_site_item(&judging, site);
+		if (altered || item->rule_count > 0)
+			items = lappend(items, item);
+	}
+	return items;
 }
 
 /* Keep the row of one site. */
 static void
-keep_site_item(const SitedChange *change, const RuledSite *site, const Alteration *alteration, const SiteItem *row)
+keep_site_item(const SitedChange *change, SiteItem *item, const SiteItem *row)
 {
-	SiteItem	item;
-
-	if (!find_site_item(&item, change, site, alteration, row))
+	if (item->rule_count == 0)
 	{
 		if (row)
-			delete_site_items(change->collection_id, change->item_id, site->node);
+			delete_site_items(change->collection_id, change->item_id, item->node);
 	}
-	else if (row == NULL || !same_site_item(&item, row))
-		write_site_item(change->collection_id, change->item_id, &item);
+	else if (row == NULL)
+		insert_site_items(change->collection_id, change->item_id, list_make1(item));
+	else if (!same_site_item(item, row))
+		update_site_item(change->collection_id, change->item_id, item);
+}
+
+/* Keep the rows of an item that was there, of some sites. */
+static void
+keep_altered_items(const SitedChange *change, List *items)
+{
+	List	   *rows;
+	ListCell   *cell;
+
+	if (items == NIL)
+		return;
+	SPI_connect();
+	rows = read_site_items(change->collection_id, change->item_id);
+	foreach(cell, items)
+	{
+		SiteItem   *item = lfirst(cell);
+
+		keep_site_item(change, item, row_of(rows, item->node));
+	}
+	SPI_finish();
+}
+
+/* Forget an item that is gone. */
+static void
+forget_item(const SitedChange *change)
+{
+	SPI_connect();
+	delete_site_items(change->collection_id, change->item_id, NULL);
+	SPI_finish();
 }
 
 /* Keep the rows of an item that has changed. */
 void
 keep_site_items(const SitedChange *change)
 {
-	List	   *sites = NIL;
-	List	   *rows = NIL;
-	Alteration	alteration;
-	ListCell   *cell;
+	RuleSet    *rules = replication_rules();
 
-	if (ruled_sites() == NIL || (change->old == NULL && change->new == NULL))
+	if (rules == NULL || (change->old == NULL && change->new == NULL))
 		return;
-	if (change->new)
-	{
-		alteration = describe_alteration(change);
-		foreach(cell, ruled_sites())
-			if (may_alter_site(&alteration, lfirst(cell), change->new_standing))
-			sites = lappend(sites, lfirst(cell));
-		if (sites == NIL)
-			return;
-	}
-	SPI_connect();
 	if (change->new == NULL)
-		delete_site_items(change->collection_id, change->item_id, NULL);
-	else if (!alteration.everything)
-		rows = read_site_items(change->collection_id, change->item_id);
-	foreach(cell, sites)
-	{
-		RuledSite  *site = lfirst(cell);
-
-		keep_site_item(change, site, &alteration, row_of(rows, site->node));
-	}
-	SPI_finish();
+		forget_item(change);
+	else if (change->old == NULL)
+		insert_site_items(change->collection_id, change->item_id, find_site_items(change, rules));
+	else
+		keep_altered_items(change, find_altered_items(change, rules));
 }
 
 /* Lock an item for a job; false: it is in somebody's hand. A NULL document: it is not there. */
@@ -351,7 +314,7 @@ lock_sited_item(SitedChange *item)
 
 /* Is the row of a site as it should be? Asked without a lock, of one snapshot. */
 static bool
-is_kept(SitedChange *item, const RuledSite *site)
+is_kept(SitedChange *item, const RuleSet *rules, const RuledSite *site)
 {
 	static Statement look = {
 		"SELECT s.node, s.standing, s.holds, s.can_go, s.bytes, s.rules, i.document, i.latest, i.retracted, s.node IS NULL"
@@ -361,7 +324,8 @@ is_kept(SitedChange *item, const RuledSite *site)
 		3, {TEXTOID, TEXTOID, TEXTOID}
 	};
 	Datum		values[] = {item->collection_id, item->item_id, CStringGetTextDatum(site->node)};
-	SiteItem	wanted;
+	Judging		judging;
+	SiteItem   *wanted;
 	SiteItem   *row;
 	HeapTuple	tuple;
 	TupleDesc	desc;
@@ -374,9 +338,9 @@ is_kept(SitedChange *item, const RuledSite *site)
 	row = DatumGetBool(SPI_getbinval(tuple, desc, 10, &isnull)) ? NULL : site_item_of(tuple, desc);
 	item->new = DatumGetJsonbP(SPI_getbinval(tuple, desc, 7, &isnull));
 	item->new_standing = standing_of(DatumGetBool(SPI_getbinval(tuple, desc, 8, &isnull)), DatumGetBool(SPI_getbinval(tuple, desc, 9, &isnull)));
-	if (find_site_item(&wanted, item, site, NULL, row))
-		return row && same_site_item(&wanted, row);
-	return row == NULL;
+	judging = judge_item(item, rules);
+	wanted = find_site_item(&judging, site);
+	return wanted->rule_count == 0 ? row == NULL : row && same_site_item(wanted, row);
 }
 
 /* Judge an item anew by the rules of a site; false: it is in somebody's hand. */
@@ -384,18 +348,23 @@ static bool
 refresh_site_item(SitedChange *item, const char *node)
 {
 	RuledSite	nobody = {(char *) node, NIL};
-	RuledSite  *site = find_ruled_site(node);
+	RuleSet    *rules = replication_rules();
+	RuledSite  *site = find_ruled_site(rules, node);
+	Judging		judging;
 
 	if (site == NULL)
 		site = &nobody;
-	if (is_kept(item, site))
+	if (is_kept(item, rules, site))
 		return true;
 	if (!lock_sited_item(item))
 		return false;
-	if (item->new)
-		keep_site_item(item, site, NULL, row_of(read_site_items(item->collection_id, item->item_id), node));
-	else
+	if (item->new == NULL)
 		delete_site_items(item->collection_id, item->item_id, node);
+	else
+	{
+		judging = judge_item(item, rules);
+		keep_site_item(item, find_site_item(&judging, site), row_of(read_site_items(item->collection_id, item->item_id), node));
+	}
 	return true;
 }
 

@@ -42,34 +42,78 @@ strings_of(Datum array)
 	return list;
 }
 
+/* The number of a name, which is given at its first use. */
+static uint32
+number_of(KeyTable *numbers, const char *name, bool *found)
+{
+	KeyEntry   *entry = enter_entry(numbers, (JsonKey) {name, strlen(name)}, found);
+
+	if (!*found)
+		entry->count = numbers->members - 1;
+	return entry->count;
+}
+
+/* Keep a filter, once. */
+static SiteFilter *
+keep_filter(RuleSet *rules, Datum jsonpath)
+{
+	char	   *text = DatumGetCString(DirectFunctionCall1(jsonpath_out, jsonpath));
+	bool		found;
+	int			number = number_of(rules->filter_numbers, text, &found);
+	SiteFilter *filter;
+
+	if (found)
+		return list_nth(rules->filters, number);
+	filter = palloc0(sizeof(SiteFilter));
+	filter->path = (JsonPath *) PG_DETOAST_DATUM_COPY(jsonpath);
+	filter->number = number;
+	read_filter_form(text, &filter->form);
+	rules->filters = lappend(rules->filters, filter);
+	if (filter->form.guard)
+	{
+		filter->guard_number = number_of(rules->guard_numbers, filter->form.guard, &found);
+		if (!found)
+			rules->guards = lappend(rules->guards, filter->form.guard);
+	}
+	return filter;
+}
+
+/* Nothing is kept yet. */
+static RuleSet *
+make_rule_set(void)
+{
+	RuleSet    *rules = palloc0(sizeof(RuleSet));
+
+	rules->filter_numbers = make_key_table();
+	rules->guard_numbers = make_key_table();
+	return rules;
+}
+
 /* Keep one rule: rules come site by site. */
 static void *
 keep_rule(void *kept, HeapTuple row, TupleDesc desc)
 {
-	List	   *sites = kept;
+	RuleSet    *rules = kept ? kept : make_rule_set();
 	SiteRule   *rule = palloc0(sizeof(SiteRule));
 	char	   *node = SPI_getvalue(row, desc, 2);
 	Datum		filter = optional_column(row, desc, 4);
 	Datum		valid_to = optional_column(row, desc, 6);
-	RuledSite  *site = sites == NIL ? NULL : llast(sites);
+	RuledSite  *site = rules->sites == NIL ? NULL : llast(rules->sites);
 
 	if (site == NULL || strcmp(site->node, node) != 0)
 	{
 		site = palloc0(sizeof(RuledSite));
 		site->node = node;
-		sites = lappend(sites, site);
+		rules->sites = lappend(rules->sites, site);
 	}
 	rule->id = DatumGetInt64(optional_column(row, desc, 1));
 	rule->collections = strings_of(optional_column(row, desc, 3));
 	if (filter != (Datum) 0)
-	{
-		rule->filter = (JsonPath *) PG_DETOAST_DATUM_COPY(filter);
-		read_filter_form(DatumGetCString(DirectFunctionCall1(jsonpath_out, PointerGetDatum(rule->filter))), &rule->form);
-	}
+		rule->filter = keep_filter(rules, filter);
 	rule->valid_from = DatumGetTimestampTz(optional_column(row, desc, 5));
 	rule->valid_to = valid_to == (Datum) 0 ? DT_NOEND : DatumGetTimestampTz(valid_to);
 	site->rules = lappend(site->rules, rule);
-	return sites;
+	return rules;
 }
 
 /*
@@ -86,26 +130,27 @@ read_rules(void)
 		" ORDER BY node COLLATE \"C\", id",
 	};
 
-	return keep_rows(&statement, NULL, keep_rule, NIL);
+	return keep_rows(&statement, NULL, keep_rule, NULL);
 }
 
 static TableCache rule_cache = {"replication_rule", read_rules};
 
-/* The sites that have rules, or had some; NIL: there is nothing to keep. */
-List *
-ruled_sites(void)
+/* The rules that sites have, or had; NULL: there is nothing to keep. */
+RuleSet *
+replication_rules(void)
 {
 	return cached_rows(&rule_cache);
 }
 
 /* A site with rules; NULL: that has none. */
 RuledSite *
-find_ruled_site(const char *node)
+find_ruled_site(const RuleSet *rules, const char *node)
 {
-	List	   *sites = ruled_sites();
 	ListCell   *cell;
 
-	foreach(cell, sites)
+	if (rules == NULL)
+		return NULL;
+	foreach(cell, rules->sites)
 		if (strcmp(((RuledSite *) lfirst(cell))->node, node) == 0)
 		return lfirst(cell);
 	return NULL;
@@ -127,23 +172,64 @@ concerns(const SiteRule *rule, const char *collection_id, TimestampTz now)
 	return false;
 }
 
+/* Begin to judge a document. */
+void
+begin_judging(JudgedDocument *judged, const RuleSet *rules, Jsonb *document)
+{
+	static const JsonKey name = JSON_KEY("properties");
+	const JsonbContainer *properties = document_object(&document->root, 1, &name);
+	ListCell   *cell;
+
+	judged->document = document;
+	if (rules == NULL)
+		return;
+	judged->verdicts = palloc0(list_length(rules->filters));
+	judged->guards = palloc0(sizeof(JsonbSlice) * list_length(rules->guards));
+	foreach(cell, rules->guards)
+	{
+		JsonKey		key = {lfirst(cell), strlen(lfirst(cell))};
+		JsonbSlice	value;
+
+		if (properties && document_slice(properties, &value, 1, &key))
+			judged->guards[foreach_current_index(cell)] = value;
+	}
+}
+
 /* Does the guard of a filter tell already that a document does not satisfy it? An array is looked into by the filter alone. */
 static bool
-is_kept_out(const FilterForm *form, const Jsonb *document)
+is_kept_out(const SiteFilter *filter, const JudgedDocument *judged)
 {
-	JsonKey		path[2] = {JSON_KEY("properties")};
-	JsonbSlice	value;
+	const JsonbSlice *value;
+	ListCell   *cell;
 
-	if (form->guard == NULL)
+	if (filter->form.guard == NULL)
 		return false;
-	path[1] = (JsonKey) {form->guard, strlen(form->guard)};
-	return !document_slice(&document->root, &value, 2, path) ||
-		(value.type == JENTRY_ISSTRING && !slice_is_string(&value, form->guard_value));
+	value = &judged->guards[filter->guard_number];
+	if (value->data == NULL)
+		return true;
+	if (value->type != JENTRY_ISSTRING)
+		return false;
+	foreach(cell, filter->form.guard_values)
+		if (slice_is_string(value, lfirst(cell)))
+		return false;
+	return true;
 }
 
 /* Does a document of a rule's collections satisfy its filter? */
 bool
-matches(const SiteRule *rule, Jsonb *document)
+matches(const SiteRule *rule, JudgedDocument *judged)
 {
-	return rule->filter == NULL || (!is_kept_out(&rule->form, document) && satisfies(document, rule->filter));
+	enum
+	{
+		NOT_ASKED, NO, YES
+	};
+	SiteFilter *filter = rule->filter;
+	char	   *verdict;
+
+	if (filter == NULL)
+		return true;
+	verdict = &judged->verdicts[filter->number];
+	if (*verdict == NOT_ASKED)
+		*verdict = !is_kept_out(filter, judged) && satisfies(judged->document, filter->path) ? YES : NO;
+	return *verdict == YES;
 }

@@ -14,14 +14,23 @@
 #include "utils/jsonb.h"
 #include "utils/jsonpath.h"
 
+#include "json/key_table.h"
 #include "site/filter.h"
+
+/* A filter, which several rules may have: it is judged once. */
+typedef struct SiteFilter
+{
+	JsonPath   *path;
+	FilterForm	form;
+	int			number;			/* of it, from 0 */
+	int			guard_number;	/* of its guard, from 0; of use if it has one */
+} SiteFilter;
 
 typedef struct SiteRule
 {
 	int64		id;
 	List	   *collections;	/* of char *; NIL: all */
-	JsonPath   *filter;			/* NULL: all */
-	FilterForm	form;			/* of the filter */
+	SiteFilter *filter;			/* NULL: all */
 	TimestampTz valid_from;
 	TimestampTz valid_to;
 } SiteRule;
@@ -33,9 +42,28 @@ typedef struct RuledSite
 	List	   *rules;			/* of SiteRule */
 } RuledSite;
 
-extern List *ruled_sites(void);
-extern RuledSite *find_ruled_site(const char *node);
+/* All rules, and what they ask of documents. */
+typedef struct RuleSet
+{
+	List	   *sites;			/* of RuledSite */
+	List	   *filters;		/* of SiteFilter, by number */
+	List	   *guards;			/* of char *, by number: properties */
+	KeyTable   *filter_numbers; /* by text */
+	KeyTable   *guard_numbers;	/* by property */
+} RuleSet;
+
+/* A document, and which filters it satisfies as far as that was asked. */
+typedef struct JudgedDocument
+{
+	Jsonb	   *document;
+	char	   *verdicts;		/* by number of filter */
+	JsonbSlice *guards;			/* by number: what it has there, or nothing */
+} JudgedDocument;
+
+extern RuleSet *replication_rules(void);
+extern RuledSite *find_ruled_site(const RuleSet *rules, const char *node);
 extern bool concerns(const SiteRule *rule, const char *collection_id, TimestampTz now);
-extern bool matches(const SiteRule *rule, Jsonb *document);
+extern void begin_judging(JudgedDocument *judged, const RuleSet *rules, Jsonb *document);
+extern bool matches(const SiteRule *rule, JudgedDocument *judged);
 
 #endif							/* ESGF_STAC_SITE_RULE_H */

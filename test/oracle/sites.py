@@ -4,6 +4,7 @@ sites.py changes SEED COUNT   random changes of all verbs, and by hand, as SQL; 
 sites.py rules SEED COUNT     rules that are set, changed, dropped, and end by themselves, and sites switched on and off, as SQL
 sites.py work                 reads {"now", "sites", "rules", "items"}; writes what follows: a list of a line for each site and kind
 """
+import functools
 import json
 import random
 import re
@@ -106,7 +107,7 @@ def rules(rng, count):
             collections = rng.choice([None, ["C0"], ["C1", "C2"], ["C2", "none"]])
             yield "SELECT esgf_stac.set_replication_rule({}, {}, {}, {}, {}, {}, {}, {});".format(
                 quoted(node), quoted(name), "NULL" if collections is None else quoted("{" + ",".join(collections) + "}"),
-                quoted("".join(a + rng.choice([" && ", " || "]) for a in atoms[:-1]) + atoms[-1]) if atoms else "NULL", rng.choice([0, 0, 1, 5, -3]),
+                quoted(functools.reduce(lambda a, b: rng.choice(["{}", "({})"]).format(a) + rng.choice([" && ", " || "]) + b, atoms)) if atoms else "NULL", rng.choice([0, 0, 1, 5, -3]),
                 rng.choice(["'purge'", "'purge'", "'keep'"]), rng.choice(["'keep'", "'purge'", "'purge'", "'fetch'"]),
                 rng.choice(["NULL", "NULL", "NULL", f"clock_timestamp() + interval '{rng.randrange(1, 4000)} ms'"]))
 

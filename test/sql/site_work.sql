@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- What sites lack and what may go, as changes make it so. How rules reach items that are there is in test/t/190_sites.pl.
-SELECT plan(73);
+SELECT plan(75);
 
 CREATE ROLE esgf_stac_test_reader IN ROLE esgf_stac_reader;
 INSERT INTO esgf_stac.site (node, href_prefixes) SELECT n || '.org', ARRAY[format('https://%s.org/', n)] FROM unnest('{r,s}'::text[]) n;
@@ -94,6 +94,22 @@ SELECT is((SELECT string_agg(concat_ws(' ', u.item_id, u.bytes, u.nodes), ', ') 
 
 -- Whatever happened, happened to items alone by their own changes.
 SELECT is((SELECT count(*) FROM esgf_stac.outbox WHERE type NOT LIKE 'collection.%'), (SELECT sum(version) FROM esgf_stac.item)::bigint, 'rules make no event and no version');
+
+-- What the form of a filter tells beforehand is what judging it would.
+CREATE TABLE pg_temp.guarded AS SELECT n, filter, esgf_stac_internal.satisfies(pg_temp.thing('g.v1', 'tas'), filter) AS wanted
+  FROM unnest(ARRAY['$.properties.variable == "tas"', '$.properties.variable == "pr"', '$.properties.variable == "pr" || $.properties.variable == "tas"',
+    '$.properties.variable == "pr" || $.properties.variable == "psl" || $.properties.variable == "tas"', '$.properties.variable == "pr" || $.properties.variable == "psl"',
+    '($.properties.variable == "pr" || $.properties.variable == "tas") && $.id starts with "g"', '($.properties.variable == "pr" || $.properties.variable == "psl") && $.id starts with "g"',
+    '$.properties.variable == "pr" && $.id starts with "x" || $.id starts with "g"', '$.properties.variable == "pr" || $.id starts with "g" && $.type == "Feature"',
+    '($.properties.variable == "pr" && $.id starts with "x") || $.id starts with "g"', '$.properties.variable == "tas" && ($.id starts with "x" || $.id starts with "g") && $.type == "Feature"',
+    '!($.properties.variable == "pr")', '!($.properties.variable == "pr" || $.properties.variable == "psl")', '($.properties.variable == 1) is unknown', '($.properties.none == "pr" && $.id == "x") || $.properties.variable == "tas"',
+    '$.properties.variable == "pr" || $.properties."cmip6:institution_id" == "MPI-M"', '$.properties.variable == "t\u0061s"', 'strict $.properties.variable == "tas"', '$.properties.none == "tas"',
+    '$.properties.none == "tas" || $.properties.variable == "tas"', '$.properties.variable == "tas" && $.properties.variable == "pr"', '$.properties.variable == "pr" || $.properties.variable == $.properties.variable']::jsonpath[]) WITH ORDINALITY AS f(filter, n);
+INSERT INTO esgf_stac.site (node, href_prefixes) VALUES ('t.org', '{https://t.org/}');
+DO $$ BEGIN PERFORM esgf_stac.set_replication_rule('t.org', 'g' || n, NULL, filter) FROM pg_temp.guarded; END $$;
+SELECT is((esgf_stac.create_item('CMIP6', pg_temp.thing('g.v1', 'tas'))).action, 'published', 'an item of some rules');
+SELECT is((SELECT string_agg(r, E'\n' ORDER BY r) FROM esgf_stac.site_work('t.org') w, unnest(w.rules) r WHERE w.item_id = 'g.v1'),
+          (SELECT string_agg('g' || n, E'\n' ORDER BY 'g' || n) FROM pg_temp.guarded WHERE wanted), 'filters that name strings of properties');
 
 -- What is no list.
 SELECT pg_temp.refused(query, 'PT400', 'bad-request', query)
