@@ -50,8 +50,8 @@ BUILT = $(foreach program,$(PROGRAMS),$(if $(wildcard client/$(program)/esgf_sta
 .PHONY: $(PROGRAMS)
 $(PROGRAMS):
 	$(MAKE) -C client/$@ all PG_CONFIG=$(PG_CONFIG)
-install: $(addprefix install-,$(BUILT))
-uninstall: $(addprefix uninstall-,$(PROGRAMS))
+install: $(addprefix install-,$(BUILT)) $(addprefix install-beside-,$(BUILT))
+uninstall: $(addprefix uninstall-,$(PROGRAMS)) $(addprefix uninstall-beside-,$(PROGRAMS))
 clean: $(addprefix clean-,$(PROGRAMS))
 
 # Of both: WHAT-PROGRAM makes WHAT there.
@@ -60,3 +60,5 @@ install-$(1) uninstall-$(1) clean-$(1):
 	$$(MAKE) -C client/$(1) $$(patsubst %-$(1),%,$$@) PG_CONFIG=$$(PG_CONFIG)
 endef
 $(foreach program,$(PROGRAMS),$(eval $(call in_program,$(program))))
+
+include service/install.mk

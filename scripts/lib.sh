@@ -154,6 +154,7 @@ test_packages() {
 	echo libclang-rt-dev # for scripts/fuzz
 	apt-cache pkgnames "postgresql-$major-plpgsql-check" # as well, where there is one
 	echo strace # for what the relay's file sink syncs
+	echo systemd groff-base logrotate # for what a system runs the programs by
 	echo g++ nlohmann-json3-dev # for what test/oracle compares with
 	kafka_packages
 	echo python3-psycopg # for examples/publisher
@@ -284,7 +285,7 @@ lay_tree() {
 	ln -s "$share"/extension/* "$tree$share/extension/"
 	ln -s /usr/include/postgresql "$tree/usr/include/"
 	rm -f "$tree$home"/lib/esgf_stac* "$tree$share"/extension/esgf_stac*
-	run_quietly make -s --no-print-directory -C "$checkout" with_llvm=no PG_CONFIG="$bin/pg_config" install
+	run_quietly make -s --no-print-directory -C "$checkout" with_llvm=no PG_CONFIG="$bin/pg_config" "prefix=$tree/usr" "sysconfdir=$tree/etc" install
 	export PATH="$bin:$PATH"
 	"${as_worker[@]}" "$bin/postgres" --version >/dev/null ||
 		die "user $worker cannot run programs under $temp: set TMPDIR to a folder where it can"

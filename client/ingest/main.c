@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/log.h"
+#include "lib/notify.h"
 #include "lib/program.h"
 #include "lib/sessions.h"
 
@@ -85,6 +86,7 @@ main(int argc, char **argv)
 	ingest.catalogue.settings = &ingest.options.catalogue;
 	ingest.catalogue.limit = ingest.options.catalogue.batch;
 	log_start("source", ingest.options.catalogue.source, ingest.options.verbose);
+	notify_begin();
 	status = sessions_run(&sessions);
 	session_close_results(&ingest);
 	session_close_source(&ingest);

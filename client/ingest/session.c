@@ -8,6 +8,7 @@
 #include <inttypes.h>
 
 #include "lib/log.h"
+#include "lib/notify.h"
 
 /* Others may have performed events whose outcomes we send: that is looked for so often. */
 #define LOOK_MS 1000
@@ -222,6 +223,8 @@ read_source(Ingest *ingest)
 	while (status == STATUS_RUNNING && !stop_requested && !reload_requested && !ingest->source->ended && !ingest->moved)
 	{
 		status = begin_partitions(ingest);
+		if (status == STATUS_RUNNING)
+			notify_ready();
 		if (status == STATUS_RUNNING)
 			status = ingest->batch.done < ingest->batch.count ? perform(ingest) : take(ingest);
 		if (status == STATUS_RUNNING)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "lib/notify.h"
 #include "lib/wait.h"
 
 /* The wait before a new session doubles from the one to the other. */
@@ -49,15 +50,11 @@ back_off(int64_t *pause)
 	*pause = *pause * 2 < LONGEST_WAIT_MS ? *pause * 2 : LONGEST_WAIT_MS;
 }
 
-/* Run sessions until there is nothing to try again */
-ExitStatus
-sessions_run(const Sessions *sessions)
+static ExitStatus
+run_sessions(const Sessions *sessions)
 {
 	int64_t		pause = FIRST_WAIT_MS;
 
-	srandom((unsigned int) time(NULL) ^ (unsigned int) getpid());
-	wait_set_signals();
-	wait_look_after(sessions->attend, sessions->program);
 	while (sessions->heed_signals(sessions->program) == STATUS_RUNNING)
 	{
 		bool		progress = false;
@@ -74,4 +71,18 @@ sessions_run(const Sessions *sessions)
 		back_off(&pause);
 	}
 	return STATUS_STOPPED;
+}
+
+/* Run sessions until there is nothing to try again */
+ExitStatus
+sessions_run(const Sessions *sessions)
+{
+	ExitStatus	status;
+
+	srandom((unsigned int) time(NULL) ^ (unsigned int) getpid());
+	wait_set_signals();
+	wait_look_after(sessions->attend, sessions->program);
+	status = run_sessions(sessions);
+	notify_stopping();
+	return status;
 }

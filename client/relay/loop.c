@@ -6,6 +6,7 @@
 #include "relay/relay.h"
 
 #include "lib/log.h"
+#include "lib/notify.h"
 #include "lib/wait.h"
 
 /* Events are made durable, and confirmed, at least that often; more so while somebody may wait for news. */
@@ -215,6 +216,7 @@ stream_run(Relay *relay)
 	Stream	   *stream = &relay->stream;
 	ExitStatus	status = STATUS_RUNNING;
 
+	notify_ready();
 	while (status == STATUS_RUNNING && !stream->ended)
 	{
 		if (stop_requested && (!stream->in_transaction || stop_due()))

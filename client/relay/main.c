@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lib/log.h"
+#include "lib/notify.h"
 #include "lib/program.h"
 #include "lib/sessions.h"
 #include "lib/wait.h"
@@ -143,6 +144,7 @@ main(int argc, char **argv)
 	setenv("PGDATESTYLE", "ISO", 1);
 	setenv("PGTZ", "UTC", 1);
 
+	notify_begin();
 	worker_begin(&relay, argv);
 	status = sessions_run(&sessions);
 	worker_end();

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "lib/log.h"
+#include "lib/notify.h"
 #include "lib/wait.h"
 
 /* Which cluster is that? Sinks that several may feed want to know */
@@ -40,7 +41,10 @@ work_run(Relay *relay)
 	Wait		wait = wait_begin(NULL);
 
 	if (status == STATUS_RUNNING)
+	{
 		log_line(LOG_NOTE, "working on iteration jobs with targets \"%s\"", relay->options.iteration.allowed);
+		notify_ready();
+	}
 	while (status == STATUS_RUNNING && !stop_requested)
 	{
 		if (reload_requested)
