@@ -132,12 +132,14 @@ COMMENT ON COLUMN esgf_stac.stream.name IS 'slot and publication are called esgf
 COMMENT ON COLUMN esgf_stac.stream.collections IS 'the collections it is of; null is all';
 COMMENT ON COLUMN esgf_stac.stream.filter IS 'which items are in it, judged on the stored document; null is all';
 COMMENT ON COLUMN esgf_stac.stream.created IS 'when it was made';
+COMMENT ON COLUMN esgf_stac.stream.node IS 'the site that it is for: what that has, or one of its rules since then matches; null is none';
 COMMENT ON COLUMN esgf_stac.stream.outbox_oid IS 'the table outbox that it was made on: after a restore there is another, and what was delivered may not be in it';
 
 COMMENT ON VIEW esgf_stac.stream_status IS 'every stream, slot and publication of ours: lag, WAL held, health, orphans';
 COMMENT ON COLUMN esgf_stac.stream_status.name IS 'the stream';
 COMMENT ON COLUMN esgf_stac.stream_status.collections IS 'as created';
 COMMENT ON COLUMN esgf_stac.stream_status.filter IS 'as created';
+COMMENT ON COLUMN esgf_stac.stream_status.node IS 'as created';
 COMMENT ON COLUMN esgf_stac.stream_status.publication IS 'its publication, if it has one';
 COMMENT ON COLUMN esgf_stac.stream_status.slot IS 'its slot, if somebody has begun to read';
 COMMENT ON COLUMN esgf_stac.stream_status.active IS 'does somebody read the slot now?';

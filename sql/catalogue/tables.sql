@@ -129,7 +129,8 @@ CREATE TABLE esgf_stac.stream (
     collections text[],
     filter jsonpath,
     created timestamptz NOT NULL DEFAULT now(),
-    outbox_oid oid NOT NULL
+    outbox_oid oid NOT NULL,
+    node text
 );
 
 CREATE TABLE esgf_stac.consumer (

@@ -35,7 +35,8 @@ CREATE OR REPLACE VIEW esgf_stac.stream_status AS
                 WHEN c.snapshot_position IS NOT NULL AND c.updated > now() - interval '2 minutes'
                     THEN concat('seeding: ', c.snapshot_sent, ' of ' || c.snapshot_total, ' items sent')
                 WHEN NOT l.active THEN 'nobody reads the slot'
-           END AS warning
+           END AS warning,
+           s.node
       FROM esgf_stac.stream s
       FULL JOIN slot l USING (name)
       FULL JOIN publication p USING (name)
@@ -49,7 +50,7 @@ CREATE OR REPLACE VIEW esgf_stac.stream_status AS
            -- As esgf_stac_internal.row_filter() has it; a function of the extension would take the view along when it goes.
            AND (s.collections IS NULL OR o.aggregatetype = ANY (s.collections)
                 OR (o.aggregatetype = 'collection' AND o.aggregateid = ANY (s.collections)))
-           AND (s.filter IS NULL OR o.aggregatetype = 'collection' OR o.streams @> ARRAY[name] OR o.left_streams @> ARRAY[name])
+           AND (num_nonnulls(s.filter, s.node) = 0 OR o.aggregatetype = 'collection' OR o.streams @> ARRAY[name] OR o.left_streams @> ARRAY[name])
       ) behind ON c.delivering_since IS NOT NULL;
 
 -- How far the partitions of each source have been read, and what of them is refused.

@@ -17,16 +17,11 @@ CREATE FUNCTION esgf_stac_internal.satisfies(document jsonb, filter jsonpath) RE
 COMMENT ON FUNCTION esgf_stac_internal.satisfies(jsonb, jsonpath) IS 'does a document satisfy a filter of a stream?';
 REVOKE ALL ON FUNCTION esgf_stac_internal.satisfies(jsonb, jsonpath) FROM PUBLIC;
 
--- Is an item in a stream of those collections and that filter? As src/outbox/stream.c
--- judges it when a change is made.
-CREATE FUNCTION esgf_stac_internal.is_in_stream(collection_id text, document jsonb, collections text[], filter jsonpath) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT (collections IS NULL OR collection_id = ANY (collections))
-           AND (filter IS NULL OR CASE WHEN NOT esgf_stac_internal.has_variable(filter) THEN esgf_stac_internal.satisfies(document, filter) END);
-END;
-COMMENT ON FUNCTION esgf_stac_internal.is_in_stream(text, jsonb, text[], jsonpath) IS 'is an item, by its stored document, in a stream of those collections and that filter?';
-REVOKE ALL ON FUNCTION esgf_stac_internal.is_in_stream(text, jsonb, text[], jsonpath) FROM PUBLIC;
+-- Is an item in a stream? As it is judged when a change is made.
+CREATE FUNCTION esgf_stac_internal.is_in_stream(stream text, collection_id text, document jsonb, nodes text[]) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'esgf_is_in_stream' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION esgf_stac_internal.is_in_stream(text, text, jsonb, text[]) IS 'is an item, by its stored document and the nodes that have it, in a stream?';
+REVOKE ALL ON FUNCTION esgf_stac_internal.is_in_stream(text, text, jsonb, text[]) FROM PUBLIC;
 
 -- Is that a jsonpath predicate, that is, does it answer true or false?
 CREATE FUNCTION esgf_stac_internal.is_predicate(filter jsonpath) RETURNS boolean
@@ -55,32 +50,33 @@ COMMENT ON FUNCTION esgf_stac_internal.published_columns() IS 'the columns of th
 REVOKE ALL ON FUNCTION esgf_stac_internal.published_columns() FROM PUBLIC;
 
 -- Which events are a stream's, as the row filter of its publication; null: all.
+-- Filtered is a stream that has a filter or a node: its events name it.
 -- In the words of the server, that prints it anew: there are no escapes, so that
 -- it is read while standard_conforming_strings is on.
-CREATE FUNCTION esgf_stac_internal.row_filter(name text, collections text[], filter jsonpath) RETURNS text
+CREATE FUNCTION esgf_stac_internal.row_filter(name text, collections text[], filtered boolean) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT nullif(concat_ws(' AND ',
         CASE WHEN collections IS NOT NULL THEN format(
             '((aggregatetype = ANY (''%1$s''::text[])) OR ((aggregatetype = ''collection''::text) AND (aggregateid = ANY (''%1$s''::text[]))))',
             replace(collections::text, '''', '''''')) END,
-        CASE WHEN filter IS NOT NULL THEN format(
+        CASE WHEN filtered THEN format(
             '((aggregatetype = ''collection''::text) OR (streams @> ARRAY[%1$L::text]) OR (left_streams @> ARRAY[%1$L::text]))', name) END), '');
 END;
-COMMENT ON FUNCTION esgf_stac_internal.row_filter(text, text[], jsonpath) IS 'which events are a stream''s, as the row filter of its publication; null: all';
-REVOKE ALL ON FUNCTION esgf_stac_internal.row_filter(text, text[], jsonpath) FROM PUBLIC;
+COMMENT ON FUNCTION esgf_stac_internal.row_filter(text, text[], boolean) IS 'which events are a stream''s, as the row filter of its publication; null: all';
+REVOKE ALL ON FUNCTION esgf_stac_internal.row_filter(text, text[], boolean) FROM PUBLIC;
 
 -- What the publication of a stream holds, as CREATE and ALTER PUBLICATION take it.
-CREATE FUNCTION esgf_stac_internal.published_table(name text, collections text[], filter jsonpath) RETURNS text
+CREATE FUNCTION esgf_stac_internal.published_table(name text, collections text[], filtered boolean) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT concat('TABLE esgf_stac.outbox (', array_to_string(esgf_stac_internal.published_columns(), ', '), ')',
-                  ' WHERE (' || esgf_stac_internal.row_filter(name, collections, filter) || ')');
+                  ' WHERE (' || esgf_stac_internal.row_filter(name, collections, filtered) || ')');
 END;
-COMMENT ON FUNCTION esgf_stac_internal.published_table(text, text[], jsonpath) IS 'what the publication of a stream holds: the outbox, with its columns and row filter';
-REVOKE ALL ON FUNCTION esgf_stac_internal.published_table(text, text[], jsonpath) FROM PUBLIC;
+COMMENT ON FUNCTION esgf_stac_internal.published_table(text, text[], boolean) IS 'what the publication of a stream holds: the outbox, with its columns and row filter';
+REVOKE ALL ON FUNCTION esgf_stac_internal.published_table(text, text[], boolean) FROM PUBLIC;
 
-CREATE FUNCTION esgf_stac.create_stream(name text, collections text[] DEFAULT NULL, filter jsonpath DEFAULT NULL) RETURNS text
+CREATE FUNCTION esgf_stac.create_stream(name text, collections text[] DEFAULT NULL, filter jsonpath DEFAULT NULL, node text DEFAULT NULL) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, esgf_stac, pg_temp SET standard_conforming_strings = on
 AS $$
@@ -102,20 +98,25 @@ BEGIN
         PERFORM esgf_stac_internal.refuse('bad-request', 'stream', format('filter is no jsonpath predicate: %s', left(filter::text, 200)),
             hint => 'A predicate answers true or false, for example $.properties."cmip6:source_id" == "CanESM5"; it has no variables.');
     END IF;
+    IF node IS NOT NULL THEN
+        PERFORM esgf_stac_internal.require_site(node);
+        -- Whoever sets a rule for the site has either ended, or will see the stream and start a job; by an older snapshot he cannot.
+        UPDATE esgf_stac.site s SET active = s.active WHERE s.node = create_stream.node;
+    END IF;
 
     -- From here no writer runs who does not know the stream.
     LOCK TABLE esgf_stac.item, esgf_stac.collection IN SHARE ROW EXCLUSIVE MODE;
-    INSERT INTO esgf_stac.stream (name, collections, filter, outbox_oid)
-        VALUES (name, collections, filter, 'esgf_stac.outbox'::regclass);
+    INSERT INTO esgf_stac.stream (name, collections, filter, node, created, outbox_oid)
+        VALUES (name, collections, filter, node, clock_timestamp(), 'esgf_stac.outbox'::regclass);
 
     EXECUTE format('CREATE PUBLICATION %I FOR %s WITH (publish = ''insert'')', publication,
-                   esgf_stac_internal.published_table(name, collections, filter));
+                   esgf_stac_internal.published_table(name, collections, num_nonnulls(filter, node) > 0));
     RETURN publication;
 END
 $$;
-COMMENT ON FUNCTION esgf_stac.create_stream(text, text[], jsonpath) IS 'makes a stream and its publication esgf_stac_<name>; whoever reads makes the slot of the same name after it';
-REVOKE ALL ON FUNCTION esgf_stac.create_stream(text, text[], jsonpath) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION esgf_stac.create_stream(text, text[], jsonpath) TO esgf_stac_admin;
+COMMENT ON FUNCTION esgf_stac.create_stream(text, text[], jsonpath, text) IS 'makes a stream and its publication esgf_stac_<name>; whoever reads makes the slot of the same name after it';
+REVOKE ALL ON FUNCTION esgf_stac.create_stream(text, text[], jsonpath, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION esgf_stac.create_stream(text, text[], jsonpath, text) TO esgf_stac_admin;
 
 CREATE FUNCTION esgf_stac.drop_stream(name text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
@@ -170,7 +171,7 @@ BEGIN
         RETURN 'its columns must be those that create_stream() publishes';
     END IF;
 
-    SELECT esgf_stac_internal.row_filter(s.name, s.collections, s.filter) INTO expected FROM esgf_stac.stream s WHERE s.name = publication_problem.stream;
+    SELECT esgf_stac_internal.row_filter(s.name, s.collections, num_nonnulls(s.filter, s.node) > 0) INTO expected FROM esgf_stac.stream s WHERE s.name = publication_problem.stream;
     IF published.row_filter IS DISTINCT FROM expected AND published.row_filter IS DISTINCT FROM '(' || expected || ')' THEN
         RETURN format('its row filter must be %s', coalesce(expected, 'absent'));
     END IF;
@@ -207,7 +208,7 @@ BEGIN
             hint => 'Its reader may lack events: call drop_stream() and create_stream(), and begin it anew.');
     END IF;
     EXECUTE format('ALTER PUBLICATION %I SET %s', 'esgf_stac_' || name,
-                   esgf_stac_internal.published_table(name, wanted.collections, wanted.filter));
+                   esgf_stac_internal.published_table(name, wanted.collections, num_nonnulls(wanted.filter, wanted.node) > 0));
 END
 $$;
 COMMENT ON FUNCTION esgf_stac.refresh_stream(text) IS 'has a stream that an earlier version made publish the columns that this one adds, while its reader goes on';

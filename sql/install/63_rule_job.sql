@@ -18,11 +18,16 @@ BEGIN
         INSERT INTO esgf_stac.rule_job (rule_id, ending) VALUES (NEW.id, TG_OP = 'UPDATE')
             ON CONFLICT ON CONSTRAINT rule_job_rule_id_ending_key DO NOTHING;
     END IF;
+    IF TG_OP = 'INSERT' THEN
+        -- The site's streams send what the rule adds to them. Who drops one waits, and then fails the job, too.
+        INSERT INTO esgf_stac.iteration_job (stream, event_type, collections, filter, payload)
+            SELECT s.name, 'item.iterated', NEW.collections, NEW.filter, 'document' FROM esgf_stac.stream s WHERE s.node = NEW.node FOR KEY SHARE;
+    END IF;
     RETURN NULL;
 END
 $$;
 REVOKE ALL ON FUNCTION esgf_stac.apply_rule() FROM PUBLIC;
-COMMENT ON FUNCTION esgf_stac.apply_rule() IS 'trigger of replication_rule: makes the job that tells items of a rule, and of its end';
+COMMENT ON FUNCTION esgf_stac.apply_rule() IS 'trigger of replication_rule: makes the jobs that tell items, and streams, of a rule, and items of its end';
 
 -- Judges an item anew by the rules of a node; false: somebody writes it.
 CREATE FUNCTION esgf_stac_internal.refresh_site_item(node text, collection_id text, item_id text) RETURNS boolean
@@ -30,16 +35,24 @@ CREATE FUNCTION esgf_stac_internal.refresh_site_item(node text, collection_id te
 COMMENT ON FUNCTION esgf_stac_internal.refresh_site_item(text, text, text) IS 'judges an item anew by the rules of a node; false: it is in the hand of a writer';
 REVOKE ALL ON FUNCTION esgf_stac_internal.refresh_site_item(text, text, text) FROM PUBLIC;
 
--- May a job begin? No writer may be left who began without its rule. The rule is
--- seen before its transaction has told everybody of it, which it has done when
--- its lock on itself is gone. Who writes locks his own transaction before he asks
--- for rules; a snapshot would not show the youngest of them.
+-- What a transaction wrote is seen before it has told everybody of it, which it has
+-- done when its lock on itself is gone.
+CREATE FUNCTION esgf_stac_internal.has_told(transaction xid8) RETURNS boolean
+    LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+BEGIN ATOMIC
+    SELECT NOT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.transactionid = transaction::xid);
+END;
+COMMENT ON FUNCTION esgf_stac_internal.has_told(xid8) IS 'has a transaction ended, and told everybody of what it wrote?';
+REVOKE ALL ON FUNCTION esgf_stac_internal.has_told(xid8) FROM PUBLIC;
+
+-- May a job begin? No writer may be left who began without its rule. Who writes
+-- locks his own transaction before he asks for rules; a snapshot would not show
+-- the youngest of them.
 CREATE FUNCTION esgf_stac_internal.may_begin(job bigint) RETURNS boolean
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF EXISTS (SELECT FROM esgf_stac.rule_job j JOIN pg_locks l ON l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.transactionid = j.xid::xid
-                WHERE j.id = job AND j.fence IS NULL) THEN
+    IF EXISTS (SELECT FROM esgf_stac.rule_job j WHERE j.id = job AND j.fence IS NULL AND NOT esgf_stac_internal.has_told(j.xid)) THEN
         RETURN false;
     END IF;
     UPDATE esgf_stac.rule_job j SET fence = esgf_stac_internal.next_transaction() WHERE j.id = job AND j.fence IS NULL;
@@ -140,7 +153,7 @@ BEGIN
     IF NOT esgf_stac_internal.may_begin(job) THEN
         RETURN 0;
     END IF;
-    SELECT r.id, r.node INTO rule FROM esgf_stac.rule_job j JOIN esgf_stac.replication_rule r ON r.id = j.rule_id WHERE j.id = job;
+    SELECT r.id, r.node, j.ending INTO rule FROM esgf_stac.rule_job j JOIN esgf_stac.replication_rule r ON r.id = j.rule_id WHERE j.id = job;
     UPDATE esgf_stac.rule_job j
        SET state = 'running', started = clock_timestamp(), items_total = esgf_stac_internal.rule_job_total(job)
      WHERE j.id = job AND j.started IS NULL;
@@ -159,7 +172,10 @@ BEGIN
     UPDATE esgf_stac.rule_job j SET skipped = in_hand WHERE j.id = job;
     IF page IS NULL AND size > 0 AND in_hand = '{}' THEN
         UPDATE esgf_stac.rule_job j SET state = 'completed', finished = clock_timestamp() WHERE j.id = job;
-        UPDATE esgf_stac.replication_rule r SET applied = clock_timestamp() WHERE r.id = rule.id;
+        -- A rule may end while the last items are told of its beginning: of its end they have yet to hear.
+        UPDATE esgf_stac.replication_rule r
+           SET applied = CASE WHEN rule.ending THEN clock_timestamp() ELSE least(clock_timestamp(), r.valid_to - interval '1 microsecond') END
+         WHERE r.id = rule.id;
     END IF;
     RETURN looked_at;
 END
@@ -185,7 +201,8 @@ BEGIN
     END IF;
     INSERT INTO esgf_stac.rule_job (rule_id, ending)
         SELECT r.id, true FROM esgf_stac.replication_rule r
-         WHERE r.valid_to <= clock_timestamp() AND NOT EXISTS (SELECT FROM esgf_stac.rule_job j WHERE j.rule_id = r.id AND j.ending)
+         WHERE r.valid_to <= clock_timestamp() AND (r.applied IS NULL OR r.applied < r.valid_to)
+           AND NOT EXISTS (SELECT FROM esgf_stac.rule_job j WHERE j.rule_id = r.id AND j.ending)
         ON CONFLICT ON CONSTRAINT rule_job_rule_id_ending_key DO NOTHING;
     -- One after another, so that others find those that we do not run.
     LOOP

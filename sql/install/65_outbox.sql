@@ -102,11 +102,11 @@ BEGIN
                      WHERE o.seq > place AND pg_visible_in_snapshot(o.xid, until) AND NOT pg_visible_in_snapshot(o.xid, read)
                        -- The row filter of the stream's publication.
                        AND (wanted.collections IS NULL OR CASE WHEN o.aggregatetype = 'collection' THEN o.aggregateid ELSE o.aggregatetype END = ANY (wanted.collections))
-                       AND (wanted.filter IS NULL OR o.aggregatetype = 'collection' OR o.streams @> ARRAY[wanted.name] OR o.left_streams @> ARRAY[wanted.name])
+                       AND (num_nonnulls(wanted.filter, wanted.node) = 0 OR o.aggregatetype = 'collection' OR o.streams @> ARRAY[wanted.name] OR o.left_streams @> ARRAY[wanted.name])
                      ORDER BY o.seq
                      LIMIT room + 1) o,
                    -- Who has just left a filtered stream is gone from there, as the relay says it.
-                   LATERAL (SELECT wanted.filter IS NULL OR o.aggregatetype = 'collection' OR o.streams @> ARRAY[wanted.name] AS stays) here
+                   LATERAL (SELECT num_nonnulls(wanted.filter, wanted.node) = 0 OR o.aggregatetype = 'collection' OR o.streams @> ARRAY[wanted.name] AS stays) here
              ORDER BY o.seq
              LIMIT room;
         GET DIAGNOSTICS answered = ROW_COUNT;
@@ -156,6 +156,7 @@ BEGIN
     -- A cure that was cut short keeps its relay from going on.
     DELETE FROM esgf_stac.verification v WHERE coalesce(v.finished, v.started) < before AND NOT (v.diverged AND v.state <> 'completed');
     DELETE FROM esgf_stac.iteration_job j WHERE j.finished < before;
+    DELETE FROM esgf_stac.rule_job j WHERE j.finished < before;
     RETURN answer;
 END
 $$;

@@ -18,7 +18,7 @@ BEGIN
          CROSS JOIN LATERAL (SELECT t.document FROM esgf_stac.published_item t WHERE t.collection_id = i.collection_id AND t.id = i.id OFFSET 0) p
          WHERE (i.collection_id, i.id) > (coalesce(after_collection, ''), coalesce(after_item, ''))
            AND NOT i.deleted
-           AND esgf_stac_internal.is_in_stream(i.collection_id, i.document, s.collections, s.filter)
+           AND esgf_stac_internal.is_in_stream(s.name, i.collection_id, i.document, i.nodes)
          ORDER BY i.collection_id, i.id
          LIMIT max_items;
 END
@@ -38,10 +38,10 @@ DECLARE
     plan jsonb;
 BEGIN
     SELECT t.* INTO STRICT s FROM esgf_stac.stream t WHERE t.name = stream_item_count.stream;
-    IF items < (CASE WHEN s.filter IS NULL THEN 1000000 ELSE 50000 END) THEN
+    IF items < (CASE WHEN num_nonnulls(s.filter, s.node) > 0 THEN 50000 ELSE 1000000 END) THEN
         RETURN (SELECT count(*) FROM esgf_stac.item i
-                 WHERE NOT i.deleted AND esgf_stac_internal.is_in_stream(i.collection_id, i.document, s.collections, s.filter));
-    ELSIF s.filter IS NOT NULL THEN
+                 WHERE NOT i.deleted AND esgf_stac_internal.is_in_stream(s.name, i.collection_id, i.document, i.nodes));
+    ELSIF num_nonnulls(s.filter, s.node) > 0 THEN
         RETURN NULL;
     END IF;
     EXECUTE 'EXPLAIN (FORMAT JSON) SELECT FROM esgf_stac.item i WHERE NOT i.deleted'
@@ -123,7 +123,7 @@ DECLARE
     own_version CONSTANT text := esgf_stac.installed_version();
     filtered boolean;
 BEGIN
-    SELECT s.filter IS NOT NULL INTO STRICT filtered FROM esgf_stac.stream s WHERE s.name = event_metadata.stream;
+    SELECT num_nonnulls(s.filter, s.node) > 0 INTO STRICT filtered FROM esgf_stac.stream s WHERE s.name = event_metadata.stream;
     RETURN QUERY
         SELECT m.metadata,
                CASE WHEN e.id IS NULL OR (filtered AND e.version > 1 AND (

@@ -39,7 +39,7 @@ BEGIN
     LOOP
         RETURN QUERY
             SELECT i.collection_id, i.id, i.version,
-                   (NOT i.deleted AND esgf_stac_internal.is_in_stream(i.collection_id, i.document, s.collections, s.filter)) IS TRUE
+                   (NOT i.deleted AND esgf_stac_internal.is_in_stream(s.name, i.collection_id, i.document, i.nodes)) IS TRUE
               FROM esgf_stac.item i
              WHERE i.collection_id = collection AND i.id > CASE WHEN collection = after_collection THEN coalesce(after_item, '') ELSE '' END
              ORDER BY i.id
@@ -84,7 +84,7 @@ BEGIN
           FROM ROWS FROM (unnest(collection_ids), unnest(item_ids), unnest(documents)) WITH ORDINALITY k (collection_id, item_id, document, place)
           LEFT JOIN esgf_stac.item i ON i.collection_id = k.collection_id AND i.id = k.item_id
          CROSS JOIN LATERAL (
-               SELECT (NOT i.deleted AND esgf_stac_internal.is_in_stream(i.collection_id, i.document, s.collections, s.filter)) IS TRUE AS in_stream
+               SELECT (NOT i.deleted AND esgf_stac_internal.is_in_stream(s.name, i.collection_id, i.document, i.nodes)) IS TRUE AS in_stream
                OFFSET 0
                ) state
          ORDER BY k.place;

@@ -48,29 +48,28 @@ COMMENT ON COLUMN esgf_stac.iteration.error IS 'why it failed, or waits';
 
 -- Which items a job sends: what its stream asks, and what it asks itself.
 CREATE TYPE esgf_stac_internal.selection AS (
-    stream_collections text[],
-    stream_filter jsonpath,
+    stream text,
     collections text[],
     filter jsonpath,
     node text,
     changed_since timestamptz
 );
 COMMENT ON TYPE esgf_stac_internal.selection IS 'which items an iteration job sends';
-COMMENT ON COLUMN esgf_stac_internal.selection.stream_collections IS 'the collections of its stream; null: all';
-COMMENT ON COLUMN esgf_stac_internal.selection.stream_filter IS 'the filter of its stream; null: none';
+COMMENT ON COLUMN esgf_stac_internal.selection.stream IS 'its stream';
 COMMENT ON COLUMN esgf_stac_internal.selection.collections IS 'its own; null: all';
 COMMENT ON COLUMN esgf_stac_internal.selection.filter IS 'its own; null: none';
 COMMENT ON COLUMN esgf_stac_internal.selection.node IS 'the data node that has the items; null: any';
 COMMENT ON COLUMN esgf_stac_internal.selection.changed_since IS 'when they were changed, or later; null: whenever';
 
 CREATE FUNCTION esgf_stac_internal.is_selected(selection esgf_stac_internal.selection, collection_id text, deleted boolean, nodes text[], updated timestamptz, document jsonb) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
 BEGIN ATOMIC
     SELECT NOT deleted
            AND ((selection).node IS NULL OR (selection).node = ANY (nodes))
            AND ((selection).changed_since IS NULL OR updated >= (selection).changed_since)
-           AND esgf_stac_internal.is_in_stream(collection_id, document, (selection).stream_collections, (selection).stream_filter)
-           AND esgf_stac_internal.is_in_stream(collection_id, document, (selection).collections, (selection).filter);
+           AND ((selection).collections IS NULL OR collection_id = ANY ((selection).collections))
+           AND esgf_stac_internal.is_in_stream((selection).stream, collection_id, document, nodes)
+           AND ((selection).filter IS NULL OR esgf_stac_internal.satisfies(document, (selection).filter));
 END;
 COMMENT ON FUNCTION esgf_stac_internal.is_selected(esgf_stac_internal.selection, text, boolean, text[], timestamptz, jsonb) IS 'is an item, by its stored document, one that an iteration job sends?';
 
@@ -80,7 +79,7 @@ AS $$
 DECLARE
     selection esgf_stac_internal.selection;
 BEGIN
-    SELECT s.collections, s.filter, j.collections, j.filter, j.node, j.changed_since INTO STRICT selection
+    SELECT s.name, j.collections, j.filter, j.node, j.changed_since INTO STRICT selection
       FROM esgf_stac.iteration_job j JOIN esgf_stac.stream s ON s.name = j.stream
      WHERE j.id = job;
     RETURN selection;
@@ -95,16 +94,19 @@ CREATE FUNCTION esgf_stac_internal.iteration_total(selection esgf_stac_internal.
 AS $$
 DECLARE
     many CONSTANT boolean := EXISTS (SELECT FROM esgf_stac.item OFFSET 10000);
+    s esgf_stac.stream;
     plan jsonb;
 BEGIN
     IF NOT many THEN
         RETURN (SELECT count(*) FROM esgf_stac.item i
                  WHERE esgf_stac_internal.is_selected(selection, i.collection_id, i.deleted, i.nodes, i.updated, i.document));
-    ELSIF selection.stream_filter IS NOT NULL OR selection.filter IS NOT NULL THEN
+    END IF;
+    SELECT t.* INTO STRICT s FROM esgf_stac.stream t WHERE t.name = selection.stream;
+    IF num_nonnulls(s.filter, s.node, selection.filter) > 0 THEN
         RETURN NULL;
     END IF;
     EXECUTE 'EXPLAIN (FORMAT JSON) SELECT FROM esgf_stac.item i WHERE NOT i.deleted'
-            || coalesce(' AND i.collection_id = ANY (' || quote_literal(selection.stream_collections) || '::text[])', '')
+            || coalesce(' AND i.collection_id = ANY (' || quote_literal(s.collections) || '::text[])', '')
             || coalesce(' AND i.collection_id = ANY (' || quote_literal(selection.collections) || '::text[])', '')
             || coalesce(' AND i.nodes @> ARRAY[' || quote_literal(selection.node) || ']', '')
             || coalesce(' AND i.updated >= ' || quote_literal(selection.changed_since), '') INTO plan;
@@ -275,6 +277,19 @@ AS $$
 $$;
 COMMENT ON FUNCTION esgf_stac_internal.item_writers() IS 'the other transactions that may have stamped items, as pg_locks.virtualtransaction names them';
 
+-- Has everybody been told of the rules of the site that a job's stream is for? Before,
+-- a writer might begin who knows no more of one than those who are waited for.
+CREATE FUNCTION esgf_stac_internal.knows_rules(job uuid) RETURNS boolean
+    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT NOT EXISTS (SELECT FROM esgf_stac.iteration_job i
+                         JOIN esgf_stac.stream s ON s.name = i.stream
+                         JOIN esgf_stac.replication_rule r ON r.node = s.node
+                         JOIN esgf_stac.rule_job j ON j.rule_id = r.id AND NOT j.ending AND j.finished IS NULL AND j.fence IS NULL
+                        WHERE i.id = job AND NOT esgf_stac_internal.has_told(j.xid))
+$$;
+COMMENT ON FUNCTION esgf_stac_internal.knows_rules(uuid) IS 'has everybody been told of the rules of the site that an iteration job''s stream is for?';
+
 -- Takes a job for this session, if no other has it: an advisory lock says whose it
 -- is. Answers nothing, or how it stands; and the transactions that may have stamped
 -- items before as_of, and are to end before the first page is read.
@@ -284,7 +299,7 @@ AS $$
 DECLARE
     now CONSTANT timestamptz := clock_timestamp();
 BEGIN
-    IF NOT pg_try_advisory_lock(esgf_stac_internal.iteration_lock(job)) THEN
+    IF NOT esgf_stac_internal.knows_rules(job) OR NOT pg_try_advisory_lock(esgf_stac_internal.iteration_lock(job)) THEN
         RETURN;
     END IF;
     UPDATE esgf_stac.iteration_job j
@@ -404,6 +419,7 @@ REVOKE ALL ON FUNCTION
     esgf_stac.throttle_iteration(uuid, int),
     esgf_stac_internal.fail_iterations(text, text),
     esgf_stac_internal.item_writers(),
+    esgf_stac_internal.knows_rules(uuid),
     esgf_stac_internal.take_iteration(uuid),
     esgf_stac_internal.iteration_lock(uuid),
     esgf_stac_internal.writers_ended(text[]),

@@ -1,9 +1,9 @@
 -- Digests of what is published, for an index that nobody can page through: whose
 -- keeper computes the same of what he holds, and has to look only where they differ.
 
--- The published items of a collection, of those streams' that are asked for, each
+-- The published items of a collection, of a stream where one is named, each
 -- with its bucket and with what it adds to the digest of that.
-CREATE FUNCTION esgf_stac_internal.digest_entries(collection_id text, bits int, collections text[], filter jsonpath)
+CREATE FUNCTION esgf_stac_internal.digest_entries(collection_id text, bits int, stream text)
     RETURNS TABLE (bucket int, item_id text, version bigint, entry bit)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -11,9 +11,9 @@ AS $$
            ('x' || encode(substr(sha256(convert_to(i.id || '/' || i.version, 'UTF8')), 1, 16), 'hex'))::bit(128)
       FROM esgf_stac.item i
      CROSS JOIN LATERAL (SELECT sha256(convert_to(i.id, 'UTF8')) AS hash OFFSET 0) h
-     WHERE i.collection_id = $1 AND NOT i.deleted AND esgf_stac_internal.is_in_stream(i.collection_id, i.document, $3, $4)
+     WHERE i.collection_id = $1 AND NOT i.deleted AND ($3 IS NULL OR esgf_stac_internal.is_in_stream($3, i.collection_id, i.document, i.nodes))
 $$;
-COMMENT ON FUNCTION esgf_stac_internal.digest_entries(text, int, text[], jsonpath) IS 'the published items of a collection that are in a stream, with their buckets and what they add to those';
+COMMENT ON FUNCTION esgf_stac_internal.digest_entries(text, int, text) IS 'the published items of a collection, of a stream where one is named, with their buckets and what they add to those';
 
 -- Refuses a digest of what is not there.
 CREATE FUNCTION esgf_stac_internal.check_digest(collection_id text, bits int, stream text) RETURNS void
@@ -41,17 +41,14 @@ CREATE FUNCTION esgf_stac.digest(collection_id text, bits int DEFAULT 8, stream 
     RETURNS TABLE (bucket int, items bigint, digest bytea)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
-DECLARE
-    s esgf_stac.stream;
 BEGIN
     PERFORM esgf_stac_internal.check_digest(collection_id, bits, stream);
-    SELECT t.* INTO s FROM esgf_stac.stream t WHERE t.name = $3;
     -- What a bit string sends is its length in four bytes, and its bytes.
     RETURN QUERY
         SELECT b, coalesce(d.items, 0), substr(bit_send(coalesce(d.entries, repeat('0', 128)::bit(128))), 5)
           FROM generate_series(0, (1 << bits) - 1) b
           LEFT JOIN (SELECT e.bucket, count(*) AS items, bit_xor(e.entry) AS entries
-                       FROM esgf_stac_internal.digest_entries($1, $2, s.collections, s.filter) e
+                       FROM esgf_stac_internal.digest_entries($1, $2, $3) e
                       GROUP BY e.bucket) d ON d.bucket = b
          ORDER BY b;
 END
@@ -63,18 +60,15 @@ CREATE FUNCTION esgf_stac.digest_items(collection_id text, bits int, bucket int,
     RETURNS TABLE (item_id text, version bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
 AS $$
-DECLARE
-    s esgf_stac.stream;
 BEGIN
     PERFORM esgf_stac_internal.check_digest(collection_id, bits, stream);
     IF bucket IS NULL OR bucket < 0 OR bucket >= 1 << bits THEN
         PERFORM esgf_stac_internal.refuse('bad-request', 'item', format('bucket must be from 0 to %s', (1 << bits) - 1),
             hint => 'It is one of those that digest() answers for as many bits.');
     END IF;
-    SELECT t.* INTO s FROM esgf_stac.stream t WHERE t.name = $4;
     RETURN QUERY
         SELECT e.item_id, e.version
-          FROM esgf_stac_internal.digest_entries($1, $2, s.collections, s.filter) e
+          FROM esgf_stac_internal.digest_entries($1, $2, $4) e
          WHERE e.bucket = $3
          ORDER BY e.item_id COLLATE "C";
 END
@@ -82,7 +76,7 @@ $$;
 COMMENT ON FUNCTION esgf_stac.digest_items(text, int, int, text) IS 'the items of one bucket of digest(), with their versions';
 
 REVOKE ALL ON FUNCTION
-    esgf_stac_internal.digest_entries(text, int, text[], jsonpath),
+    esgf_stac_internal.digest_entries(text, int, text),
     esgf_stac_internal.check_digest(text, int, text),
     esgf_stac.digest(text, int, text),
     esgf_stac.digest_items(text, int, int, text)

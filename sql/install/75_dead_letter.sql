@@ -125,7 +125,7 @@ BEGIN
           JOIN esgf_stac.item i ON i.collection_id = k ->> 0 AND i.id = k ->> 1 AND i.version = (k ->> 2)::bigint
           LEFT JOIN LATERAL (
                SELECT t.id, t.document, t.validated_against FROM esgf_stac.published_item t
-                WHERE t.collection_id = i.collection_id AND t.id = i.id AND esgf_stac_internal.is_in_stream(i.collection_id, i.document, s.collections, s.filter)
+                WHERE t.collection_id = i.collection_id AND t.id = i.id AND esgf_stac_internal.is_in_stream(s.name, i.collection_id, i.document, i.nodes)
                OFFSET 0) p ON true
          WHERE k ->> 4 IS DISTINCT FROM 'remove'
         UNION ALL

@@ -59,7 +59,7 @@ AS $$
 BEGIN
     RETURN QUERY
         WITH reader AS MATERIALIZED (
-            SELECT s.name, s.collections, s.filter IS NOT NULL AS filtered,
+            SELECT s.name, s.collections, num_nonnulls(s.filter, s.node) > 0 AS filtered,
                    c.ours AND c.delivering_since IS NOT NULL AS relayed, CASE WHEN c.ours THEN c.began END AS began, c.seeded IS NOT NULL AS seeded,
                    CASE WHEN NOT c.ours THEN NULL
                         WHEN c.delivering_since IS NOT NULL THEN coalesce(c.delivered, esgf_stac_internal.all_before(c.horizon))

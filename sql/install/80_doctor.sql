@@ -55,7 +55,7 @@ BEGIN
          WHERE p.pubname LIKE 'esgf\_stac\_%' AND NOT EXISTS (SELECT FROM esgf_stac.stream t WHERE 'esgf_stac_' || t.name = p.pubname)
         UNION ALL
         SELECT 'publication', t.name, 'its publication is not as its stream: ' || esgf_stac_internal.publication_problem(t.name),
-               format('SELECT esgf_stac.drop_stream(%L); SELECT esgf_stac.create_stream(%L, %L, %L);', t.name, t.name, t.collections, t.filter)
+               format('SELECT esgf_stac.drop_stream(%L); SELECT esgf_stac.create_stream(%L, %L, %L, %L);', t.name, t.name, t.collections, t.filter, t.node)
           FROM esgf_stac.stream t WHERE esgf_stac_internal.publication_problem(t.name) IS NOT NULL
         UNION ALL
         SELECT 'columns', t.name, format('an earlier version made it: its publication lacks %s', array_to_string(lacks, ', ')),
@@ -146,7 +146,8 @@ BEGIN
         UNION ALL
         SELECT 'unread rule', r.id::text, format('items are not told of the end of rule "%s" of %s: nobody has done so for five minutes', r.name, esgf_stac_internal.one_line(r.node)), 'SELECT esgf_stac.refresh_rules();'
           FROM esgf_stac.replication_rule r
-         WHERE r.valid_to < now() - interval '5 minutes' AND NOT EXISTS (SELECT FROM esgf_stac.rule_job j WHERE j.rule_id = r.id AND j.ending)
+         WHERE r.valid_to < now() - interval '5 minutes' AND (r.applied IS NULL OR r.applied < r.valid_to)
+           AND NOT EXISTS (SELECT FROM esgf_stac.rule_job j WHERE j.rule_id = r.id AND j.ending)
         UNION ALL
         SELECT 'rule without site', r.id::text, format('rule "%s" is of node %s, which is not in the table site', r.name, esgf_stac_internal.one_line(r.node)),
                format('SELECT esgf_stac.drop_replication_rule(%L, %L);', r.node, r.name)

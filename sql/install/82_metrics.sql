@@ -26,7 +26,7 @@ AS $$
                             WHERE e.xid >= c.horizon AND (c.delivered IS NULL OR NOT pg_visible_in_snapshot(e.xid, c.delivered))
                             ORDER BY e.xid, e.seq LIMIT 1001) o
                     WHERE o.n = 1001
-                       OR esgf_stac_internal.is_carried(s.name, s.collections, s.filter IS NOT NULL, o.aggregatetype, o.aggregateid, o.streams, o.left_streams)
+                       OR esgf_stac_internal.is_carried(s.name, s.collections, num_nonnulls(s.filter, s.node) > 0, o.aggregatetype, o.aggregateid, o.streams, o.left_streams)
                     ORDER BY o.n LIMIT 1)), 0) END AS lag_seconds,
                (SELECT count(*) FROM esgf_stac.dead_letter d WHERE d.stream = s.name AND d.settled_at IS NULL) AS dead_letters
           FROM esgf_stac.stream s

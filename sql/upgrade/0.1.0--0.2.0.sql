@@ -92,6 +92,7 @@ DROP FUNCTION esgf_stac.stream_items(text, text, text, int);
 ALTER FUNCTION esgf_stac.system_identifier() SET SCHEMA esgf_stac_internal;
 
 DROP FUNCTION esgf_stac.changes(text, int);
+DROP FUNCTION esgf_stac.create_stream(text, text[], jsonpath);
 
 CREATE TYPE esgf_stac.iteration AS (
     id uuid,
@@ -116,8 +117,7 @@ CREATE TYPE esgf_stac.iteration AS (
     error text
 );
 CREATE TYPE esgf_stac_internal.selection AS (
-    stream_collections text[],
-    stream_filter jsonpath,
+    stream text,
     collections text[],
     filter jsonpath,
     node text,

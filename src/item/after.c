@@ -154,6 +154,16 @@ active_document(ItemRow *row)
 	return row == NULL || is_set(row, ITEM_DELETED) ? NULL : row_document(row);
 }
 
+/* An item as streams judge it. */
+static StreamedItem
+streamed_item(ItemRow *row)
+{
+	Jsonb	   *document = active_document(row);
+	StreamedItem item = {PointerGetDatum(document), document ? column(row, ITEM_NODES) : (Datum) 0};
+
+	return item;
+}
+
 /* Tell everybody else. The payload is handed on as stored, unless it is hidden. */
 static void
 write_item_event(ItemRow *old, ItemRow *new, const char *type, Jsonb *warnings)
@@ -175,8 +185,13 @@ write_item_event(ItemRow *old, ItemRow *new, const char *type, Jsonb *warnings)
 	else if (!is_set(new, ITEM_DELETED))
 		event.payload = column(new, ITEM_DOCUMENT);
 	if (have_filtered_streams())
-		judge_streams(TextDatumGetCString(event.aggregatetype), active_document(old), active_document(new),
+	{
+		StreamedItem before = streamed_item(old);
+		StreamedItem after = streamed_item(new);
+
+		judge_streams(TextDatumGetCString(event.aggregatetype), &before, &after,
 					  current_occasion()->kind == BY_REISSUE, &event.streams, &event.left_streams);
+	}
 	write_event(&event, &id);
 	record_receipt(event.version, event.type + strlen("item."), &id);
 }

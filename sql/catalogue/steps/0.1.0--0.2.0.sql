@@ -40,7 +40,7 @@ $$;
 DROP INDEX IF EXISTS esgf_stac.item_dataset;
 ALTER INDEX esgf_stac.item_versions RENAME TO item_dataset;
 
-ALTER TABLE esgf_stac.stream ADD COLUMN outbox_oid oid;
+ALTER TABLE esgf_stac.stream ADD COLUMN outbox_oid oid, ADD COLUMN node text;
 ALTER TABLE esgf_stac.consumer
     ADD COLUMN outbox_oid oid,
     ADD COLUMN delivering_since timestamptz,
