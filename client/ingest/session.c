@@ -29,7 +29,7 @@ connect_and_check(Ingest *ingest)
 {
 	ExitStatus	status = handshake_connect(ingest->options.catalogue.dbname, &ingest->catalogue.sql);
 
-	return status == STATUS_RUNNING ? handshake_check(ingest->catalogue.sql) : status;
+	return status == STATUS_RUNNING ? handshake_check(ingest->catalogue.sql, ingest->options.no_loop) : status;
 }
 
 /* Results stay open from session to session, unless they failed */

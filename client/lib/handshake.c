@@ -22,9 +22,16 @@ handshake_connect(const char *dbname, PGconn **connection)
 	return STATUS_RUNNING;
 }
 
+/* What an administrator is about to change, perhaps, is waited for */
+static ExitStatus
+wait_for_change(bool no_loop)
+{
+	return no_loop ? STATUS_CATALOGUE : STATUS_DATABASE;
+}
+
 /* Is that a primary, with a version of the extension that we know, and a catalogue? */
 static ExitStatus
-check_extension(PGconn *connection)
+check_extension(PGconn *connection, bool no_loop)
 {
 	Buffer		problem = {0};
 	ExitStatus	status = STATUS_CATALOGUE;
@@ -43,8 +50,11 @@ check_extension(PGconn *connection)
 	else if (field(result, 0) == NULL)
 		log_problem("extension-missing", "database \"%s\" does not have the extension esgf_stac", PQdb(connection));
 	else if (strcmp(field(result, 0), ESGF_STAC_VERSION) != 0)
-		log_problem("version-mismatch", "the extension has version %s, this %s knows %s",
-					field(result, 0), program_noun, ESGF_STAC_VERSION);
+	{
+		log_problem("version-mismatch", "the extension has version %s, this %s knows %s: ALTER EXTENSION esgf_stac UPDATE,"
+					" or the %s of that version", field(result, 0), program_noun, ESGF_STAC_VERSION, program_noun);
+		status = wait_for_change(no_loop);
+	}
 	else if (!field_true(result, 1))
 		log_problem("no-catalogue", "database \"%s\" has no catalogue: SELECT esgf_stac.create_catalogue() makes one",
 					PQdb(connection));
@@ -56,10 +66,10 @@ check_extension(PGconn *connection)
 
 /* Has the catalogue that version, too, and is it this cluster's? */
 static ExitStatus
-check_catalogue(PGconn *connection)
+check_catalogue(PGconn *connection, bool no_loop)
 {
 	Buffer		problem = {0};
-	ExitStatus	status = STATUS_CATALOGUE;
+	ExitStatus	status = wait_for_change(no_loop);
 	PGresult   *result = database_query(connection, &problem,
 										"SELECT version, system_identifier = (SELECT system_identifier FROM pg_catalog.pg_control_system())"
 										" FROM esgf_stac.catalogue", 0, NULL);
@@ -78,10 +88,11 @@ check_catalogue(PGconn *connection)
 	return status;
 }
 
+/* One of another version, or of another cluster, may become ours yet: without a loop that is status 4 */
 ExitStatus
-handshake_check(PGconn *connection)
+handshake_check(PGconn *connection, bool no_loop)
 {
-	ExitStatus	status = check_extension(connection);
+	ExitStatus	status = check_extension(connection, no_loop);
 
-	return status == STATUS_RUNNING ? check_catalogue(connection) : status;
+	return status == STATUS_RUNNING ? check_catalogue(connection, no_loop) : status;
 }

@@ -12,7 +12,7 @@
 #include "lib/wait.h"
 
 extern ExitStatus handshake_connect(const char *dbname, PGconn **connection);
-extern ExitStatus handshake_check(PGconn *connection);
+extern ExitStatus handshake_check(PGconn *connection, bool no_loop);
 
 /*
  * A query failed: log why, and end the session. A signal to stop is no failure.

@@ -6,6 +6,7 @@ COMMENT ON COLUMN esgf_stac.catalogue.version IS 'the version of the extension t
 COMMENT ON COLUMN esgf_stac.catalogue.system_identifier IS 'the cluster whose transaction ids the outbox has';
 COMMENT ON COLUMN esgf_stac.catalogue.pruned IS 'events of this transaction and older ones may have been pruned';
 COMMENT ON COLUMN esgf_stac.catalogue.created IS 'when the catalogue was laid';
+COMMENT ON COLUMN esgf_stac.catalogue.written IS 'the transaction that wrote this row, as its xmin: pg_upgrade keeps both, a restore does not';
 
 COMMENT ON TABLE esgf_stac.maintenance IS 'one row while nobody but administrators may change anything (503 maintenance), else none: see set_maintenance()';
 COMMENT ON COLUMN esgf_stac.maintenance.one IS 'true: there is one row at most';
@@ -174,6 +175,7 @@ COMMENT ON COLUMN esgf_stac.consumer.began IS 'what is visible in this snapshot 
 COMMENT ON COLUMN esgf_stac.consumer.foreign_versions IS 'how many versions its relay has met at the sink that were never given here; null: none';
 COMMENT ON COLUMN esgf_stac.consumer.foreign_version IS 'the last of them';
 COMMENT ON COLUMN esgf_stac.consumer.foreign_at IS 'when it was met';
+COMMENT ON COLUMN esgf_stac.consumer.written IS 'the transaction that wrote this row, as its xmin: pg_upgrade keeps both, a restore does not';
 
 COMMENT ON TABLE esgf_stac.dead_letter IS 'events that a sink refused for good';
 COMMENT ON COLUMN esgf_stac.dead_letter.stream IS 'the stream whose sink refused it';

@@ -5,7 +5,8 @@ CREATE TABLE esgf_stac.catalogue (
     version text NOT NULL,
     system_identifier bigint NOT NULL,
     pruned xid8 NOT NULL DEFAULT '0',
-    created timestamptz NOT NULL DEFAULT now()
+    created timestamptz NOT NULL DEFAULT now(),
+    written xid8 NOT NULL
 );
 
 CREATE TABLE esgf_stac.maintenance (
@@ -153,7 +154,8 @@ CREATE TABLE esgf_stac.consumer (
     began pg_snapshot,
     foreign_versions bigint,
     foreign_version text,
-    foreign_at timestamptz
+    foreign_at timestamptz,
+    written xid8 NOT NULL
 );
 
 CREATE TABLE esgf_stac.dead_letter (

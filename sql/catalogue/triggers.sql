@@ -34,6 +34,12 @@ CREATE OR REPLACE TRIGGER before_row BEFORE INSERT OR UPDATE ON esgf_stac.schema
 CREATE OR REPLACE TRIGGER refuse_removal BEFORE DELETE OR TRUNCATE ON esgf_stac.schema
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.refuse_removal('Call esgf_stac.retire_schema(): what has judged an item stays readable.');
 
+-- By these rows adopt_catalogue() tells pg_upgrade from a restore.
+CREATE OR REPLACE TRIGGER note_writer BEFORE INSERT OR UPDATE ON esgf_stac.catalogue
+    FOR EACH ROW EXECUTE FUNCTION esgf_stac.note_writer();
+CREATE OR REPLACE TRIGGER note_writer BEFORE INSERT OR UPDATE ON esgf_stac.consumer
+    FOR EACH ROW EXECUTE FUNCTION esgf_stac.note_writer();
+
 -- Each backend keeps what these tables say; whoever changes one tells all.
 CREATE OR REPLACE TRIGGER drop_caches AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON esgf_stac.catalogue
     FOR EACH STATEMENT EXECUTE FUNCTION esgf_stac.drop_caches();

@@ -90,12 +90,12 @@ BEGIN
     IF to_regclass('esgf_stac.catalogue') IS NULL THEN
         PERFORM esgf_stac_internal.refuse('no-catalogue', 'catalogue', 'this database has no catalogue');
     END IF;
-    -- Where pg_upgrade moved the rows, each still says which transaction wrote it,
-    -- and what relays know of transactions holds; a restore wrote them anew. What
-    -- was delivered before that may not be in it: streams are to begin anew.
+    -- Where pg_upgrade moved the rows, they still have the transactions that wrote
+    -- them, and what relays know of transactions holds; a restore wrote them anew.
+    -- What was delivered before that may not be in it: streams are to begin anew.
     IF (SELECT system_identifier FROM esgf_stac.catalogue) <> esgf_stac_internal.system_identifier() THEN
-        IF (SELECT count(*) FILTER (WHERE o.xmin = o.xid::xid) * 2 < count(*)
-              FROM (SELECT xmin, xid FROM esgf_stac.outbox ORDER BY seq DESC LIMIT 100) o) THEN
+        IF NOT EXISTS (SELECT FROM esgf_stac.catalogue c WHERE c.xmin = c.written::xid
+                       UNION ALL SELECT FROM esgf_stac.consumer c WHERE c.xmin = c.written::xid) THEN
             UPDATE esgf_stac.stream SET outbox_oid = 0;
             UPDATE esgf_stac.consumer SET outbox_oid = 0;
         END IF;

@@ -56,7 +56,7 @@ check_stream(const Catalogue *catalogue)
 ExitStatus
 catalogue_check(const Catalogue *catalogue)
 {
-	ExitStatus	status = handshake_check(catalogue->sql);
+	ExitStatus	status = handshake_check(catalogue->sql, catalogue->settings->no_loop);
 
 	return status == STATUS_RUNNING ? check_stream(catalogue) : status;
 }
