@@ -1,14 +1,19 @@
 # A catalogue that 0.1.0 laid, built from its commit, moves to this version and
 # is then as one laid anew, object by object; its rows stay where they are, and
-# its events and streams go on. A dump of it moves as well.
+# its events and streams go on. A dump of it moves as well, and one at which a relay,
+# a transaction API and a writer are at work.
 
 use strict;
 use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
+use HTTP::Tiny;
+use IPC::Run ();
+use JSON::PP ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use PythonTest;
 use RelayTest;
 use Test::More;
 
@@ -35,6 +40,7 @@ sub install_version
 install_version($old);
 my $node = PostgreSQL::Test::Cluster->new('upgrade', install_path => "$tree$home");
 $node->init(allows_streaming => 'logical');
+$node->append_conf('postgresql.conf', 'max_connections = 50');
 $node->start;
 
 # The relay of the version that is installed, until all so far is delivered.
@@ -83,6 +89,124 @@ my $pending = q{SELECT count(esgf_stac.patch_item('CMIP6', id, '{"properties": {
 $node->safe_psql('postgres', sprintf $pending, 'before');
 $node->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/dump", $node->connstr('postgres') ], 'a dump of 0.1.0');
 
+# ---------------------------------------------------------------- one at work
+
+# Another catalogue: its relay, the API of examples/stac_fastapi, who calls it and who writes by SQL, in sessions that last.
+my ($packages, $why) = python_packages(grep { /\S/ } split /\n/, slurp_file("$checkout/examples/stac_fastapi/requirements.txt"));
+my ($relay, $api, %clients);
+my $live = $node->connstr('live');
+
+# The events that the relay of the catalogue at work has brought.
+sub brought
+{
+	my %ids = map { $_->{id} => 1 } read_events("$dir/live");
+	return scalar keys %ids;
+}
+
+sub start_api
+{
+	my ($from) = @_;
+	local @ENV{qw(PGHOST PGPORT PGDATABASE PGUSER PYTHONPATH PYTHONDONTWRITEBYTECODE)} = ($node->host, $node->port, 'live', 'stac_api', $packages, 1);
+	return IPC::Run::start(
+		[ qw(setpriv --pdeathsig KILL -- bash -c), "cd '$from/examples/stac_fastapi' && exec python3 -m uvicorn app:app --port $clients{port}" ],
+		'<', \undef, '>>', "$dir/api.log", '2>>', "$dir/api.log");
+}
+
+# How much have the clients done together?
+sub changes { my $done = () = $clients{out} =~ /^changed$/mg; return $done }
+
+# Wait until they have done more.
+sub wait_for_clients
+{
+	my ($what) = @_;
+	my $done = changes();
+	wait_for($what, sub { $clients{process}->pump_nb; changes() > $done + 50 });
+	return;
+}
+
+sub start_live
+{
+	local $ENV{PATH} = "$tree$home/bin:$ENV{PATH}";
+	local $ENV{STAC_TOKEN_KEY} = 'a key of at least 32 bytes, for tests';
+	$node->safe_psql('postgres', 'CREATE DATABASE live');
+	$node->safe_psql('live', "CREATE EXTENSION esgf_stac; SELECT esgf_stac.create_catalogue(); BEGIN; $generator; COMMIT");
+	$node->safe_psql('live', q{
+		SELECT esgf_stac.create_collection(generator.collection());
+		SELECT count(esgf_stac.create_item('CMIP6', item)) FROM generator.items(0, 9) item;
+		SELECT esgf_stac.create_stream('live'), esgf_stac.create_stream('next');
+		DROP SCHEMA generator CASCADE});
+	$node->safe_psql('live', slurp_file("$old/examples/stac_fastapi/roles.sql"));
+	$relay = start_relay($node, "$dir/live.log", '--dbname', $live, '--stream', 'live', '--create', '--from-beginning', '--sink', "ndjson:$dir/live");
+	my ($token) = run_command([ 'env', "PYTHONPATH=$packages", 'python3', '-c', q{
+import jwt, time
+print(jwt.encode({"iss": "https://aai.example.org", "sub": "ada", "client_id": "x", "exp": time.time() + 36000,
+    "eduperson_entitlement": ["urn:mace:egi.eu:group:esgf.vo.egi.eu:project:CMIP6:role=UPDATE#aai.egi.eu"]}, "a key of at least 32 bytes, for tests"))} ]);
+	%clients = (in => '', out => '', err => '', port => PostgreSQL::Test::Cluster::get_free_port());
+	$clients{url} = "http://127.0.0.1:$clients{port}";
+	$api = start_api($old);
+	wait_for('the API answers', sub { HTTP::Tiny->new->get("$clients{url}/_mgmt/ping")->{success} || !$api->pumpable });
+	my @items = split /\n/, $node->safe_psql('live', 'SELECT id FROM esgf_stac.published_item ORDER BY id LIMIT 2');
+	local $ENV{PYTHONPATH} = $packages;
+	$clients{items} = \@items;
+	$clients{process} = IPC::Run::start([ 'python3', "$checkout/test/t/upgrade_clients.py", $clients{url}, $token, $live, @items ],
+		'<', \$clients{in}, '>', \$clients{out}, '2>', \$clients{err});
+	wait_for_clients('they work before the upgrade');
+	return;
+}
+
+sub upgrade_live
+{
+	local $ENV{STAC_TOKEN_KEY} = 'a key of at least 32 bytes, for tests';
+
+	# A relay of this version that comes too early waits, and says so; the one of 0.1.0 goes on.
+	my $early = start_relay($node, "$dir/early.log", '--dbname', $live, '--stream', 'next', '--create', '--sink', "ndjson:$dir/next");
+	wait_for('it waits for the extension', sub { -e "$dir/early.log" && slurp_file("$dir/early.log") =~ /problem=version-mismatch .*extension has version 0\.1\.0/ });
+	is((run_relay($node, '--dbname', $live, '--stream', 'next', '--create', '--no-loop'))[0], 4, 'without a loop that is status 4');
+
+	# As long as it takes: each waits for transactions that run, no longer than that.
+	for my $step ('ALTER EXTENSION esgf_stac UPDATE', 'SELECT esgf_stac.upgrade_catalogue()')
+	{
+		wait_for($step, sub { $node->psql('live', "SET lock_timeout = '2s'; $step") == 0 });
+	}
+	my ($reconnect) = slurp_file("$checkout/doc/administration.md") =~ /^ +(SELECT pg_terminate_backend.*?;)$/ms;
+	$node->safe_psql('live', $reconnect);
+	wait_for_clients('they work after the upgrade');
+
+	# Then the new programs, one after the other.
+	is(stop_relay($relay), 0, 'the relay of 0.1.0 is stopped');
+	$relay = start_relay($node, "$dir/live.log", '--dbname', $live, '--stream', 'live', '--sink', "ndjson:$dir/live");
+	$api->signal('TERM');
+	$api->finish;
+	$node->safe_psql('live', 'DROP ROLE stac_api, stac_gateway, stac_curator');
+	$node->safe_psql('live', slurp_file("$checkout/examples/stac_fastapi/roles.sql"));
+	$api = start_api($checkout);
+	wait_for_clients('they work with the new API');
+	$clients{process}->finish;
+	my $told = JSON::PP::decode_json((split /\n/, $clients{out})[-1]);
+	diag("errors that a retry healed: " . JSON::PP->new->canonical->encode({ map { $_ => $told->{$_}{errors} } keys %$told }));
+
+	for (0 .. 1)
+	{
+		my ($client) = (qw(api sql))[$_];
+		my $done = $told->{$client}{done};
+		is($told->{$client}{given_up}, undef, "$client: a retry healed every error");
+		is($node->safe_psql('live', "SELECT version, document #>> '{properties,n}' FROM esgf_stac.published_item WHERE id = '$clients{items}[$_]'"),
+			($done + 1) . "|$done", "$client: each of $done changes was made, once");
+	}
+	my $events = $node->safe_psql('live', 'SELECT count(*) FROM esgf_stac.outbox');
+	ok(wait_for('the relay brings all', sub { brought() == $events }), "all of $events events are delivered");
+	is(slurp_file("$dir/early.log") =~ /made slot esgf_stac_next/, 1, 'the relay that came too early went on by itself');
+	is(stop_relay($_), 0, 'a relay is stopped') for $early, $relay;
+	$api->signal('TERM');
+	$api->finish;
+	$node->safe_psql('live', 'DROP ROLE stac_api, stac_curator');
+	return;
+}
+
+start_live() if $packages;
+
+# ---------------------------------------------------------------- quiet ones
+
 my $content = content('postgres');
 my $files = q{SELECT string_agg(relname || pg_relation_filenode(oid), ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'esgf_stac'::regnamespace AND relkind = 'r'
 	AND relname IN ('access_rule', 'catalogue', 'collection', 'consumer', 'dataset', 'dead_letter', 'item', 'outbox', 'request', 'site', 'stream')};
@@ -107,6 +231,12 @@ like($stderr, qr/Run SELECT esgf_stac\.upgrade_catalogue\(\)/, 'the extension is
 is($node->safe_psql('postgres', q{SELECT subject, cure FROM esgf_stac.doctor() WHERE hazard = 'version'}), 'catalogue|SELECT esgf_stac.upgrade_catalogue();', 'doctor() says so, too');
 $node->safe_psql('postgres', 'SELECT esgf_stac.upgrade_catalogue()');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM esgf_stac.doctor() WHERE hazard = 'version'}), 0, 'the catalogue is upgraded');
+
+SKIP:
+{
+	skip "Python packages are not to be had: $why", 10 unless $packages;
+	upgrade_live();
+}
 
 is(content('postgres'), $content, 'no row has changed');
 is($node->safe_psql('postgres', $files), $places, 'no table was rewritten');
@@ -193,5 +323,12 @@ my ($all_but_publications) = map { s/^ALTER PUBLICATION .*\n//mgr } objects('res
 is($all_but_publications, $fresh =~ s/^ALTER PUBLICATION .*\n//mgr, 'so is the restored one, but for publications');
 refresh('restored');
 is(objects('restored'), $fresh, 'and those, once its streams are refreshed');
+SKIP:
+{
+	skip 'no other catalogue was at work', 1 unless $packages;
+	$node->safe_psql('live', $_) for 'SET client_min_messages = error; SELECT esgf_stac.drop_stream(name) FROM esgf_stac.stream', split /\n/, $node->safe_psql('live', $missing);
+	$node->safe_psql('fresh', 'SELECT esgf_stac.drop_stream(name) FROM esgf_stac.stream');
+	is(objects('live'), objects('fresh'), 'the one at work is equal to a fresh one as well');
+}
 
 done_testing();
