@@ -52,6 +52,18 @@ sub new_cluster
 	return $node;
 }
 
+# Since the minor releases of November 2026 (17.12) servers note a version of each column, which pg_upgrade of those
+# before (18.6) takes for an option that it does not know.
+sub forget_attribute_versions
+{
+	my ($old) = @_;
+	return if slurp_file("$new_home/bin/pg_dump") =~ /pg_attver/ || slurp_file($old->config_data('--bindir') . '/pg_dump') !~ /pg_attver/;
+	diag('the newer server is of an older minor release: versions of columns are forgotten before pg_upgrade');
+	$old->safe_psql($_, q{UPDATE pg_attribute SET attoptions = nullif(ARRAY(SELECT o FROM unnest(attoptions) o WHERE o NOT LIKE 'pg\_attver=%'), '{}')
+		WHERE attoptions::text LIKE '%pg\_attver=%'}) for qw(postgres template1);
+	return;
+}
+
 # Which events should a stream have, and which has its file?
 sub is_complete
 {
@@ -104,6 +116,7 @@ for my $older (@older)
 		$old->safe_psql('postgres', "SELECT pg_drop_replication_slot('esgf_stac_part')");
 		$old->safe_psql('postgres', $advance);
 	}
+	forget_attribute_versions($old);
 	$old->stop('fast');
 
 	chdir $dir;
