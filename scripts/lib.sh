@@ -157,7 +157,7 @@ test_packages() {
 	echo systemd groff-base logrotate # for what a system runs the programs by
 	echo g++ nlohmann-json3-dev # for what test/oracle compares with
 	kafka_packages
-	echo python3-psycopg # for examples/publisher
+	echo python3-psycopg # for examples/publisher and examples/site
 }
 # What reading and writing Kafka takes.
 kafka_packages() { echo librdkafka-dev kcat; }
