@@ -19,6 +19,12 @@
 /* What the filter of somebody who is no administrator may have. */
 #define FILTER_MAX_CHARACTERS	1000
 #define FILTER_MAX_DESCENTS		1
+#define FILTER_MAX_KEYVALUES	1
+
+/* What stands in the parentheses that are open at a place of a filter. */
+#define LEVEL_IS_FILTER		1	/* of ? (...) */
+#define LEVEL_HAS_PATH		2	/* of the predicate in hand */
+#define LEVEL_HAS_OPERATOR	4	/* and behind that an operator */
 
 PG_FUNCTION_INFO_V1(esgf_filter_problem);
 
@@ -132,43 +138,86 @@ find_guard(const char *filter, FilterForm *form)
 		form->guard = NULL;
 }
 
+/* Take an operator between two values and move on; false if there is none. */
+static bool
+take_operator(const char **at)
+{
+	static const char *const operators[] = {" == ", " != ", " < ", " > ", " <= ", " >= ", " + ", " - ", " * ", " / ", " % "};
+
+	for (size_t i = 0; **at == ' ' && i < lengthof(operators); i++)
+		if (take_word(at, operators[i]))
+			return true;
+	return false;
+}
+
+/* Note that a path stands at some level. */
+static void
+note_path(FilterForm *form, char *level)
+{
+	form->two_paths |= (*level & LEVEL_HAS_OPERATOR) != 0;
+	*level |= LEVEL_HAS_PATH;
+}
+
 /* Read the form of a filter, which is the text of a jsonpath. */
 void
 read_filter_form(const char *filter, FilterForm *form)
 {
-	StringInfoData open;		/* the parentheses around: 'f' of a filter,
-								 * else 'p' */
+	StringInfoData levels;		/* of the parentheses that are open, and all */
 	int			filters = 0;	/* how many of them are filters */
+	int			brackets = 0;
 	const char *at = filter;
 
 	memset(form, 0, sizeof(*form));
 	form->length = pg_mbstrlen(filter);
 	form->properties_only = true;
-	initStringInfo(&open);
+	initStringInfo(&levels);
+	appendStringInfoChar(&levels, 0);
 	while (*at)
 	{
+		char	   *level = &levels.data[levels.len - 1];
+
 		if (*at == '"')
 			at = string_end(at);
 		else if (take_word(&at, "?("))
 		{
-			appendStringInfoChar(&open, 'f');
+			appendStringInfoChar(&levels, LEVEL_IS_FILTER);
 			filters++;
 		}
 		else if (take_word(&at, "("))
-			appendStringInfoChar(&open, 'p');
+			appendStringInfoChar(&levels, 0);
 		else if (take_word(&at, ")"))
-			filters -= open.len > 0 && open.data[--open.len] == 'f';
+		{
+			if (levels.len > 1)
+				levels.len--;
+			if (*level & LEVEL_IS_FILTER)
+				filters--;
+			else if (*level & LEVEL_HAS_PATH)
+				note_path(form, &levels.data[levels.len - 1]);
+		}
+		else if (take_word(&at, " && ") || take_word(&at, " || "))
+			*level &= LEVEL_IS_FILTER;
 		else if (take_word(&at, "$"))
 		{
 			form->root_inside |= filters > 0;
 			note_root(form, at);
+			note_path(form, level);
 		}
+		else if (take_word(&at, "@"))
+			note_path(form, level);
+		else if (take_operator(&at))
+			*level |= *level & LEVEL_HAS_PATH ? LEVEL_HAS_OPERATOR : 0;
 		else if (take_word(&at, ".**"))
 			form->descents++;
+		else if (take_word(&at, ".keyvalue()"))
+			form->keyvalues++;
 		else if (take_word(&at, " like_regex "))
 			form->like_regex = true;
 		else
+		{
+			brackets += (*at == '[') - (*at == ']');
+			form->subscript_list |= *at == ',' && brackets > 0;
 			at++;
+		}
 	}
 	find_guard(filter, form);
 }
@@ -189,6 +238,12 @@ esgf_filter_problem(PG_FUNCTION_ARGS)
 		problem = "must not have $ inside of ? (...)";
 	else if (form.like_regex)
 		problem = "must not have like_regex";
+	else if (form.two_paths)
+		problem = "must not compare a path with another, nor calculate with two";
+	else if (form.subscript_list)
+		problem = "must not have several subscripts in one [...]";
+	else if (form.keyvalues > FILTER_MAX_KEYVALUES)
+		problem = "must not have .keyvalue() more than once";
 	if (problem == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(problem));

@@ -14,6 +14,10 @@ typedef struct FilterForm
 	int			descents;		/* how often it has .** */
 	bool		root_inside;	/* does "$" stand inside of ? (...)? */
 	bool		like_regex;
+	int			keyvalues;		/* how often it has .keyvalue() */
+	bool		subscript_list; /* are there several in one [...]? */
+	bool		two_paths;		/* is a path compared with, or calculated
+								 * with, another? */
 	bool		properties_only;	/* does it read nothing but some
 									 * properties? */
 	List	   *properties;		/* of char *: those, if so */

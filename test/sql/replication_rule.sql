@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- Rules of replication: their form, who may set and close them, and that none changes or goes.
-SELECT plan(77);
+SELECT plan(101);
 
 CREATE ROLE esgf_stac_test_gateway IN ROLE esgf_stac_gateway;
 CREATE ROLE esgf_stac_test_reader IN ROLE esgf_stac_reader;
@@ -30,6 +30,10 @@ SELECT is(esgf_stac_internal.filter_problem(filter), problem, 'filter ' || left(
                ('$.**.a == 1 || $.**{2 to 3}.b == 1', 'must not have .** more than once'), ('exists($.** ? (@.**.a == 1))', 'must not have .** more than once'),
                ('exists($.assets.* ? (exists($.assets.* ? (@.x == 1))))', 'must not have $ inside of ? (...)'), ('exists($.a ? ((@.b + 1) * 2 == $.c))', 'must not have $ inside of ? (...)'),
                ('$.a like_regex "^t"', 'must not have like_regex'), ('exists($.a ? (@ like_regex "x" flag "i"))', 'must not have like_regex'),
+               ('$.a == $.b', 'must not compare a path with another, nor calculate with two'), ('exists($.a ? (@.b > @.c.size()))', 'must not compare a path with another, nor calculate with two'),
+               ('1 == 2 * ($.a + $.b)', 'must not compare a path with another, nor calculate with two'), ('($.a + 1) * 2 == 7 && 1 <= $.b || !($.c[last - 1] == "$.a == $.b" && $.d != null)', NULL),
+               ('exists($.a ? (@.b == 1 && @.c == 2 || exists(@.d ? (@.e == "f"))) ? (@.g < 3))', NULL), ('$.a[0, 0][0, 0] == 1', 'must not have several subscripts in one [...]'), ('$.a[0 to last]."b,c" == "d,e"', NULL),
+               ('exists($.a.keyvalue().keyvalue())', 'must not have .keyvalue() more than once'), ('exists($.a.keyvalue() ? (@.key starts with "b"))', NULL),
                (('$.a == "' || repeat('ä', 991) || '"')::jsonpath, 'must not be longer than 1000 characters'), (('$.a == "' || repeat('ä', 984) || '"')::jsonpath, NULL)) AS f(filter, problem);
 SELECT is(length((SELECT ('$.a == "' || repeat('ä', 984) || '"')::jsonpath::text)) <= 1000, true, 'characters count, not bytes');
 
@@ -68,7 +72,23 @@ SELECT is(pg_temp.attempt_rule(NULL, 'REPLICATE node r.org', 'REPLICATE project 
 SELECT is(pg_temp.attempt_rule(NULL, 'REPLICATE node r.org', 'REPLICATE project *'), 'granted', 'which is a right of its own');
 SELECT is(pg_temp.attempt_rule('{CMIP6}', 'REPLICATE node r.org', 'REPLICATE project CMIP6 MPI-M'), '/collections/0: REPLICATE on project CMIP6', 'for one institution is not for all');
 
+SELECT is((SELECT string_agg(format('%s: %s; reads %s, writes %s', role,
+               coalesce((SELECT string_agg(f, ' ' ORDER BY f) FROM unnest('{set_replication_rule,drop_replication_rule,site_work,site_usage,unreplicated,refresh_rules}'::text[]) f
+                          WHERE has_function_privilege(role, (SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'esgf_stac'::regnamespace AND p.proname = f), 'EXECUTE')), 'nothing'),
+               (SELECT count(*) FROM unnest('{replication_rule,site_item,rule_job}'::text[]) t WHERE has_table_privilege(role, 'esgf_stac.' || t, 'SELECT')),
+               (SELECT count(*) FROM unnest('{replication_rule,site_item,rule_job}'::text[]) t WHERE has_table_privilege(role, 'esgf_stac.' || t, 'INSERT, UPDATE, DELETE, TRUNCATE'))), E'\n' ORDER BY n)
+             FROM unnest('{public,esgf_stac_ingest,esgf_stac_relay,esgf_stac_reader,esgf_stac_writer,esgf_stac_gateway,esgf_stac_admin}'::text[]) WITH ORDINALITY AS r(role, n)),
+'public: nothing; reads 0, writes 0
+esgf_stac_ingest: nothing; reads 0, writes 0
+esgf_stac_relay: refresh_rules; reads 2, writes 0
+esgf_stac_reader: site_usage site_work unreplicated; reads 3, writes 0
+esgf_stac_writer: drop_replication_rule set_replication_rule site_usage site_work unreplicated; reads 3, writes 0
+esgf_stac_gateway: drop_replication_rule set_replication_rule site_usage site_work unreplicated; reads 3, writes 0
+esgf_stac_admin: drop_replication_rule refresh_rules set_replication_rule site_usage site_work unreplicated; reads 3, writes 0', 'which function is whose');
+
 SET LOCAL ROLE esgf_stac_test_writer;
+SELECT pg_temp.refused(pg_temp.set_rule('''r.org'', ''n'', NULL, ' || quote_literal(filter)), 'PT400', 'bad-request', 'too dear for a writer: ' || left(filter, 50))
+  FROM unnest(ARRAY['$.a == "' || repeat('x', 1000) || '"', '$.**.a == 1 || $.**.b == 1', 'exists($.assets.* ? (exists($.assets.* ? (@.x == 1))))', '$.a like_regex "(a*)*b"', '$.a == $.b', '$.a * $.a == 1', '$[0, 0][0, 0].a == 1', '$.**.keyvalue().keyvalue().a == 1']) filter;
 SELECT pg_temp.refused($$SELECT * FROM esgf_stac.explain_access('{"method": "SET_REPLICATION_RULE", "node": "r.org", "collections": []}')$$, 'PT400', 'bad-request', 'explained: no collections');
 SELECT pg_temp.refused($$SELECT * FROM esgf_stac.explain_access('{"method": "SET_REPLICATION_RULE", "node": "r.org", "item_id": "x"}')$$, 'PT400', 'bad-request', 'explained: a member that does not go with it');
 SELECT pg_temp.refused($$SELECT * FROM esgf_stac.explain_access('{"method": "SET_REPLICATION_RULE"}')$$, 'PT400', 'bad-request', 'explained: no node');
@@ -78,6 +98,13 @@ SELECT pg_temp.refused(pg_temp.set_rule('''r.org'', ''n'''), '42501', NULL, 'a r
 SELECT is(pg_temp.rules(), 'none', 'but reads them');
 SET LOCAL ROLE esgf_stac_test_gateway;
 SELECT pg_temp.refused(pg_temp.set_rule('''r.org'', ''n'''), 'PT401', 'identity-missing', 'a gateway says for whom');
+SAVEPOINT s;
+DO $$ BEGIN PERFORM esgf_stac.set_identity('{"sub": "s", "iss": "i", "client_id": "c", "principals": ["urn:mace:egi.eu:group:esgf.vo.egi.eu:node:r.org:role=REPLICATE#aai.egi.eu"]}'); END $$;
+SELECT pg_temp.refused(pg_temp.set_rule('''r.org'', ''n'', ''{CMIP6}'''), 'PT403', 'missing-permission', 'and is judged by his rights');
+SELECT pg_temp.refused('SELECT esgf_stac.refresh_rules()', '42501', NULL, 'which apply no rules');
+DO $$ BEGIN PERFORM esgf_stac.set_identity('{"sub": "s", "iss": "i", "client_id": "c", "principals": ["urn:mace:egi.eu:group:esgf.vo.egi.eu:node:r.org:role=REPLICATE#aai.egi.eu", "urn:mace:egi.eu:group:esgf.vo.egi.eu:project:CMIP6:role=UPDATE#aai.egi.eu"]}'); END $$;
+SELECT is((esgf_stac.set_replication_rule('r.org', 'n', '{CMIP6}')).set_by ->> 'sub', 's', 'who holds both may');
+ROLLBACK TO s;
 RESET ROLE;
 
 -- One of a name is in force; an equal one changes nothing.
@@ -98,6 +125,15 @@ RESET ROLE;
 DELETE FROM esgf_stac.site WHERE node = 'r.org';
 SELECT lives_ok($$SELECT esgf_stac.drop_replication_rule('r.org', 'n')$$, 'one of a site that is gone is closed');
 SELECT pg_temp.refused($$SELECT esgf_stac.drop_replication_rule('r.org', 'n')$$, 'PT404', 'rule-does-not-exist', 'once');
+
+-- Of what an administrator asks too much, a writer can be cancelled.
+CREATE FUNCTION pg_temp.attempt(query text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN EXECUTE query; RETURN 'done'; EXCEPTION WHEN query_canceled THEN RETURN 'cancelled'; END $$;
+INSERT INTO esgf_stac.site (node, href_prefixes) VALUES ('r.org', '{https://r.org/}');
+SELECT lives_ok(pg_temp.set_rule('''r.org'', ''endless'', NULL, (''$.**'' || repeat(''.keyvalue()'', 60) || '' == 1'')::jsonpath'), 'a filter without end');
+SET LOCAL statement_timeout = '1s';
+SELECT is(pg_temp.attempt($$SELECT esgf_stac.create_item('CMIP6', pg_temp.access_document('endless.v1'))$$), 'cancelled', 'keeps nobody for longer than he likes');
+SET LOCAL statement_timeout = 0;
+SELECT is((SELECT count(*) FROM esgf_stac.item WHERE id = 'endless.v1'), 0::bigint, 'and leaves nothing');
 
 -- By hand.
 SELECT pg_temp.refused(query, 'PT400', 'operation-not-permitted', query)
