@@ -610,11 +610,11 @@ database_result(PGconn *connection, const char *query, Buffer *problem)
 	return result_good(connection, result, problem) ? result : NULL;
 }
 
-/* Has the answer to what was sent come, or will none? */
+/* Has the answer to what was sent come, or its next row, or will none? */
 bool
 database_has_answer(PGconn *connection)
 {
-	return PQflush(connection) < 0 || !database_receive(connection) || !PQisBusy(connection);
+	return PQflush(connection) < 0 || !PQisBusy(connection) || !database_receive(connection) || !PQisBusy(connection);
 }
 
 /* Run one query; NULL and a problem if it fails */

@@ -109,14 +109,20 @@ wait_for_server(Reading *reading)
 	return status;
 }
 
-/* An event comes by the stream */
+/* An event comes by the stream; behind it, what jobs have of its version */
 static ExitStatus
 take_event(Relay *relay, const Event *event)
 {
+	ExitStatus	status;
+	PGresult   *row;
+
 	redrive_note(&relay->redrive, event);
 	iterations_note(&relay->iterations, event);
 	metrics_event(relay);
-	return batch_add(&relay->delivery, event);
+	status = batch_add(&relay->delivery, event);
+	while (status == STATUS_RUNNING && (row = iterations_follow(&relay->iterations)) != NULL)
+		status = send_row(relay, &relay->iterations.source, row);
+	return status;
 }
 
 /* Take what the server has sent, or wait for more */

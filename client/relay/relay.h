@@ -36,6 +36,7 @@ extern ExitStatus session_run(Relay *relay);
 
 /* send.c */
 extern ExitStatus send_source(Relay *relay, Source *source);
+extern ExitStatus send_row(Relay *relay, Source *source, PGresult *row);
 
 /* loop.c */
 extern ExitStatus stream_run(Relay *relay);

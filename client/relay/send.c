@@ -41,7 +41,7 @@ make_event(const Relay *relay, PGresult *row, Event *event)
 }
 
 /* Hand a row over; one that cannot be sent is a dead letter at once */
-static ExitStatus
+ExitStatus
 send_row(Relay *relay, Source *source, PGresult *row)
 {
 	Event		event;
@@ -79,7 +79,7 @@ send_rows(Relay *relay, Source *source, PGconn *reader, Page *page)
 	ExitStatus	status = STATUS_RUNNING;
 	PGresult   *row;
 
-	while (status == STATUS_RUNNING && (row = database_next_row(reader, &problem)) != NULL)
+	while (status == STATUS_RUNNING && (row = source->kind->next != NULL ? source->kind->next(source) : database_next_row(reader, &problem)) != NULL)
 	{
 		note_row(page, row);
 		status = send_row(relay, source, row);

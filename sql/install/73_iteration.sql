@@ -375,9 +375,8 @@ END
 $$;
 COMMENT ON FUNCTION esgf_stac_internal.iteration_page(uuid, int) IS 'the items of the next page of an iteration job, and where it ends';
 
--- The states of these items, [[place, collection, item, version], ...], now. Where
--- a version is given, nothing is said of one that has another meanwhile: that has
--- to wait for its turn. But one that is selected no more never will be sent: it has no type.
+-- The states of these items, [[place, collection, item], ...], now. One that is
+-- selected no more has no type.
 -- (Settings and OFFSET 0 have each key looked up: no plan may read all items for a few of them.)
 CREATE FUNCTION esgf_stac_internal.iteration_states(job uuid, keys jsonb)
     RETURNS TABLE (place int, aggregatetype text, aggregateid text, type text, version bigint, payload jsonb, updated timestamptz, validated_against jsonb, sendable boolean)
@@ -400,8 +399,7 @@ BEGIN
           LEFT JOIN LATERAL (
                SELECT t.document, esgf_stac_internal.can_be_sent(t.document) AS sendable FROM esgf_stac.published_item t
                 WHERE t.collection_id = i.collection_id AND t.id = i.id AND s.selected AND with_document
-               OFFSET 0) p ON true
-         WHERE k ->> 3 IS NULL OR i.version = (k ->> 3)::bigint OR NOT s.selected;
+               OFFSET 0) p ON true;
 END
 $$;
 COMMENT ON FUNCTION esgf_stac_internal.iteration_states(uuid, jsonb) IS 'the current states of items of an iteration job';

@@ -7,8 +7,12 @@
  * A page is read as keys. Into the stream's own sink a state is sent once the
  * stream has brought all that was committed before the keys were read, and of
  * the item no other version than this state's: so no line comes before the live
- * event of its version, nor after one of a higher version. What the stream has
- * brought a newer version of by then is sent in that one.
+ * event of its version, nor after one of a higher version. A state that is ahead
+ * of the stream is held, and sent right behind the event of its version: so an
+ * item may change without end. One whose event does not come, though the stream
+ * has passed it by, is sent then: it was imported, or the event is skipped.
+ *
+ * No answer is waited for: live events come meanwhile.
  */
 #include "sources/iteration.h"
 
@@ -29,6 +33,10 @@
 #define SLICE_SIZE 10
 #define TARGET_SLICE_SIZE 200
 #define SLICES_A_SECOND 4
+
+/* Of them so many bytes are sent before more are read; and so many of those that wait for the stream are held. */
+#define SLICE_BYTES (4 * 1024 * 1024)
+#define HELD_BYTES (4 * 1024 * 1024)
 
 /*
  * Live events of the last milliseconds have a slice followed by a rest, that many
@@ -81,17 +89,30 @@ any_job(const Iterations *iterations)
 	return false;
 }
 
+/* What came of a slice is for nobody */
+static void
+drop_slice(Iterations *iterations)
+{
+	while (iterations->next_row < iterations->row_count)
+		PQclear(iterations->rows[iterations->next_row++]);
+	iterations->next_row = iterations->row_count = 0;
+	iterations->row_bytes = 0;
+	iterations->sending = NULL;
+}
+
 /* The session is over: locks go with the connection */
 void
 iterations_forget(Iterations *iterations)
 {
 	for (int i = 0; i < MOST_JOBS; i++)
 		job_forget(&iterations->jobs[i]);
+	drop_slice(iterations);
 	PQclear(iterations->seen);
 	PQfinish(iterations->source.reader);
 	iterations->seen = NULL;
 	iterations->source.reader = NULL;
-	iterations->asking = iterations->sending = NULL;
+	iterations->asking = NULL;
+	iterations->looking = false;
 	iterations->seen_at = 0;
 }
 
@@ -185,25 +206,38 @@ take_seen(Iterations *iterations, const PGresult *seen)
 	return status;
 }
 
-/* Look what there is to do, if that is due */
+static int64_t
+look_time(const Iterations *iterations)
+{
+	return iterations->seen == NULL ? 0 : iterations->seen_at + (any_job(iterations) ? LOOK_MS : IDLE_LOOK_MS);
+}
+
+static ExitStatus
+take_look(Iterations *iterations, PGresult *seen, Buffer *problem)
+{
+	PQclear(iterations->seen);
+	iterations->seen = seen;
+	iterations->seen_at = monotonic_ms();
+	return seen != NULL ? take_seen(iterations, seen) : database_lost(problem);
+}
+
+/* Look what there is to do, if that is due; with jobs in hand, without waiting */
 static ExitStatus
 look(Iterations *iterations)
 {
+	static const char query[] = "SELECT id, state, target, payload, max_rate, items_sent, items_total, started IS NOT NULL, error"
+	" FROM esgf_stac.iteration_job WHERE stream = $1 AND finished IS NULL ORDER BY created, id";
 	const Catalogue *catalogue = iterations->source.consumer->catalogue;
+	PGconn	   *reader = iterations->source.reader;
 	Buffer		problem = {0};
 	const char *parameters[] = {catalogue->settings->stream};
-	int64_t		now = monotonic_ms();
 
-	if (iterations->seen != NULL && now < iterations->seen_at + (any_job(iterations) ? LOOK_MS : IDLE_LOOK_MS))
+	if (iterations->asking != NULL || iterations->looking || monotonic_ms() < look_time(iterations))
 		return STATUS_RUNNING;
-	PQclear(iterations->seen);
-	iterations->seen = database_query(catalogue->sql, &problem,
-									  "SELECT id, state, target, payload, max_rate, items_sent, items_total, started IS NOT NULL, error"
-									  " FROM esgf_stac.iteration_job WHERE stream = $1 AND finished IS NULL ORDER BY created, id", 1, parameters);
-	if (iterations->seen == NULL)
-		return database_lost(&problem);
-	iterations->seen_at = now;
-	return take_seen(iterations, iterations->seen);
+	if (reader == NULL)
+		return take_look(iterations, database_query(catalogue->sql, &problem, query, 1, parameters), &problem);
+	iterations->looking = database_send(reader, &problem, query, 1, parameters);
+	return iterations->looking ? STATUS_RUNNING : database_lost(&problem);
 }
 
 /* ---------------------------------------------------------------- pages */
@@ -218,23 +252,9 @@ compare_keys(const void *a, const void *b)
 	return order != 0 ? order : strcmp(one->item_id, other->item_id);
 }
 
-/* Where the WAL ends: all that the page showed was committed before */
-static ExitStatus
-note_position(Iterations *iterations, Job *job)
-{
-	Buffer		problem = {0};
-	PGresult   *result = database_query(iterations->source.consumer->catalogue->sql, &problem, "SELECT esgf_stac_internal.wal_end()", 0, NULL);
-
-	if (result == NULL)
-		return database_lost(&problem);
-	lsn_parse(PQgetvalue(result, 0, 0), &job->position);
-	PQclear(result);
-	return STATUS_RUNNING;
-}
-
-/* The keys have come; none: that was all */
-static ExitStatus
-take_page(Iterations *iterations, Job *job, PGresult *page)
+/* The keys have come; none: that was all. What they show was committed before the WAL's end then */
+static void
+take_page(Job *job, PGresult *page)
 {
 	int			rows = PQntuples(page);
 
@@ -244,8 +264,9 @@ take_page(Iterations *iterations, Job *job, PGresult *page)
 	if (rows == 0)
 	{
 		job->phase = JOB_END;
-		return STATUS_RUNNING;
+		return;
 	}
+	lsn_parse(PQgetvalue(page, 0, 3), &job->position);
 	job->key_count = job->left = rows - 1;
 	job->keys = allocate((size_t) rows * sizeof(Key));
 	for (int i = 0; i < job->key_count; i++)
@@ -257,10 +278,38 @@ take_page(Iterations *iterations, Job *job, PGresult *page)
 	};
 	qsort(job->keys, (size_t) job->key_count, sizeof(Key), compare_keys);
 	job->phase = job->left > 0 ? JOB_SEND : JOB_NOTE;
-	return job->target == NULL ? note_position(iterations, job) : STATUS_RUNNING;
 }
 
-/* The stream brings an event: of its item that version is to be sent */
+/* ---------------------------------------------------------------- the stream */
+
+/* A state that is held is not wanted any more */
+static void
+let_go(Job *job, Key *key)
+{
+	if (key->held == NULL)
+		return;
+	job->held_bytes -= PQresultMemorySize(key->held);
+	PQclear(key->held);
+	key->held = NULL;
+}
+
+/* The stream brings that version: it is to be sent, and the state of it that is held right behind */
+static void
+note_version(Job *job, Key *key, const Event *event)
+{
+	if (event->version <= key->version)
+		return;
+	key->version = event->version;
+	if (key->ahead == event->version && key->held != NULL && job->phase == JOB_SEND)
+	{
+		job->due = key;
+		job->due_xid = event->xid;
+	}
+	else if (key->ahead <= event->version)
+		let_go(job, key);
+}
+
+/* The stream brings an event */
 void
 iterations_note(Iterations *iterations, const Event *event)
 {
@@ -273,9 +322,35 @@ iterations_note(Iterations *iterations, const Event *event)
 		Key		   *key = job->target == NULL && job->key_count > 0 ?
 		bsearch(&wanted, job->keys, (size_t) job->key_count, sizeof(Key), compare_keys) : NULL;
 
-		if (key != NULL && event->version > key->version)
-			key->version = event->version;
+		if (key != NULL && !key->settled)
+			note_version(job, key, event);
 	}
+}
+
+/* What jobs hold of the event that came last, one after another; NULL: no more */
+PGresult *
+iterations_follow(Iterations *iterations)
+{
+	if (iterations->sending != NULL)
+		iterations->sending->due_xid = 0;
+	for (int i = 0; i < MOST_JOBS; i++)
+	{
+		Job		   *job = &iterations->jobs[i];
+		Key		   *key = job->due;
+		PGresult   *row;
+
+		if (key == NULL)
+			continue;
+		row = key->held;
+		key->held = NULL;
+		job->held_bytes -= PQresultMemorySize(row);
+		job->due = NULL;
+		iterations->sending = job;
+		iterations->source.delivery = job->own;
+		return row;
+	}
+	iterations->sending = NULL;
+	return NULL;
 }
 
 /* Choose the keys of the next slice; false: all have been asked for, and some wait for the stream */
@@ -291,18 +366,21 @@ choose_slice(Job *job, Buffer *keys)
 	job->slice[0] = job->next;
 	for (; job->next < job->key_count && chosen < most; job->next++)
 	{
-		const Key  *key = &job->keys[job->next];
+		Key		   *key = &job->keys[job->next];
 
 		if (key->settled)
 			continue;
+
+		/* The stream has passed it, and had nothing of it. */
+		if (key->ahead > key->version)
+			key->version = key->ahead;
+		let_go(job, key);
+		key->asked = true;
 		buffer_printf(keys, "%s[%d,", chosen++ == 0 ? "[" : ",", job->next);
 		append_string(keys, key->collection_id);
 		buffer_text(keys, ",");
 		append_string(keys, key->item_id);
-		if (job->target == NULL)
-			buffer_printf(keys, ",%" PRId64 "]", key->version);
-		else
-			buffer_text(keys, ",null]");
+		buffer_text(keys, "]");
 	}
 	job->slice[1] = job->next;
 	buffer_text(keys, chosen > 0 ? "]" : "[]");
@@ -357,7 +435,14 @@ ask(const Iterations *iterations, Job *job, Buffer *problem)
 		case JOB_PAGE:
 			parameters[1] = number;
 			snprintf(number, sizeof(number), "%" PRId64, job->max_rate > 0 && job->max_rate * PAGE_SECONDS < PAGE_SIZE ? job->max_rate * PAGE_SECONDS : PAGE_SIZE);
-			return database_send(reader, problem, "SELECT collection_id, item_id, version FROM esgf_stac_internal.iteration_page($1, $2)", 2, parameters);
+			return database_send(reader, problem, "WITH w AS MATERIALIZED (SELECT esgf_stac_internal.wal_end())"
+								 " SELECT collection_id, item_id, version, wal_end FROM esgf_stac_internal.iteration_page($1, $2), w", 2, parameters);
+		case JOB_SEND:
+			parameters[1] = iterations->keys.data;
+			return database_rows(reader, problem, "SELECT NULL, aggregatetype, aggregateid, type, version, payload, updated, NULL, NULL, NULL, NULL,"
+								 " validated_against, NULL, sendable AS sent, place FROM esgf_stac_internal.iteration_states($1, $2)", 2, parameters);
+		case JOB_AHEAD:
+			return database_send(reader, problem, "SELECT esgf_stac_internal.wal_end()", 0, NULL);
 		case JOB_NOTE:
 			parameters[1] = PQgetvalue(job->page, last, 0);
 			parameters[2] = PQgetvalue(job->page, last, 1);
@@ -446,7 +531,7 @@ end(Job *job, const PGresult *answer)
 
 /* The answer to what a job's phase asked has come, and is ours */
 static ExitStatus
-advance(Iterations *iterations, Job *job, PGresult *answer)
+advance(Job *job, PGresult *answer)
 {
 	ExitStatus	status = STATUS_RUNNING;
 
@@ -465,7 +550,12 @@ advance(Iterations *iterations, Job *job, PGresult *answer)
 				job->not_before = monotonic_ms() + WRITERS_MS;
 			break;
 		case JOB_PAGE:
-			return take_page(iterations, job, answer);
+			take_page(job, answer);
+			return STATUS_RUNNING;
+		case JOB_AHEAD:
+			lsn_parse(PQgetvalue(answer, 0, 0), &job->position);
+			job->phase = JOB_SEND;
+			break;
 		case JOB_NOTE:
 			job_forget_page(job);
 			job->phase = JOB_PAGE;
@@ -485,6 +575,37 @@ advance(Iterations *iterations, Job *job, PGresult *answer)
 	return status;
 }
 
+/* Take those states of a slice that have come; with the last, or with many, they are to be sent */
+static ExitStatus
+take_states(Iterations *iterations, Job *job)
+{
+	PGconn	   *reader = iterations->source.reader;
+	Buffer		problem = {0};
+
+	while (iterations->asking != NULL && iterations->row_bytes < SLICE_BYTES && database_has_answer(reader))
+	{
+		PGresult   *row = database_next_row(reader, &problem);
+
+		if (row == NULL && problem.length > 0)
+			return database_lost(&problem);
+		if (row == NULL)
+		{
+			iterations->asking = NULL;
+			break;
+		}
+		if (iterations->row_count == iterations->row_space)
+		{
+			iterations->row_space = iterations->row_space > 0 ? 2 * iterations->row_space : TARGET_SLICE_SIZE;
+			iterations->rows = reallocate(iterations->rows, (size_t) iterations->row_space * sizeof(PGresult *));
+		}
+		iterations->rows[iterations->row_count++] = row;
+		iterations->row_bytes += PQresultMemorySize(row);
+	}
+	if (iterations->asking == NULL || iterations->row_bytes >= SLICE_BYTES)
+		iterations->sending = job;
+	return STATUS_RUNNING;
+}
+
 /* Take the answer that was waited for, if it has come */
 static ExitStatus
 take_answer(Iterations *iterations)
@@ -494,13 +615,20 @@ take_answer(Iterations *iterations)
 	Buffer		problem = {0};
 	PGresult   *answer;
 
-	if (job == NULL || !database_has_answer(reader))
+	if (job != NULL && job->phase == JOB_SEND)
+		return take_states(iterations, job);
+	if ((job == NULL && !iterations->looking) || !database_has_answer(reader))
 		return STATUS_RUNNING;
 	answer = database_result(reader, "an iteration job", &problem);
+	if (iterations->looking)
+	{
+		iterations->looking = false;
+		return take_look(iterations, answer, &problem);
+	}
 	if (answer == NULL)
 		return database_lost(&problem);
 	iterations->asking = NULL;
-	return advance(iterations, job, answer);
+	return advance(job, answer);
 }
 
 /* Have the sink make a page durable, before that is noted; it may refuse something yet */
@@ -517,26 +645,25 @@ settle_page(Job *job)
 	return STATUS_RUNNING;
 }
 
-/* Do what is next, of the jobs in turn; true: a slice is to be sent */
+/* Ask for what is next, of the jobs in turn */
 static ExitStatus
-take_turns(Iterations *iterations, bool *wanted)
+take_turns(Iterations *iterations)
 {
 	Buffer		problem = {0};
 
-	if (iterations->asking != NULL)
+	if (iterations->asking != NULL || iterations->looking || iterations->sending != NULL)
 		return STATUS_RUNNING;
 	for (int i = 0; i < MOST_JOBS; i++)
 	{
 		Job		   *job = &iterations->jobs[(iterations->turn + 1 + i) % MOST_JOBS];
 
 		obey(job);
+		if (job->phase == JOB_SEND && job->left == 0)
+			job->phase = JOB_NOTE;
 		if (!is_ready(iterations, job))
 			continue;
 		if (job->phase == JOB_SEND && !choose_slice(job, &iterations->keys))
-		{
-			job->not_before = monotonic_ms() + STREAM_MS;
-			continue;
-		}
+			job->phase = JOB_AHEAD;
 		iterations->turn = (iterations->turn + 1 + i) % MOST_JOBS;
 		if (job->phase == JOB_SEND)
 		{
@@ -544,10 +671,7 @@ take_turns(Iterations *iterations, bool *wanted)
 
 			if (status != STATUS_RUNNING || job->failure != NULL)
 				return job_sink_failed(job, status, JOB_PAGE);
-			iterations->sending = job;
-			iterations->source.delivery = job_delivery(job);
-			*wanted = true;
-			return STATUS_RUNNING;
+			job->not_before = iterations->slice_at = monotonic_ms();
 		}
 		if (job->phase == JOB_NOTE)
 		{
@@ -569,9 +693,9 @@ int64_t
 iterations_due(const Iterations *iterations)
 {
 	int64_t		now = monotonic_ms();
-	int64_t		due = iterations->seen_at + (any_job(iterations) ? LOOK_MS : IDLE_LOOK_MS);
+	int64_t		due = look_time(iterations);
 
-	if (iterations->asking != NULL)
+	if (iterations->asking != NULL || iterations->looking)
 		return now + ANSWER_MS;
 	for (int i = 0; i < MOST_JOBS; i++)
 	{
@@ -595,7 +719,7 @@ iteration_begin(Source *source, bool *wanted)
 	ExitStatus	status;
 
 	*wanted = false;
-	if (monotonic_ms() < iterations_due(iterations) && iterations->asking == NULL)
+	if (monotonic_ms() < iterations_due(iterations) && iterations->asking == NULL && !iterations->looking)
 		return STATUS_RUNNING;
 	status = look(iterations);
 	if (status == STATUS_RUNNING && source->reader == NULL && any_job(iterations))
@@ -603,27 +727,53 @@ iteration_begin(Source *source, bool *wanted)
 	if (status == STATUS_RUNNING)
 		status = take_answer(iterations);
 	if (status == STATUS_RUNNING)
-		status = take_turns(iterations, wanted);
+		status = take_turns(iterations);
 
 	/* Without jobs there is no need of a connection. */
-	if (status == STATUS_RUNNING && source->reader != NULL && !any_job(iterations))
+	if (status == STATUS_RUNNING && source->reader != NULL && !any_job(iterations) && !iterations->looking)
 	{
 		PQfinish(source->reader);
 		source->reader = NULL;
 	}
+	*wanted = status == STATUS_RUNNING && iterations->sending != NULL;
+	if (*wanted)
+		source->delivery = job_delivery(iterations->sending);
 	return status;
 }
 
-/* A slice of a job's page is one page to whom sends it */
+/* A slice of a job's page, or what has come of it, is one page to whom sends it */
 static bool
 iteration_page(Source *source, PGconn *reader, Buffer *problem)
 {
-	Iterations *iterations = (Iterations *) source;
-	const char *parameters[] = {iterations->sending->id, iterations->keys.data};
+	(void) source;
+	(void) reader;
+	(void) problem;
+	return true;
+}
 
-	iterations->sending->not_before = iterations->slice_at = monotonic_ms();
-	return database_rows(reader, problem, "SELECT NULL, aggregatetype, aggregateid, type, version, payload, updated, NULL, NULL, NULL, NULL,"
-						 " validated_against, NULL, sendable AS sent, place FROM esgf_stac_internal.iteration_states($1, $2)", 2, parameters);
+static PGresult *
+iteration_next(Source *source)
+{
+	Iterations *iterations = (Iterations *) source;
+
+	return iterations->next_row < iterations->row_count ? iterations->rows[iterations->next_row++] : NULL;
+}
+
+/* A state is ahead of the stream, or behind it: then it is asked for anew */
+static void
+put_off(Job *job, Key *key, const PGresult *row, Event *event)
+{
+	size_t		size = PQresultMemorySize(row);
+	bool		sendable = PQgetvalue(row, 0, PQfnumber(row, "sent"))[0] == 't';
+
+	if (event->version < key->version)
+		return;
+	key->ahead = event->version;
+	if (!sendable || job->held_bytes + size > HELD_BYTES)
+		return;
+	key->held = event->memory;
+	event->release = NULL;
+	job->held_bytes += size;
 }
 
 /* A state has come, or that of the item none will be sent */
@@ -632,19 +782,27 @@ iteration_take(Source *source, const PGresult *row, Event *event)
 {
 	Iterations *iterations = (Iterations *) source;
 	Job		   *job = iterations->sending;
+	Key		   *key = &job->keys[atoi(PQgetvalue(row, 0, PQfnumber(row, "place")))];
 
-	job->keys[atoi(PQgetvalue(row, 0, PQfnumber(row, "place")))].settled = true;
+	key->asked = false;
+	if (event->type != NULL && job->target == NULL && event->version != key->version)
+	{
+		put_off(job, key, row, event);
+		return false;
+	}
+	key->settled = true;
 	job->left--;
 	if (event->type == NULL)
 		return false;
 	event->job_id = job->id;
+	event->xid = job->due_xid;
 	event->without_document = !job->with_document;
 	job->page_sent++;
 	iterations->sent++;
 	return true;
 }
 
-/* A slice is sent */
+/* A slice is sent, or what came of it */
 static ExitStatus
 iteration_done(Source *source, const Page *page, bool *more)
 {
@@ -654,21 +812,24 @@ iteration_done(Source *source, const Page *page, bool *more)
 
 	*more = false;
 	job->failures = 0;
+	drop_slice(iterations);
 	if (now < iterations->live_at + LIVE_MS)
 		iterations->rest_until = now + RESTS * (now - iterations->slice_at);
-
-	/* An item that is no more has no row at all. */
-	for (int i = job->slice[0]; job->target != NULL && i < job->slice[1]; i++)
-	{
-		job->left -= !job->keys[i].settled;
-		job->keys[i].settled = true;
-	}
-	if (job->refusal.length > 0)
-		job_fail(job, job->refusal.data);
-	else if (job->left == 0)
-		job->phase = JOB_NOTE;
 	if (job->max_rate > 0)
 		job->not_before += page->rows * 1000 / job->max_rate;
+	if (iterations->asking != NULL)
+		return STATUS_RUNNING;
+
+	/* An item that is no more has no row at all. */
+	for (int i = job->slice[0]; i < job->slice[1]; i++)
+		if (job->keys[i].asked)
+		{
+			job->keys[i].asked = false;
+			job->keys[i].settled = true;
+			job->left--;
+		}
+	if (job->refusal.length > 0)
+		job_fail(job, job->refusal.data);
 	return STATUS_RUNNING;
 }
 
@@ -676,12 +837,18 @@ iteration_done(Source *source, const Page *page, bool *more)
 static ExitStatus
 iteration_failed(Source *source, ExitStatus status)
 {
-	return job_sink_failed(((Iterations *) source)->sending, status, JOB_PAGE);
+	Iterations *iterations = (Iterations *) source;
+	Job		   *job = iterations->sending;
+
+	drop_slice(iterations);
+	iterations->asking = NULL;
+	return job_sink_failed(job, status, JOB_PAGE);
 }
 
 const SourceKind source_iteration = {
 	.begin = iteration_begin,
 	.page = iteration_page,
+	.next = iteration_next,
 	.take = iteration_take,
 	.done = iteration_done,
 	.settles = true,

@@ -25,7 +25,13 @@ typedef struct Iterations
 	Delivery   *delivery;		/* of the stream */
 	Job			jobs[MOST_JOBS];
 	Job		   *asking;			/* whose query is under way */
+	bool		looking;		/* the query for that is */
 	Job		   *sending;
+	PGresult  **rows;			/* of a slice, to be sent */
+	int			row_count;
+	int			row_space;
+	int			next_row;
+	size_t		row_bytes;
 	int			turn;
 	int64_t		slice_at;		/* the last one */
 	int64_t		live_at;		/* an event came by the stream */
@@ -41,6 +47,7 @@ typedef struct Iterations
 } Iterations;
 
 extern void iterations_note(Iterations *iterations, const Event *event);
+extern PGresult *iterations_follow(Iterations *iterations);
 extern int64_t iterations_due(const Iterations *iterations);
 extern void iterations_progress(Iterations *iterations, Buffer *text);
 extern void iterations_forget(Iterations *iterations);

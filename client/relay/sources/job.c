@@ -19,10 +19,14 @@
 void
 job_forget_page(Job *job)
 {
+	for (int i = 0; i < job->key_count; i++)
+		PQclear(job->keys[i].held);
 	PQclear(job->page);
 	free(job->keys);
 	job->page = NULL;
 	job->keys = NULL;
+	job->due = NULL;
+	job->held_bytes = 0;
 	job->key_count = job->left = job->next = 0;
 }
 

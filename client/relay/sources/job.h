@@ -21,6 +21,8 @@ typedef enum JobPhase
 								 * as_of */
 	JOB_PAGE,					/* read keys */
 	JOB_SEND,					/* send what they name, slice by slice */
+	JOB_AHEAD,					/* some of it is ahead of the stream: by how
+								 * much? */
 	JOB_NOTE,					/* all of the page is durable */
 	JOB_END,					/* it is over: say so */
 	JOB_FINISH,					/* that is said */
@@ -31,7 +33,10 @@ typedef struct Key
 {
 	const char *collection_id;
 	const char *item_id;
-	int64_t		version;		/* the newest that we know of */
+	int64_t		version;		/* that the stream has brought, or will not */
+	int64_t		ahead;			/* a higher one was seen; 0: none */
+	PGresult   *held;			/* its state then, if there was room for it */
+	bool		asked;			/* its state is, just now */
 	bool		settled;		/* sent, or selected no more */
 } Key;
 
@@ -54,6 +59,9 @@ typedef struct Job
 	int			next;			/* of them */
 	int			left;			/* not settled */
 	int			slice[2];		/* from, and up to, those that are asked for */
+	size_t		held_bytes;		/* of states that wait for the stream */
+	Key		   *due;			/* whose event the stream has just brought */
+	uint64_t	due_xid;		/* by that transaction; 0: nothing is due */
 	int64_t		page_sent;
 	uint64_t	position;		/* what the page showed was committed before */
 

@@ -34,6 +34,9 @@ typedef struct SourceKind
 	 */
 	bool		(*page) (Source *source, PGconn *reader, Buffer *problem);
 
+	/* The next row of a page that is there; NULL: they come by that query. */
+	PGresult   *(*next) (Source *source);
+
 	/*
 	 * All rows of the page are durable at the sink, unless it settles them
 	 * itself: write that down. Is there another?
