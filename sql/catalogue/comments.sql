@@ -194,7 +194,7 @@ COMMENT ON TABLE esgf_stac.verification IS 'each run of esgf_stac_relay --verify
 COMMENT ON COLUMN esgf_stac.verification.id IS 'the run';
 COMMENT ON COLUMN esgf_stac.verification.stream IS 'the stream whose sink is compared';
 COMMENT ON COLUMN esgf_stac.verification.deep IS 'were documents compared, beside versions?';
-COMMENT ON COLUMN esgf_stac.verification.state IS 'running, completed, cancelled or failed; one that was killed stays running';
+COMMENT ON COLUMN esgf_stac.verification.state IS 'running, completed, cancelled or failed; one that was killed has failed as soon as another of its stream begins, or the outbox is pruned';
 COMMENT ON COLUMN esgf_stac.verification.items IS 'how many items have been compared';
 COMMENT ON COLUMN esgf_stac.verification.differences IS 'how many of them differ, also where there are more than drift has rows for';
 COMMENT ON COLUMN esgf_stac.verification.started IS 'when it began';

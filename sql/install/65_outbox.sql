@@ -153,8 +153,11 @@ BEGIN
     END LOOP;
     DELETE FROM esgf_stac.request r WHERE r.answered_at < before;
     PERFORM esgf_stac_internal.prune_inbox(before);
-    -- A cure that was cut short keeps its relay from going on.
-    DELETE FROM esgf_stac.verification v WHERE coalesce(v.finished, v.started) < before AND NOT (v.diverged AND v.state <> 'completed');
+    PERFORM esgf_stac_internal.fail_verifications(NULL);
+    -- The last cure of a stream tells its relay whether to go on.
+    DELETE FROM esgf_stac.verification v
+     WHERE v.started < before AND v.state <> 'running'
+       AND (NOT v.diverged OR EXISTS (SELECT FROM esgf_stac.verification w WHERE w.stream = v.stream AND w.diverged AND w.started > v.started));
     DELETE FROM esgf_stac.iteration_job j WHERE j.finished < before;
     DELETE FROM esgf_stac.rule_job j WHERE j.finished < before;
     RETURN answer;

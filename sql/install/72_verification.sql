@@ -103,13 +103,59 @@ AS $$
 $$;
 COMMENT ON FUNCTION esgf_stac_internal.trim_drift(uuid, int) IS 'keeps at most so many rows of what a verification has found';
 
+-- Of each run that goes on, its relay's session has this lock.
+CREATE FUNCTION esgf_stac_internal.verification_lock(verification uuid) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT hashtextextended('esgf_stac.verification ' || verification, 0);
+END;
+COMMENT ON FUNCTION esgf_stac_internal.verification_lock(uuid) IS 'the advisory lock of a verification';
+
+-- Those of a stream (null: of any) whose relay is no more have failed.
+CREATE FUNCTION esgf_stac_internal.fail_verifications(stream text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    run uuid;
+BEGIN
+    FOR run IN SELECT v.id FROM esgf_stac.verification v WHERE v.state = 'running' AND ($1 IS NULL OR v.stream = $1) LOOP
+        IF pg_try_advisory_xact_lock(esgf_stac_internal.verification_lock(run)) THEN
+            UPDATE esgf_stac.verification v SET state = 'failed', finished = now() WHERE v.id = run AND v.state = 'running';
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION esgf_stac_internal.fail_verifications(text) IS 'fails the verifications whose relays were killed, of a stream or all';
+
+-- Begins a run, or anew that of an earlier session, which lost its connection.
+CREATE FUNCTION esgf_stac_internal.begin_verification(stream text, deep boolean, verification uuid DEFAULT NULL, diverged boolean DEFAULT false, witness text DEFAULT NULL) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, esgf_stac, pg_temp
+AS $$
+DECLARE
+    run CONSTANT uuid := coalesce($3, gen_random_uuid());
+BEGIN
+    PERFORM esgf_stac_internal.fail_verifications($1);
+    PERFORM pg_try_advisory_lock(esgf_stac_internal.verification_lock(run));
+    PERFORM esgf_stac_internal.trim_drift(run, 0);
+    INSERT INTO esgf_stac.verification AS v (id, stream, deep, diverged, witness) VALUES (run, $1, $2, $4, $5)
+        ON CONFLICT (id) DO UPDATE SET state = 'running', items = 0, differences = 0, finished = NULL,
+           diverged = v.diverged OR excluded.diverged, witness = coalesce(v.witness, excluded.witness);
+    RETURN run;
+END
+$$;
+COMMENT ON FUNCTION esgf_stac_internal.begin_verification(text, boolean, uuid, boolean, text) IS 'begins a verification, which ends with the session';
+
 REVOKE ALL ON FUNCTION
+    esgf_stac_internal.verification_lock(uuid),
+    esgf_stac_internal.fail_verifications(text),
+    esgf_stac_internal.begin_verification(text, boolean, uuid, boolean, text),
     esgf_stac_internal.trim_drift(uuid, int),
     esgf_stac_internal.verification_page(text, text, text, int),
     esgf_stac_internal.parsed(text),
     esgf_stac_internal.verification_states(text, text[], text[], text[])
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
+    esgf_stac_internal.begin_verification(text, boolean, uuid, boolean, text),
     esgf_stac_internal.trim_drift(uuid, int),
     esgf_stac_internal.verification_page(text, text, text, int),
     esgf_stac_internal.verification_states(text, text[], text[], text[])

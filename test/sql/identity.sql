@@ -255,7 +255,7 @@ SELECT is(
                     ('begin_source', 'esgf_stac_ingest'), ('configure_source', 'esgf_stac_admin'), ('create_source', 'esgf_stac_admin'), ('drop_source', 'esgf_stac_admin'), ('note_results', 'esgf_stac_ingest'), ('note_source', 'esgf_stac_ingest'),
                     ('add_schema', 'esgf_stac_admin'), ('retire_schema', 'esgf_stac_admin'),
                     ('seek_source', 'esgf_stac_admin'), ('settle_inbox', 'esgf_stac_admin'), ('source_position', 'esgf_stac_ingest'), ('source_results', 'esgf_stac_ingest'),
-                    ('trim_drift', 'esgf_stac_relay'), ('verification_page', 'esgf_stac_relay'), ('verification_states', 'esgf_stac_relay'),
+                    ('trim_drift', 'esgf_stac_relay'), ('begin_verification', 'esgf_stac_relay'), ('verification_page', 'esgf_stac_relay'), ('verification_states', 'esgf_stac_relay'),
                     ('drop_replication_rule', 'esgf_stac_writer'), ('set_replication_rule', 'esgf_stac_writer'),
                     ('apply_rule', NULL), ('refresh_rules', 'esgf_stac_admin esgf_stac_relay'), ('site_usage', 'esgf_stac_reader'), ('site_work', 'esgf_stac_reader'), ('unreplicated', 'esgf_stac_reader')) AS t(name, grantee)),
     'every SECURITY DEFINER function: owner, search_path and grants');

@@ -74,7 +74,7 @@ foreach (@public)
 # What roles may execute because functions that run as their callers need it.
 my $internal = join ' ', sort qw(can_be_sent event_is_known event_metadata lock_collection past_version publication_problem
   pending_commits redrive_round redrive_states require_catalogue settle_letters stream_item_count stream_items one_line refuse wal_end
-  item_writers metrics trim_drift verification_page verification_states iteration_lock iteration_page iteration_states take_iteration writers_ended
+  item_writers metrics begin_verification trim_drift verification_page verification_states iteration_lock iteration_page iteration_states take_iteration writers_ended
   begin_source ingest_columns note_results note_source source_position source_results);
 is($node->safe_psql('postgres', q{
 	SELECT string_agg(DISTINCT p.proname, ' ' ORDER BY p.proname)

@@ -203,13 +203,41 @@ is(join(' ', map { scalar items_of($several[ $_ - 1 ], "$dir/out/several-$_") } 
 stop_relay($relay);
 ok(wait_for('nobody to have a job in hand', sub { held() == 0 }), 'nobody has a job in hand');
 
-# A table takes no ids, and has no control lines.
-$relay = start_relay($node, "$log.table", '--stream', 'a', '--sink', 'postgres:' . $node->connstr('postgres') . '#copy', '--iterations-only', '--iteration-target', 'copy_*');
+# A table takes no ids, and has no control lines. Its schema is that of the sink's own: no target is another name of that.
+my $table = 'postgres:' . $node->connstr('postgres') . '#public.copy';
+$relay = start_relay($node, "$log.table", '--stream', 'a', '--sink', $table, '--iterations-only', '--iteration-target', '*');
 $job = job(q{'a', target => 'copy_1'});
 my $ids = job(q{'a', target => 'copy_2', payload => 'id'});
-finished($_) for $job, $ids;
-is(told($job, 'state') . sql('SELECT count(*), count(document) FROM copy_1'), 'completed59|59', 'a table of its own');
+my $alias = job(q{'a', target => 'public.copy'});
+my $same = job(q{'a', target => 'copy'});
+finished($_) for $job, $ids, $alias;
+is(told($job, 'state') . sql('SELECT count(*), count(document) FROM public.copy_1'), 'completed59|59', 'a table of its own');
 like(told($ids, 'state, error'), qr/^failed\|the sink takes no lines without a document/, 'ids are nothing for a table');
+is(told($alias, 'state, error'), 'failed|that is no name for it', 'a target names no schema');
+is(told($same, 'state, error'), 'pending|no worker so far allows target "copy"', 'and is not the table of the stream, whatever is allowed');
+is(sql(q{SELECT to_regclass('public.copy')}), '', 'which none has made');
+stop_relay($relay);
+
+# Into a table that the stream feeds, in its order.
+new_stream($node, 'b');
+$relay = start_relay($node, "$log.own", '--stream', 'b', '--sink', $table);
+wait_for('the table', sub { sql(q{SELECT to_regclass('public.copy')}) ne '' });
+sql(q{CREATE TABLE told (place bigserial, item_id text, version bigint);
+	CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO told (item_id, version) VALUES (NEW.item_id, NEW.version); RETURN NEW; END';
+	CREATE TRIGGER tell BEFORE INSERT ON public.copy FOR EACH ROW EXECUTE FUNCTION tell()});
+$job = job(q{'b', max_rate => 60});
+foreach my $round (1 .. 5)
+{
+	sql(q{SELECT esgf_stac.patch_item('CMIP6', 'item-' || (10 + i % 40) || '.v1', jsonb_build_object('properties', jsonb_build_object('n', -i))) FROM generate_series(1, 40) i});
+	sql("SELECT esgf_stac.delete_item('CMIP6', 'item-5$round.v1')");
+}
+finished($job);
+is(told($job, 'state'), 'completed', 'a job into a table that the stream feeds');
+my $unlike = q{SELECT string_agg(id, ' ') FROM esgf_stac.item i LEFT JOIN public.copy c ON c.item_id = i.id
+	WHERE NOT i.deleted AND (c.version IS DISTINCT FROM i.version OR c.document IS NULL) OR i.deleted AND c.document IS NOT NULL};
+wait_for('the stream', sub { sql($unlike) eq '' });
+is(sql($unlike), '', 'it has each item, in its version, and nothing that is deleted');
+is(sql('SELECT count(*) FROM (SELECT version < lag(version) OVER (PARTITION BY item_id ORDER BY place) AS falls FROM told) t WHERE falls'), 0, 'and was never told an older one');
 stop_relay($relay);
 
 # What makes no sense is refused.

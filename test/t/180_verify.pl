@@ -113,6 +113,16 @@ my $verify = start_relay($node, "$log.verify", @table, '--verify');
 wait_for('a lock', sub { sink_waits($node) });
 is(stop_relay($verify), 0, 'it is cancelled');
 is(in_node('SELECT state, finished IS NOT NULL FROM esgf_stac.verification ORDER BY started DESC LIMIT 1'), 'cancelled|t', 'and says so');
+
+# Killed there.
+sub last_state { return in_node('SELECT state FROM esgf_stac.verification ORDER BY started DESC LIMIT 1') }
+$verify = start_relay($node, "$log.verify", @table, '--verify');
+wait_for('a lock', sub { sink_waits($node) });
+in_node(q{SELECT esgf_stac.prune_outbox('1 hour')});
+is(last_state(), 'running', 'one that goes on is left alone');
+kill_relay($verify);
+wait_for('its end to be seen', sub { in_node(q{SELECT esgf_stac.prune_outbox('1 hour')}); last_state() eq 'failed' });
+is(last_state(), 'failed', 'one that was killed has failed');
 roll_back($session);
 is(stop_relay($relay), 0, 'the relay stops');
 

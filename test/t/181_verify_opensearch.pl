@@ -94,7 +94,24 @@ note sprintf 'repaired in %.1f s', time - $began;
 like($stdout, qr/^$_ +$#{ $damage{$_} }?\d+ +\d+$/m, $_) for sort keys %damage;
 ($status, $stdout, $stderr) = run_relay($node, @all, '--verify', '--deep');
 is($status, 0, 'and then nothing differs') or diag $stdout . $stderr;
+
+# Jobs while writers go on: one into the index that the relay feeds, and a worker's into another.
+sub job { return in_node("SELECT esgf_stac.start_iteration('all'$_[0])") }
+sub state_of { return in_node("SELECT concat_ws('|', state, error) FROM esgf_stac.iteration_job WHERE id = '$_[0]' AND finished IS NOT NULL") }
+my $worker = start_relay($node, "$log.worker", @all, '--iterations-only', '--iteration-target', 'copy-*');
+my %job = (own => job(''), copy => job(q{, target => 'copy-1'}), unnamed => job(q{, target => 'copy-a b'}), ids => job(q{, target => 'copy-2', payload => 'id'}));
+wait_for("job $_", sub { state_of($job{$_}) ne '' }) for sort keys %job;
+is(state_of($job{$_}), 'completed', "the job: $_") for 'own', 'copy';
+like(state_of($job{unnamed}), qr/^failed\|that cannot be an index/, 'an index has no spaces');
+like(state_of($job{ids}), qr/^failed\|the sink takes no lines without a document/, 'nor does it take ids');
 stop_writer($writer);
+is(stop_relay($worker), 0, 'the worker stops');
+($status, $stdout, $stderr) = run_relay($node, @all, '--verify', '--deep');
+is($status, 0, 'the index that the stream feeds is as it should be') or diag $stdout . $stderr;
+ask('POST', '/copy-1/_refresh');
+my %copied = map { $_->{_id} => $_->{_version} } @{ JSON::PP::decode_json(ask('POST', '/copy-1/_search', '{"version": true, "size": 1000, "_source": false}'))->{hits}{hits} };
+my %published = map { split /\|/ } split /\n/, in_node(q{SELECT id, version FROM esgf_stac.published_item WHERE id !~ '^item-5' ORDER BY id LIMIT 1000});
+is_deeply({ map { $_ => $copied{$_} } grep { !/^item-5/ } keys %copied }, \%published, 'and so is the other, but for what changed later') if $items <= 900;
 
 # Numbers as they were written, and damage.
 bulk('items',

@@ -40,12 +40,14 @@ matches(const char *pattern, const char *text)
 static const char *
 find_place(const SinkSettings *settings, const SinkKind *kind)
 {
-	const char *last;
+	const char *place = settings->target;
 
 	if (kind->place == NULL)
 		return NULL;
-	last = kind->place[0] != '\0' ? strrchr(settings->target, kind->place[0]) : NULL;
-	return last != NULL ? last + 1 : settings->target;
+	for (const char *c = settings->target; *c != '\0'; c++)
+		if (strchr(kind->place, *c) != NULL)
+			place = c + 1;
+	return place;
 }
 
 /* No place climbs, has a placeholder, or what a log or a name cannot show */

@@ -58,7 +58,7 @@ struct SinkKind
 	bool		takes_options;
 
 	/*
-	 * Behind what character, the last, its target ends with a place that a
+	 * Behind the last of which characters its target ends with a place that a
 	 * job may put another for; "": all of it. NULL: it has none.
 	 */
 	const char *place;

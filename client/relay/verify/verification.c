@@ -72,12 +72,7 @@ verification_begin(Verification *verification)
 	const char *parameters[] = {verification->catalogue->settings->stream, verification->settings->deep ? "true" : "false", verification->id,
 	verification->diverged ? "true" : "false", verification->witness.length > 0 ? verification->witness.data : NULL};
 	PGresult   *result = database_query(verification->catalogue->sql, &problem,
-										"WITH found AS MATERIALIZED (SELECT esgf_stac_internal.trim_drift($3, 0))"
-										" INSERT INTO esgf_stac.verification (id, stream, deep, diverged, witness)"
-										" SELECT coalesce($3, pg_catalog.gen_random_uuid()), $1, $2::boolean, $4::boolean, $5 FROM found"
-										" ON CONFLICT (id) DO UPDATE SET state = 'running', items = 0, differences = 0, finished = NULL, diverged = verification.diverged OR excluded.diverged,"
-										" witness = coalesce(verification.witness, excluded.witness)"
-										" RETURNING id", 5, parameters);
+										"SELECT esgf_stac_internal.begin_verification($1, $2, $3, $4, $5)", 5, parameters);
 
 	if (result == NULL)
 		return database_lost(&problem);
