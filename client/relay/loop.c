@@ -23,6 +23,15 @@ typedef struct Reading
 	bool		ending;			/* this confirmation is the last */
 } Reading;
 
+/* Between transactions: what is to be done beside the stream */
+static ExitStatus
+do_beside(Relay *relay)
+{
+	ExitStatus	status = send_source(relay, &relay->iterations.source);
+
+	return status == STATUS_RUNNING ? rules_tell(&relay->rules) : status;
+}
+
 /*
  * Make durable what was received, write down how far that is, and confirm it.
  * Between transactions is also the time to look after dead letters.
@@ -46,7 +55,7 @@ settle(Reading *reading)
 	if (status == STATUS_RUNNING && !stream->in_transaction && !reading->ending)
 		status = send_source(relay, &relay->redrive.source);
 	if (status == STATUS_RUNNING && !stream->in_transaction && !reading->ending)
-		status = send_source(relay, &relay->iterations.source);
+		status = do_beside(relay);
 	metrics_tick(relay);
 	relay->metrics.flowing = false;
 	reading->settled_at = monotonic_ms();
@@ -65,10 +74,17 @@ static int64_t
 wake_time(const Reading *reading)
 {
 	const Relay *relay = reading->relay;
-	int64_t		due = relay->stream.in_transaction ? INT64_MAX : iterations_due(&relay->iterations);
-	int64_t		settle = settle_time(reading);
+	int64_t		due = settle_time(reading);
 
-	return due < settle ? due : settle;
+	if (!relay->stream.in_transaction)
+	{
+		int64_t		iterations = iterations_due(&relay->iterations);
+		int64_t		rules = rules_due(&relay->rules);
+
+		due = iterations < due ? iterations : due;
+		due = rules < due ? rules : due;
+	}
+	return due;
 }
 
 static bool
@@ -102,7 +118,7 @@ wait_for_server(Reading *reading)
 	{
 		status = use_the_quiet(reading);
 		if (status == STATUS_RUNNING && !relay->stream.in_transaction)
-			status = send_source(relay, &relay->iterations.source);
+			status = do_beside(relay);
 		if (status == STATUS_RUNNING)
 			stream_wait(&relay->stream, wake_time(reading));
 	}

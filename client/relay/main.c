@@ -114,6 +114,7 @@ assemble(Relay *relay)
 	relay->iterations.source = (Source) {&source_iteration, &relay->consumer, &relay->delivery, NULL};
 	relay->iterations.settings = &relay->options.iteration;
 	relay->iterations.delivery = &relay->delivery;
+	relay->rules.catalogue = &relay->catalogue;
 	relay->verification.settings = &relay->options.verify;
 	relay->verification.catalogue = &relay->catalogue;
 	relay->verification.sink = &relay->options.delivery.sink;

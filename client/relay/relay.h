@@ -7,6 +7,7 @@
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
 
+#include "catalogue/rules.h"
 #include "relay/metrics.h"
 #include "relay/options.h"
 #include "sources/iteration.h"
@@ -25,6 +26,7 @@ typedef struct Relay
 	Redrive		redrive;
 	Verification verification;
 	Iterations	iterations;
+	Rules		rules;
 	Metrics		metrics;
 } Relay;
 

@@ -184,6 +184,7 @@ end_session(Relay *relay)
 	consumer_drop(&relay->consumer);
 	redrive_forget(&relay->redrive);
 	iterations_forget(&relay->iterations);
+	rules_forget(&relay->rules);
 	relay->stream.streaming = false;
 	metrics_write(relay);
 	catalogue_disconnect(&relay->catalogue);

@@ -3,6 +3,7 @@
 sites.py changes SEED COUNT   random changes of all verbs, and by hand, as SQL; many are refused
 sites.py rules SEED COUNT     rules that are set, changed, dropped, and end by themselves, and sites switched on and off, as SQL
 sites.py work                 reads {"now", "sites", "rules", "items"}; writes what follows: a list of a line for each site and kind
+sites.py stream NODE          reads {"created", "rules", "items"}; writes what is in a stream of that site that was made then
 """
 import functools
 import json
@@ -255,9 +256,18 @@ def work(world):
     return lines
 
 
+def stream(world, node):
+    since = [r for r in world["rules"] if r["node"] == node and (r["valid_to"] is None or r["valid_to"] > world["created"])]
+    return sorted(f"{i['collection_id']} {i['id']} {i['version']}" for i in world["items"] if not i["deleted"]
+                  and (any(node in locations(a) for a in i["document"]["assets"].values())
+                       or any((r["collections"] is None or i["collection_id"] in r["collections"]) and (r["filter"] is None or holds(r["filter"], i["document"]) is True) for r in since)))
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "work":
         print("\n".join(work(json.load(sys.stdin))))
+    elif sys.argv[1] == "stream":
+        print("\n".join(stream(json.load(sys.stdin), sys.argv[2])))
     else:
         generator = random.Random(int(sys.argv[2]))
         count = int(sys.argv[3])
