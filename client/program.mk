@@ -20,6 +20,12 @@ LINKED += libcurl zlib jansson libcrypto
 else
 OBJS := $(filter-out %http.o %requests.o %opensearch.o %opensearch_reader.o,$(OBJS))
 endif
+ifneq ($(filter libmicrohttpd,$(FOUND)),)
+FOUND_FLAGS += -DWITH_MICROHTTPD
+LINKED += libmicrohttpd
+else
+OBJS := $(filter-out %listener.o,$(OBJS))
+endif
 ifneq ($(LINKED),)
 # Their headers are not ours to warn about.
 FOUND_FLAGS += $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(LINKED)))
@@ -28,7 +34,7 @@ endif
 
 PG_CPPFLAGS = -I. -I.. -I$(libpq_srcdir) -DESGF_STAC_VERSION='"$(EXTVERSION)"' $(FOUND_FLAGS)
 PG_CFLAGS = -pthread -Wall -Wextra -Werror
-PG_LIBS = -pthread $(libpq) $(FOUND_LIBS)
+PG_LIBS = -pthread $(libpq) $(FOUND_LIBS) -lm
 
 EXTRA_CLEAN = .libraries
 

@@ -145,7 +145,7 @@ update_package_lists() {
 }
 
 # What scripts/demo needs beside the base system, and what scripts/test adds.
-demo_packages() { echo "postgresql-$major" "postgresql-server-dev-$major" libpq-dev gcc libc6-dev make; }
+demo_packages() { echo "postgresql-$major" "postgresql-server-dev-$major" libpq-dev gcc libc6-dev make pkgconf libmicrohttpd-dev; }
 test_packages() {
 	echo "postgresql-$major-pgtap" libtap-parser-sourcehandler-pgtap-perl libipc-run-perl perl clang shellcheck
 	echo codespell cppcheck perltidy # for scripts/checks

@@ -7,8 +7,10 @@
 #ifndef INGEST_INGEST_H
 #define INGEST_INGEST_H
 
+#include "ingest/details.h"
 #include "ingest/metrics.h"
 #include "ingest/options.h"
+#include "lib/details.h"
 
 typedef struct Ingest
 {
@@ -21,6 +23,7 @@ typedef struct Ingest
 	bool		moved;			/* a partition stands elsewhere than we know */
 	int64_t		looked_at;		/* for outcomes of others, and what to note */
 	Metrics		metrics;
+	Details		details;
 } Ingest;
 
 /* session.c */

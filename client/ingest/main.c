@@ -55,6 +55,8 @@ run_session(void *program, bool *progress)
 
 	ingest->metrics.sessions++;
 	status = session_run(ingest);
+	if (status == STATUS_DATABASE)
+		ingest->metrics.obstacle = "database";
 	*progress = ingest->catalogue.events > events;
 	return status;
 }
@@ -87,7 +89,11 @@ main(int argc, char **argv)
 	ingest.catalogue.limit = ingest.options.catalogue.batch;
 	log_start("source", ingest.options.catalogue.source, ingest.options.verbose);
 	notify_begin();
+	ingest.metrics.obstacle = "database";
+	if (!watch_begin(metrics_subject(&ingest), &ingest.options.watch))
+		return STATUS_USAGE;
 	status = sessions_run(&sessions);
+	watch_end();
 	session_close_results(&ingest);
 	session_close_source(&ingest);
 	return (int) status;

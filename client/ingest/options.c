@@ -22,7 +22,9 @@ static const OptionRule rules[] = {
 	{"results", 0, OPTION_TEXT, FIELD(results.name), false, 0, 0, "RESULTS", "where outcomes go (default: nowhere)", NULL},
 	{"results-option", 0, OPTION_OTHER, FIELD(results.options), true, 0, 0, "NAME=VALUE", "a setting of theirs; may be repeated", &pairs_type},
 	{"batch", 0, OPTION_NUMBER, FIELD(catalogue.batch), true, 1, 1000, "EVENTS", "perform at most so many events in one transaction (default: 500)", NULL},
-	RULE_METRICS_FILE(FIELD(metrics_file)),
+	RULE_METRICS_FILE(FIELD(watch.file)),
+	RULE_LISTEN(FIELD(watch.address)),
+	RULE_READY_LAG(FIELD(watch.ready_lag)),
 	RULE_NO_LOOP(FIELD(no_loop)),
 	RULE_CONFIG(FIELD(config)),
 	RULE_VERBOSE(FIELD(verbose)),
@@ -112,6 +114,8 @@ check_options(void *read)
 	if (options->results.name == NULL && options->results.options.count > 0)
 		return usage_error("--results-option goes with --results", NULL);
 	if (options->results.name != NULL && !check_results(options))
+		return false;
+	if (!watch_settings_good(&options->watch))
 		return false;
 	return (options->catalogue.dbname == NULL || conninfo_valid(options->catalogue.dbname)) ||
 		usage_error("invalid connection string for option --dbname", NULL);

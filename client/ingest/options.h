@@ -7,6 +7,7 @@
 
 #include "ingest/catalogue/catalogue.h"
 #include "lib/options.h"
+#include "lib/watch.h"
 
 typedef struct Options
 {
@@ -16,7 +17,7 @@ typedef struct Options
 	const SourceKind *source_kind;
 	const ResultsKind *results_kind;	/* NULL: nobody wants them */
 	bool		no_loop;
-	const char *metrics_file;
+	WatchSettings watch;
 	const char *config;
 	bool		verbose;
 } Options;

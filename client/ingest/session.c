@@ -13,10 +13,11 @@
 /* Others may have performed events whose outcomes we send: that is looked for so often. */
 #define LOOK_MS 1000
 
-/* Something beside the database failed */
+/* Something beside the database failed, called by a word */
 static ExitStatus
-endpoint_down(const char *what, Buffer *problem)
+endpoint_down(Ingest *ingest, const char *word, const char *what, Buffer *problem)
 {
+	ingest->metrics.obstacle = word;
 	log_line(LOG_ERROR, "%s: %s", what, problem->data);
 	buffer_free(problem);
 	return STATUS_ENDPOINT;
@@ -43,7 +44,7 @@ open_results(Ingest *ingest)
 		return STATUS_RUNNING;
 	ingest->results = kind->open(&ingest->options.results, &problem);
 	if (ingest->results == NULL)
-		return endpoint_down("results are down", &problem);
+		return endpoint_down(ingest, "results", "results are down", &problem);
 	ingest->results->no_loop = ingest->options.no_loop;
 	return STATUS_RUNNING;
 }
@@ -60,7 +61,7 @@ open_shared(Ingest *ingest)
 	{
 		ingest->source = ingest->options.source_kind->open(&ingest->options.source, group.data, &ingest->gone, &problem);
 		if (ingest->source == NULL)
-			status = endpoint_down("source is down", &problem);
+			status = endpoint_down(ingest, "source", "source is down", &problem);
 	}
 	buffer_free(&group);
 	return status;
@@ -123,11 +124,14 @@ begin_partitions(Ingest *ingest)
 		if (!source->partitions[i]->surveyed && !source->partitions[i]->lost)
 			status = position_begin(&ingest->catalogue, source, source->partitions[i], &ingest->batch, ingest->results != NULL);
 
+	if (status == STATUS_ENDPOINT)
+		ingest->metrics.obstacle = "source";
+
 	/* More may have changed meanwhile. */
 	if (status != STATUS_RUNNING || source->unsurveyed)
 		return status;
 	if (source->kind->start != NULL && !source->kind->start(source, &problem))
-		return endpoint_down("source", &problem);
+		return endpoint_down(ingest, "source", "source", &problem);
 	return STATUS_RUNNING;
 }
 
@@ -140,7 +144,10 @@ send_outcomes(Ingest *ingest, const Partition *partition)
 	if (ingest->results != NULL && !partition->lost)
 		status = outcomes_send(&ingest->catalogue, ingest->results, partition);
 	if (status == STATUS_ENDPOINT)
+	{
+		ingest->metrics.obstacle = "results";
 		session_close_results(ingest);
+	}
 	return status;
 }
 
@@ -205,6 +212,7 @@ take(Ingest *ingest)
 	{
 		log_line(LOG_WARNING, "source: %s", problem.data);
 		buffer_free(&problem);
+		ingest->metrics.obstacle = "source";
 		return STATUS_ENDPOINT;
 	}
 	if (ingest->batch.count == 0 && !source->ended)
@@ -257,7 +265,7 @@ session_run(Ingest *ingest)
 	ingest->metrics.reading = false;
 	if (ingest->source != NULL && !ingest->source->once)
 		session_close_source(ingest);
-	metrics_write(ingest);
+	metrics_report(ingest);
 	PQfinish(ingest->catalogue.sql);
 	ingest->catalogue.sql = NULL;
 	return status;

@@ -470,6 +470,16 @@ give_up(PGconn *connection, const char *query, Wait *wait, bool was_stopping)
 	return NULL;
 }
 
+/* Since when nothing has come of what the program waits for; 0: it does not wait. */
+static int64_t waits_since = 0;
+
+/* Since when no server has said anything of what was asked of it; 0: none is waited for */
+int64_t
+database_waits_since(void)
+{
+	return waits_since;
+}
+
 /*
  * Wait until PQgetResult() does not; false and a problem: it would for ever. A
  * signal to stop cancels the query unless that ends by itself: making a slot
@@ -482,8 +492,12 @@ database_await(PGconn *connection, const char *query, Buffer *problem)
 	bool		was_stopping = stop_requested;
 	bool		cancelled = false;
 	Wait		wait = wait_begin(NULL);
+	bool		outermost = waits_since == 0;
 	int64_t		stop_seen = 0;
 	const char *why = NULL;
+
+	if (outermost)
+		waits_since = wait.since;
 
 	/*
 	 * Of many rows, libpq is to have only what it needs: it moves the rest
@@ -494,7 +508,11 @@ database_await(PGconn *connection, const char *query, Buffer *problem)
 		short		events = PQflush(connection) > 0 ? POLLIN | POLLOUT : POLLIN;
 
 		if (wait_on(&wait, PQsocket(connection), events, 1000))
+		{
 			wait.since = monotonic_ms();
+			if (outermost)
+				waits_since = wait.since;
+		}
 		else
 			why = give_up(connection, query, &wait, was_stopping);
 		if (stop_requested && stop_seen == 0)
@@ -505,6 +523,8 @@ database_await(PGconn *connection, const char *query, Buffer *problem)
 			cancelled = true;
 		}
 	}
+	if (outermost)
+		waits_since = 0;
 	if (why == NULL)
 		return true;
 	cancel_query(connection);

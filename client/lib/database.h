@@ -45,6 +45,7 @@ extern bool database_send(PGconn *connection, Buffer *problem, const char *query
 						  int parameter_count, const char *const *parameters);
 extern bool database_has_answer(PGconn *connection);
 extern bool database_await(PGconn *connection, const char *query, Buffer *problem);
+extern int64_t database_waits_since(void);
 extern PGresult *database_result(PGconn *connection, const char *query, Buffer *problem);
 extern PGresult *database_query(PGconn *connection, Buffer *problem, const char *query,
 								int parameter_count, const char *const *parameters);

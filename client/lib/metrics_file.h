@@ -6,19 +6,10 @@
 #ifndef LIB_METRICS_FILE_H
 #define LIB_METRICS_FILE_H
 
-#include <stdio.h>
+#include <stdbool.h>
 
-typedef struct MetricsFile
-{
-	const char *path;
-	const char *label;			/* of each metric, with its value */
-	const char *subject;
-	FILE	   *file;			/* what is to take its place; NULL: it could
-								 * not be made */
-} MetricsFile;
+#include "lib/buffer.h"
 
-extern void metrics_file_begin(MetricsFile *metrics);
-extern void metrics_file_add(const MetricsFile *metrics, const char *name, const char *type, const char *help, double value);
-extern void metrics_file_end(MetricsFile *metrics);
+extern bool metrics_file_write(const char *path, const Buffer *text);
 
 #endif							/* LIB_METRICS_FILE_H */

@@ -48,6 +48,10 @@ typedef struct OptionRule
 	{"dbname", 'd', OPTION_TEXT, field, true, 0, 0, "CONNSTR", "database name or connection string, without a password", NULL}
 #define RULE_METRICS_FILE(field) \
 	{"metrics-file", 0, OPTION_TEXT, field, true, 0, 0, "FILE", "write metrics there, in Prometheus' text format", NULL}
+#define RULE_LISTEN(field) \
+	{"listen", 0, OPTION_TEXT, field, false, 0, 0, "[HOST:]PORT", "answer /, /metrics, /healthz and /readyz there by HTTP (default host: 127.0.0.1)", NULL}
+#define RULE_READY_LAG(field) \
+	{"ready-lag", 0, OPTION_NUMBER, field, true, 1, 31536000, "SECONDS", "with --listen: not ready while the lag is longer", NULL}
 #define RULE_NO_LOOP(field) \
 	{"no-loop", 'n', OPTION_FLAG, field, false, 0, 0, NULL, "end instead of trying again when a connection is lost", NULL}
 #define RULE_CONFIG(field) \

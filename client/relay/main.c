@@ -29,6 +29,7 @@ attend(void *cared_for)
 	worker_look();
 
 	/* What metrics ask for is waited for, too. */
+	metrics_report(relay);
 	if (within)
 		return;
 	within = true;
@@ -86,6 +87,8 @@ run_session(void *program, bool *progress)
 
 	relay->metrics.sessions++;
 	status = session_run(relay);
+	relay->metrics.obstacle = status == STATUS_ENDPOINT ? "sink" : "database";
+	metrics_report(relay);
 	*progress = relay->consumer.durable > durable && !relay->options.verify.wanted;
 	return status;
 }
@@ -115,6 +118,7 @@ assemble(Relay *relay)
 	relay->iterations.settings = &relay->options.iteration;
 	relay->iterations.delivery = &relay->delivery;
 	relay->rules.catalogue = &relay->catalogue;
+	relay->metrics.obstacle = "database";
 	relay->verification.settings = &relay->options.verify;
 	relay->verification.catalogue = &relay->catalogue;
 	relay->verification.sink = &relay->options.delivery.sink;
@@ -147,8 +151,14 @@ main(int argc, char **argv)
 
 	notify_begin();
 	worker_begin(&relay, argv);
+	if (!watch_begin(metrics_subject(&relay), &relay.options.watch))
+	{
+		worker_end();
+		return STATUS_USAGE;
+	}
 	status = sessions_run(&sessions);
 	worker_end();
+	watch_end();
 	sink_close(&relay.delivery);
 	batch_free(&relay.delivery);
 	return (int) status;

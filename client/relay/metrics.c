@@ -13,7 +13,6 @@
 
 #include "catalogue/slot.h"
 #include "lib/log.h"
-#include "lib/metrics_file.h"
 #include "lib/wait.h"
 
 #define TICK_MS 1000
@@ -40,21 +39,15 @@ more_to_come(const Relay *relay)
 	return relay->metrics.flowing && (relay->stream.ahead > 0 || poll(&one, 1, 0) > 0);
 }
 
-/* The age of the oldest event that is not delivered */
+/* When the oldest event was made that is not delivered, in seconds since 1970; 0: all are */
 static double
-lag_seconds(const Relay *relay)
+oldest_since(const Relay *relay)
 {
 	int64_t		since = relay->metrics.oldest_at;
-	struct timespec now;
-	double		age;
 
 	if (since == 0 && more_to_come(relay))
 		since = relay->stream.committed_at;
-	if (since == 0)
-		return 0;
-	clock_gettime(CLOCK_REALTIME, &now);
-	age = (double) now.tv_sec + (double) now.tv_nsec / 1e9 - (double) since / 1e6;
-	return age > 0 ? age : 0;
+	return (double) since / 1e6;
 }
 
 /* An event came by the stream, which tells when it was made */
@@ -136,41 +129,94 @@ metrics_ask(Relay *relay)
 }
 
 static void
-add_metrics(const MetricsFile *file, const Relay *relay)
+add_metrics(const Relay *relay, Report *report)
 {
 	const Delivery *delivery = &relay->delivery;
 
-	metrics_file_add(file, "up", "gauge", "1 while the relay streams, 0 while it tries again, waits for a sink that is down, or is stopped.",
-					 relay->options.iteration.only ? relay->iterations.seen != NULL : relay->stream.streaming && !relay->delivery.sink_is_down);
-	metrics_file_add(file, "sessions_total", "counter", "Sessions begun.", (double) relay->metrics.sessions);
-	metrics_file_add(file, "events_total", "counter", "Events that the sink took.", (double) delivery->events);
-	metrics_file_add(file, "bytes_total", "counter", "Bytes of their documents.", (double) delivery->document_bytes);
-	metrics_file_add(file, "retries_total", "counter", "Failed attempts to hand an event to the sink.", (double) delivery->retries);
-	metrics_file_add(file, "dead_letters_total", "counter", "Events refused for good.", (double) delivery->dead_letters);
-	metrics_file_add(file, "foreign_versions_total", "counter", "Versions met at the sink that were never given here.", (double) delivery->foreign.versions);
-	metrics_file_add(file, "lag_bytes", "gauge", "WAL that the server has written and the sink has not made durable.", lag_bytes(relay));
-	metrics_file_add(file, "lag_seconds", "gauge", "Age of the oldest event that is not delivered.", lag_seconds(relay));
-	metrics_file_add(file, "wal_held_bytes", "gauge", "WAL that the server keeps for the slot.", (double) relay->catalogue.slot_held);
-	metrics_file_add(file, "iterated_total", "counter", "Items that iteration jobs have sent.", (double) relay->iterations.sent);
-	metrics_file_add(file, "last_commit_timestamp_seconds", "gauge", "When the newest transaction received was committed.",
-					 (double) relay->stream.committed_at / 1e6);
+	report_add(report, METRIC_UP, METRIC_GAUGE, "1 while the relay streams, 0 while it tries again, waits for a sink that is down or says nothing, or is stopped.",
+			   relay->options.iteration.only ? relay->iterations.seen != NULL : relay->stream.streaming && !relay->delivery.sink_is_down);
+	report_add(report, "sessions_total", METRIC_COUNTER, "Sessions begun.", (double) relay->metrics.sessions);
+	report_add(report, METRIC_EVENTS, METRIC_COUNTER, "Events that the sink took.", (double) delivery->events);
+	report_add(report, "bytes_total", METRIC_COUNTER, "Bytes of their documents.", (double) delivery->document_bytes);
+	report_add(report, "retries_total", METRIC_COUNTER, "Failed attempts to hand an event to the sink.", (double) delivery->retries);
+	report_add(report, "dead_letters_total", METRIC_COUNTER, "Events refused for good.", (double) delivery->dead_letters);
+	report_add(report, "foreign_versions_total", METRIC_COUNTER, "Versions met at the sink that were never given here.", (double) delivery->foreign.versions);
+	report_add(report, "lag_bytes", METRIC_GAUGE, "WAL that the server has written and the sink has not made durable.", lag_bytes(relay));
+	report_add(report, METRIC_LAG, METRIC_AGE, "Age of the oldest event that is not delivered.", oldest_since(relay));
+	report_add(report, "wal_held_bytes", METRIC_GAUGE, "WAL that the server keeps for the slot.", (double) relay->catalogue.slot_held);
+	report_add(report, "iterated_total", METRIC_COUNTER, "Items that iteration jobs have sent.", (double) relay->iterations.sent);
+	report_add(report, "last_commit_timestamp_seconds", METRIC_GAUGE, "When the newest transaction received was committed.",
+			   (double) relay->stream.committed_at / 1e6);
 	if (!relay->options.verify.wanted)
 		return;
-	metrics_file_add(file, "verify_items", "gauge", "Items of the stream that were compared.", (double) relay->verification.items);
-	metrics_file_add(file, "verify_differences", "gauge", "Items that differ.", (double) drift_left(&relay->verification.drift));
+	report_add(report, "verify_items", METRIC_GAUGE, "Items of the stream that were compared.", (double) relay->verification.items);
+	report_add(report, "verify_differences", METRIC_GAUGE, "Items that differ.", (double) drift_left(&relay->verification.drift));
 }
 
-/* Write the file */
-void
-metrics_write(const Relay *relay)
+/* What keeps the relay from its work, a word; NULL: nothing does */
+static const char *
+find_trouble(const Relay *relay)
 {
-	MetricsFile file = {.path = relay->options.metrics_file,.label = "stream",.subject = relay->options.catalogue.stream};
+	if (relay->options.iteration.only)
+		return relay->iterations.seen != NULL ? NULL : "database";
+	if (!relay->metrics.delivering)
+		return relay->metrics.obstacle;
+	if (relay->delivery.sink_is_down)
+		return "sink";
+	return stream_is_silent(&relay->stream) ? "database" : NULL;
+}
 
-	if (file.path == NULL)
+/* Of what an answer is waited for, and since when; what a sink has in hand it may answer in parts */
+static void
+find_wait(const Relay *relay, Report *report)
+{
+	int64_t		asked_at = relay->delivery.asked_at;
+	int64_t		quiet_since = database_waits_since();
+
+	report->waits_for = asked_at != 0 ? "sink" : "database";
+	report->waits_since = asked_at > quiet_since ? asked_at : quiet_since;
+}
+
+static const char *
+find_state(const Relay *relay)
+{
+	if (relay->options.iteration.only)
+		return "Works on iteration jobs.";
+	if (relay->verification.phase != VERIFY_NOT)
+		return "Compares the sink with the catalogue.";
+	if (relay->consumer.row.seeding)
+		return "Seeds the sink: every published item first.";
+	return relay->stream.streaming ? "Streams." : "Repeats what was missed.";
+}
+
+/* Whoever watches is to know how it is now */
+void
+metrics_report(const Relay *relay)
+{
+	Report		report = {.blocked_by = "sink",.state = find_state(relay),.trouble = find_trouble(relay),.catches_up = relay->consumer.row.seeding};
+
+	if (!watch_wanted())
 		return;
-	metrics_file_begin(&file);
-	add_metrics(&file, relay);
-	metrics_file_end(&file);
+	find_wait(relay, &report);
+	add_metrics(relay, &report);
+	watch_report(&report);
+}
+
+static const Tile tiles[] = {
+	{"Events taken", METRIC_EVENTS, TILE_COUNT},
+	{"Refused since start", "dead_letters_total", TILE_COUNT},
+	{"WAL to deliver", "lag_bytes", TILE_BYTES},
+	{"WAL held", "wal_held_bytes", TILE_BYTES},
+};
+
+/* What the page is about */
+const PageSubject *
+metrics_subject(const Relay *relay)
+{
+	static PageSubject subject = {.label = "stream",.tiles = tiles,.tile_count = sizeof(tiles) / sizeof(tiles[0])};
+
+	subject.name = relay->options.catalogue.stream;
+	return &subject;
 }
 
 /* How far a snapshot is, or a verification */
@@ -214,20 +260,29 @@ show_line(Relay *relay, int64_t now)
 	metrics->shown_bytes = delivery->document_bytes;
 }
 
-/* Once a second: show and write */
+/* Is the lag known by nothing but the outbox? */
+static bool
+stream_tells_nothing(const Relay *relay)
+{
+	return !relay->stream.streaming || relay->delivery.sink_is_down || stream_is_silent(&relay->stream);
+}
+
+/* Once a second: ask and show */
 void
 metrics_tick(Relay *relay)
 {
 	int64_t		now = monotonic_ms();
 
-	if (now < relay->metrics.written_at + TICK_MS)
+	metrics_report(relay);
+	if (now < relay->metrics.ticked_at + TICK_MS)
 		return;
-	relay->metrics.written_at = now;
+	relay->metrics.ticked_at = now;
 	standstill_remind(&relay->consumer);
-	if ((!relay->stream.streaming || relay->delivery.sink_is_down) && now >= relay->metrics.asked_at + ASK_MS)
+	if (stream_tells_nothing(relay) && now >= relay->metrics.asked_at + ASK_MS)
 		metrics_ask(relay);
 	show_line(relay, now);
-	if (relay->options.metrics_file != NULL)
+	if (watch_wanted())
 		slot_ask_held(&relay->catalogue);
-	metrics_write(relay);
+	if (watch_shown())
+		show_details(relay);
 }

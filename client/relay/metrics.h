@@ -1,12 +1,14 @@
 /*
  * metrics.h
- *		What the operator watches: a file and a line on the terminal.
+ *		What the operator watches: metrics, and a line on the terminal.
  */
 #ifndef RELAY_METRICS_H
 #define RELAY_METRICS_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "lib/watch.h"
 
 /* What is known of a stream since the oldest event was last looked for. */
 typedef struct Search
@@ -20,12 +22,14 @@ typedef struct Search
 typedef struct Metrics
 {
 	int64_t		sessions;
+	bool		delivering;		/* the session has come so far */
+	const char *obstacle;		/* what keeps it from that, a word */
 	int64_t		oldest_at;		/* when the oldest event was made that is not
 								 * delivered: microseconds since 1970; 0: all
 								 * are */
 	bool		flowing;		/* events came since they were last settled */
 
-	int64_t		written_at;
+	int64_t		ticked_at;
 	int64_t		asked_at;		/* the database, for oldest_at */
 	Search		search;
 	int64_t		shown_at;
@@ -38,6 +42,7 @@ extern void metrics_event(struct Relay *relay);
 extern void metrics_settled(struct Relay *relay);
 extern void metrics_ask(struct Relay *relay);
 extern void metrics_tick(struct Relay *relay);
-extern void metrics_write(const struct Relay *relay);
+extern void metrics_report(const struct Relay *relay);
+extern const PageSubject *metrics_subject(const struct Relay *relay);
 
 #endif							/* RELAY_METRICS_H */

@@ -50,7 +50,9 @@ static const OptionRule rules[] = {
 	{"max-attempts", 0, OPTION_NUMBER, FIELD(delivery.max_attempts), true, 1, 1000000, "COUNT", "refuse an event for good after so many failures (default: 10)", NULL},
 	{"iteration-target", 0, OPTION_TEXT, FIELD(iteration.allowed), false, 0, 0, "GLOB", "run iteration jobs with such targets, too: topics, indices, tables or paths", NULL},
 	{"iterations-only", 0, OPTION_FLAG, FIELD(iteration.only), false, 0, 0, NULL, "run these jobs alone: neither slot nor REPLICATION is needed", NULL},
-	RULE_METRICS_FILE(FIELD(metrics_file)),
+	RULE_METRICS_FILE(FIELD(watch.file)),
+	RULE_LISTEN(FIELD(watch.address)),
+	RULE_READY_LAG(FIELD(watch.ready_lag)),
 	{"endpos", 'E', OPTION_LSN, FIELD(stream.endpos), false, 0, 0, "LSN", "stop after the last transaction that ends by this position", NULL},
 	RULE_NO_LOOP(FIELD(catalogue.no_loop)),
 	{"status-interval", 's', OPTION_NUMBER, FIELD(stream.status_interval), true, 1, 3600, "SECONDS", "time between status packets sent to the server (default: 10)", NULL},
@@ -212,6 +214,8 @@ check_options(void *read)
 		return usage_error("the sink takes no --iteration-target", options->delivery.sink_kind->scheme);
 	if (options->catalogue.dbname != NULL && !conninfo_valid(options->catalogue.dbname))
 		return usage_error("invalid connection string for option --dbname", NULL);
+	if (!watch_settings_good(&options->watch))
+		return false;
 	options->catalogue.has_sink = options->delivery.sink.name != NULL;
 	options->catalogue.cures = options->verify.deep && options->verify.repair;
 	snprintf(options->catalogue.slot, sizeof(options->catalogue.slot), "esgf_stac_%s", options->catalogue.stream);

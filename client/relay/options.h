@@ -8,6 +8,7 @@
 #include "catalogue/catalogue.h"
 #include "delivery/delivery.h"
 #include "lib/options.h"
+#include "lib/watch.h"
 #include "sources/iteration.h"
 #include "sources/stream.h"
 #include "verify/verification.h"
@@ -19,7 +20,7 @@ typedef struct Options
 	StreamSettings stream;
 	VerifySettings verify;
 	IterationSettings iteration;
-	const char *metrics_file;
+	WatchSettings watch;
 	const char *config;
 	bool		verbose;
 } Options;

@@ -8,6 +8,8 @@
 #define RELAY_RELAY_H
 
 #include "catalogue/rules.h"
+#include "lib/details.h"
+#include "relay/details.h"
 #include "relay/metrics.h"
 #include "relay/options.h"
 #include "sources/iteration.h"
@@ -28,6 +30,7 @@ typedef struct Relay
 	Iterations	iterations;
 	Rules		rules;
 	Metrics		metrics;
+	Details		details;
 } Relay;
 
 /* main.c */

@@ -61,7 +61,12 @@ learn_lag(Relay *relay)
 static ExitStatus
 open_sink(Relay *relay)
 {
-	return sink_open(&relay->delivery);
+	ExitStatus	status;
+
+	relay->metrics.obstacle = "sink";
+	status = sink_open(&relay->delivery);
+	relay->metrics.obstacle = "database";
+	return status;
 }
 
 static ExitStatus
@@ -95,6 +100,7 @@ prepare_slot(Relay *relay)
 static ExitStatus
 send_missed(Relay *relay)
 {
+	relay->metrics.delivering = true;
 	return send_source(relay, &relay->replay);
 }
 
@@ -131,6 +137,7 @@ verify_beside(Relay *relay)
 	status = slot_confirmed(&relay->catalogue, &active, &confirmed);
 	if (status != STATUS_RUNNING || !active)
 		return status;
+	relay->metrics.delivering = true;
 	relay->verification.deliver = NULL;
 	return verification_run(&relay->verification);
 }
@@ -186,7 +193,8 @@ end_session(Relay *relay)
 	iterations_forget(&relay->iterations);
 	rules_forget(&relay->rules);
 	relay->stream.streaming = false;
-	metrics_write(relay);
+	relay->metrics.delivering = false;
+	metrics_report(relay);
 	catalogue_disconnect(&relay->catalogue);
 }
 

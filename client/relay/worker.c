@@ -71,8 +71,11 @@ worker_begin(Relay *relay, char **argv)
 	{
 		parent = (pid_t) atoi(text);
 
-		/* The file is our parent's. */
-		relay->options.metrics_file = NULL;
+		/* What is watched is our parent. */
+		relay->options.watch = (WatchSettings)
+		{
+			.file = NULL
+		};
 		return;
 	}
 	if (relay->options.iteration.only || relay->options.iteration.allowed == NULL || relay->options.verify.wanted)

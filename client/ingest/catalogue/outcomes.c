@@ -59,7 +59,9 @@ write_outcomes(Results *results, const PGresult *rows)
 				.value = PQgetvalue(rows, i, COLUMN_VALUE)
 		};
 	}
+	results->asked_at = monotonic_ms();
 	written = results->kind->write(results, outcomes, count, &problem);
+	results->asked_at = 0;
 	if (!written)
 		log_line(stop_due() ? LOG_NOTE : LOG_ERROR, "results are down: %s", problem.data);
 	buffer_free(&problem);

@@ -41,6 +41,8 @@ typedef struct Results
 	bool		gone;			/* opening it again would not help */
 	bool		down;			/* its server does not answer, and we know why */
 	bool		no_loop;		/* do not wait for servers that are away */
+	int64_t		asked_at;		/* when they got what they have in hand; 0:
+								 * they have nothing */
 	int64_t		refused;		/* so many no broker has taken */
 } Results;
 

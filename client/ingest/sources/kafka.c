@@ -449,10 +449,12 @@ probe_brokers(KafkaSource *source)
 	{
 		rd_kafka_metadata_destroy(metadata);
 		buffer_clear(&source->client.trouble);
+		source->source.down = false;
 	}
 	else if (wait_tell_due(&source->away))
 	{
 		log_line(LOG_ERROR, "source is down: %s", source->client.trouble.data);
+		source->source.down = true;
 		if (source->source.no_loop)
 			buffer_text(&source->failure, source->client.trouble.data);
 	}

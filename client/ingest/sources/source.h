@@ -15,6 +15,7 @@
 #ifndef INGEST_SOURCES_SOURCE_H
 #define INGEST_SOURCES_SOURCE_H
 
+#include "ingest/sources/arrivals.h"
 #include "ingest/sources/batch.h"
 #include "lib/pairs.h"
 #include "lib/wait.h"
@@ -38,6 +39,7 @@ typedef struct Partition
 	int64_t		position;		/* all below it is performed */
 	int64_t		end;			/* of the log, as far as we know */
 	bool		at_end;			/* nothing below the end is left to perform */
+	Arrivals	arrivals;		/* since when what is left has been waiting */
 	int64_t		noted_end;		/* as the database knows; -1: does not */
 	int64_t		noted_position;
 	int64_t		noted_at;
@@ -64,6 +66,7 @@ typedef struct Source
 	bool		once;			/* nor could it be read again: it is kept, as
 								 * is what was taken from it */
 	bool		ended;			/* no more will come */
+	bool		down;			/* its server does not answer, and we know why */
 	bool		no_loop;		/* do not wait for servers that are away */
 } Source;
 

@@ -81,19 +81,23 @@ sink_open(Delivery *delivery)
 	const Catalogue *catalogue = delivery->consumer->catalogue;
 	Buffer		problem = {0};
 	Buffer		source = {0};
+	bool		good;
 
 	if (delivery->sink != NULL)
 		return STATUS_RUNNING;
 	buffer_printf(&source, "%" PRIu64 "/%s/%s", catalogue->system_identifier, PQdb(catalogue->sql), catalogue->settings->stream);
+	delivery->asked_at = monotonic_ms();
 	delivery->sink = delivery->settings->sink_kind->open(&delivery->settings->sink, source.data, &problem);
 	buffer_free(&source);
-	if (delivery->sink == NULL)
-		return sink_down(delivery, &problem);
-	delivery->sink->waits = waits;
-	delivery->sink->owner = delivery;
-	if (delivery->sink->kind->reach != NULL && !delivery->sink->kind->reach(delivery->sink, &problem))
-		return sink_down(delivery, &problem);
-	return STATUS_RUNNING;
+	good = delivery->sink != NULL;
+	if (good)
+	{
+		delivery->sink->waits = waits;
+		delivery->sink->owner = delivery;
+		good = delivery->sink->kind->reach == NULL || delivery->sink->kind->reach(delivery->sink, &problem);
+	}
+	delivery->asked_at = 0;
+	return good ? STATUS_RUNNING : sink_down(delivery, &problem);
 }
 
 void
@@ -344,7 +348,7 @@ pause_before_retry(Delivery *delivery, int attempts, Wait *busy)
 static bool
 write_batch(Delivery *delivery, Buffer *problem)
 {
-	int64_t		began = monotonic_ms();
+	int64_t		began = delivery->asked_at = monotonic_ms();
 	int64_t		took;
 	bool		written;
 
@@ -356,6 +360,7 @@ write_batch(Delivery *delivery, Buffer *problem)
 	delivery->unflushed = true;
 	delivery->sink->pause = 0;
 	written = delivery->sink->kind->write(delivery->sink, delivery->batch, delivery->count, problem);
+	delivery->asked_at = 0;
 	took = monotonic_ms() - began;
 	delivery->gather_until = began + took + (took / 2 < LONGEST_GATHER_MS ? took / 2 : LONGEST_GATHER_MS);
 	return written;
@@ -452,6 +457,18 @@ batch_deliver(Delivery *delivery)
 	return status;
 }
 
+/* Have the sink make durable what it has */
+static bool
+flush(Delivery *delivery, Buffer *problem)
+{
+	bool		flushed;
+
+	delivery->asked_at = monotonic_ms();
+	flushed = delivery->sink->kind->flush(delivery->sink, problem);
+	delivery->asked_at = 0;
+	return flushed;
+}
+
 /* Say something of a job, behind what is in the batch, and have the sink make it durable */
 ExitStatus
 batch_control(Delivery *delivery, const Event *event)
@@ -484,8 +501,7 @@ batch_settle(Delivery *delivery)
 
 	if (status != STATUS_RUNNING)
 		return status;
-	if (delivery->unflushed && delivery->sink->kind->flush != NULL &&
-		!delivery->sink->kind->flush(delivery->sink, &problem))
+	if (delivery->unflushed && delivery->sink->kind->flush != NULL && !flush(delivery, &problem))
 		return sink_down(delivery, &problem);
 	delivery->unflushed = false;
 	consumer_settle(delivery->consumer);

@@ -30,6 +30,8 @@ typedef struct Delivery
 	bool		sink_is_down;	/* the sink waits for its server, and knows
 								 * why */
 	bool		sink_is_gone;	/* opening it again would not help */
+	int64_t		asked_at;		/* when the sink got what it has in hand; 0:
+								 * it has nothing */
 
 	Event	   *batch;
 	int			count;

@@ -21,6 +21,9 @@
 /* A server that was asked to answer and does not for so long is lost. */
 #define SILENCE_MS 30000
 
+/* It should have answered by then. */
+#define ANSWER_MS 5000
+
 /* While the sink keeps us waiting, so much is read of what comes next. */
 #define READ_AHEAD_BYTES (4 * 1024 * 1024)
 
@@ -297,6 +300,13 @@ stream_check(Stream *stream)
 		return STATUS_RUNNING;
 	stream->asked_at = monotonic_ms();
 	return stream_confirm(stream, true);
+}
+
+/* Has the server been asked, and not answered when it should have? */
+bool
+stream_is_silent(const Stream *stream)
+{
+	return stream->streaming && stream->asked_at > stream->heard_at && monotonic_ms() > stream->asked_at + ANSWER_MS;
 }
 
 /* Begin to stream from where the last confirmation stands */

@@ -54,6 +54,7 @@ extern bool stream_wait(Stream *stream, int64_t until);
 extern ExitStatus stream_confirm(Stream *stream, bool answer);
 extern ExitStatus stream_report(Stream *stream);
 extern ExitStatus stream_check(Stream *stream);
+extern bool stream_is_silent(const Stream *stream);
 extern void stream_attend(Stream *stream);
 extern void stream_finish(Stream *stream);
 extern void stream_end(Stream *stream);
