@@ -1,7 +1,7 @@
 """What sites lack and what may go, found by code that is not ours: what doc/sites.md says, over exported documents.
 
 sites.py changes SEED COUNT   random changes of all verbs, and by hand, as SQL; many are refused
-sites.py rules SEED COUNT     rules that are set, changed, dropped, and end by themselves, and sites switched on and off, as SQL
+sites.py rules SEED COUNT PAUSE  rules that are set, changed, dropped, and end by themselves, and sites switched on and off, as SQL; so many seconds after each act
 sites.py work                 reads {"now", "sites", "rules", "items"}; writes what follows: a list of a line for each site and kind
 sites.py stream NODE          reads {"created", "rules", "items"}; writes what is in a stream of that site that was made then
 """
@@ -271,4 +271,4 @@ if __name__ == "__main__":
     else:
         generator = random.Random(int(sys.argv[2]))
         count = int(sys.argv[3])
-        print("\n".join(rules(generator, count) if sys.argv[1] == "rules" else (change(generator) for _ in range(count))))
+        print("\n".join(f"{act} SELECT pg_sleep({sys.argv[4]});" for act in rules(generator, count)) if sys.argv[1] == "rules" else "\n".join(change(generator) for _ in range(count)))

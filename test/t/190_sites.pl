@@ -5,7 +5,7 @@
 # purged can be. A job that is cancelled, or whose server crashes, goes on.
 #
 # ESGF_STAC_CHANGES says how many changes (4000), ESGF_STAC_RULES how many acts of
-# rules (240), ESGF_STAC_SEED repeats an earlier run.
+# rules (240), which take about as long; ESGF_STAC_SEED repeats an earlier run.
 
 use strict;
 use warnings;
@@ -87,7 +87,7 @@ sub found
 sub kind_of { my ($kind, @lines) = @_; return sort grep { /^$kind / } @lines; }
 
 my @scripts = map { oracle("$dir/changes$_", 'changes', $seed + $_, int $changes / 4) } 1 .. 4;
-my @rules = map { oracle("$dir/rules$_", 'rules', $seed + 10 + $_, int $acts / 2) } 1 .. 2;
+my @rules = map { oracle("$dir/rules$_", 'rules', $seed + 10 + $_, int $acts / 2, $changes / $acts / 1000) } 1 .. 2;
 run_at_once(@scripts, @rules);
 
 my %errors;

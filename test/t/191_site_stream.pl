@@ -65,7 +65,7 @@ sub run_at_once
 
 # Before there are streams: what they seed, and rules that they never knew.
 run_at_once(script('early', 'changes', $seed, int $changes / 6));
-run_at_once(script('early_rules', 'rules', $seed + 1, int $acts / 6));
+run_at_once(script('early_rules', 'rules', $seed + 1, int $acts / 6, 0));
 sql('CREATE DATABASE there');
 my %stream = (
 	n1 => [ '--sink', "ndjson:$dir/n1" ],
@@ -80,10 +80,10 @@ foreach my $name (sort keys %stream)
 wait_for('streams are read', sub { sql('SELECT count(*) FROM esgf_stac.consumer WHERE delivering_since IS NOT NULL') == 2 });
 
 # The rules of refresh_rules() are the relays' business.
-my @rules = map { script("rules$_", 'rules', $seed + 10 + $_, int $acts / 2) } 1, 2;
+my @rules = map { script("rules$_", 'rules', $seed + 10 + $_, int $acts / 2, $changes / $acts / 1000) } 1, 2;
 foreach my $file (@rules)
 {
-	my $text = slurp_file($file) =~ s/^SELECT esgf_stac\.refresh_rules\(.*\n/SELECT pg_sleep(random() \/ 20);\n/gmr;
+	my $text = slurp_file($file) =~ s/^SELECT esgf_stac\.refresh_rules\(\d+\);//gmr;
 	unlink $file;
 	append_to_file($file, $text);
 }
