@@ -32,38 +32,47 @@ CREATE FUNCTION esgf_stac_internal.item_bytes(document jsonb) RETURNS bigint
 COMMENT ON FUNCTION esgf_stac_internal.item_bytes(jsonb) IS 'the size of all data files of an item';
 REVOKE ALL ON FUNCTION esgf_stac_internal.item_bytes(jsonb) FROM PUBLIC;
 
--- What follows for items that stand so at a node, and match these rules; no row where none is in force.
+-- What follows for items that stand so at a node, and match these rules; null where none is in force. In PL/pgSQL, which keeps its plan.
 CREATE FUNCTION esgf_stac_internal.site_verdict(node text, standing text, holds text, can_go boolean, rules bigint[]) RETURNS esgf_stac_internal.site_group
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT standing, holds, can_go, rules,
-           CASE WHEN standing = 'retracted' AND can_go AND bool_and(r.on_retracted = 'purge') THEN 'purge'
-                WHEN standing = 'superseded' AND can_go AND bool_and(r.on_superseded = 'purge') THEN 'purge'
-                WHEN standing <> 'retracted' AND (standing = 'latest' OR bool_or(r.on_superseded = 'fetch'))
+DECLARE
+    verdict esgf_stac_internal.site_group;
+BEGIN
+    SELECT $2, $3, $4, $5,
+           CASE WHEN $2 = 'retracted' AND $4 AND bool_and(r.on_retracted = 'purge') THEN 'purge'
+                WHEN $2 = 'superseded' AND $4 AND bool_and(r.on_superseded = 'purge') THEN 'purge'
+                WHEN $2 <> 'retracted' AND ($2 = 'latest' OR bool_or(r.on_superseded = 'fetch'))
                      AND EXISTS (SELECT FROM esgf_stac.site s WHERE s.node = $1 AND s.active)
-                    THEN CASE holds WHEN 'none' THEN 'fetch' WHEN 'part' THEN 'complete' END END,
+                    THEN CASE $3 WHEN 'none' THEN 'fetch' WHEN 'part' THEN 'complete' END END,
            max(r.priority), array_agg(r.name ORDER BY r.name)
+      INTO verdict
       FROM esgf_stac.replication_rule r
-     WHERE r.id = ANY (rules) AND esgf_stac_internal.is_in_force(r.valid_from, r.valid_to)
-    HAVING count(*) > 0
+     WHERE r.id = ANY ($5) AND esgf_stac_internal.is_in_force(r.valid_from, r.valid_to)
+    HAVING count(*) > 0;
+    RETURN verdict;
+END
 $$;
 COMMENT ON FUNCTION esgf_stac_internal.site_verdict(text, text, text, boolean, bigint[]) IS 'what follows for items that stand so at a node and match these rules';
 REVOKE ALL ON FUNCTION esgf_stac_internal.site_verdict(text, text, text, boolean, bigint[]) FROM PUBLIC;
 
 -- The groups of a site that a rule in force matches, each found by one step through the index.
 CREATE FUNCTION esgf_stac_internal.site_groups(node text) RETURNS SETOF esgf_stac_internal.site_group
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH RECURSIVE alike AS (
-        (SELECT s.standing, s.holds, s.can_go, s.rules FROM esgf_stac.site_item s WHERE s.node = $1
-          ORDER BY s.standing, s.holds, s.can_go, s.rules LIMIT 1)
-        UNION ALL
-        SELECT n.standing, n.holds, n.can_go, n.rules
-          FROM alike a, LATERAL (SELECT s.standing, s.holds, s.can_go, s.rules FROM esgf_stac.site_item s
-                                  WHERE s.node = $1 AND (s.standing, s.holds, s.can_go, s.rules) > (a.standing, a.holds, a.can_go, a.rules)
-                                  ORDER BY s.standing, s.holds, s.can_go, s.rules LIMIT 1) n
-    )
-    SELECT v.* FROM alike a, esgf_stac_internal.site_verdict($1, a.standing, a.holds, a.can_go, a.rules) v WHERE v.priority IS NOT NULL
+BEGIN
+    RETURN QUERY
+        WITH RECURSIVE alike AS (
+            (SELECT s.standing, s.holds, s.can_go, s.rules FROM esgf_stac.site_item s WHERE s.node = $1
+              ORDER BY s.standing, s.holds, s.can_go, s.rules LIMIT 1)
+            UNION ALL
+            SELECT n.standing, n.holds, n.can_go, n.rules
+              FROM alike a, LATERAL (SELECT s.standing, s.holds, s.can_go, s.rules FROM esgf_stac.site_item s
+                                      WHERE s.node = $1 AND (s.standing, s.holds, s.can_go, s.rules) > (a.standing, a.holds, a.can_go, a.rules)
+                                      ORDER BY s.standing, s.holds, s.can_go, s.rules LIMIT 1) n
+        )
+        SELECT v.* FROM alike a, esgf_stac_internal.site_verdict($1, a.standing, a.holds, a.can_go, a.rules) v WHERE v.priority IS NOT NULL;
+END
 $$;
 COMMENT ON FUNCTION esgf_stac_internal.site_groups(text) IS 'the groups of items that are alike to a site, and match a rule in force';
 REVOKE ALL ON FUNCTION esgf_stac_internal.site_groups(text) FROM PUBLIC;
