@@ -418,25 +418,34 @@ take_hits(OpensearchReader *index, Buffer *problem)
 	return false;
 }
 
-/* Begin to scroll through a place; what was not refreshed yet is to be found as well, where we may ask for that */
+/* What was not refreshed yet is to be found as well, where we may ask for that */
+static void
+refresh(OpensearchReader *index, const Place *place)
+{
+	Buffer		path = {0};
+	Buffer		ignored = {0};
+
+	buffer_printf(&path, "%s/_refresh", place->index);
+	ask(index, "POST", path.data, "", &ignored);
+	buffer_free(&path);
+	buffer_free(&ignored);
+}
+
+/* Begin to scroll through a place */
 static bool
 begin_scroll(OpensearchReader *index, const Place *place, Buffer *problem)
 {
 	bool		tells_collection = place->collection_id != NULL || strstr(index->names.document_id, "{collection}") != NULL;
 	Buffer		path = {0};
 	Buffer		body = {0};
-	Buffer		ignored = {0};
 	bool		good;
 
-	buffer_printf(&path, "%s/_refresh", place->index);
-	ask(index, "POST", path.data, "", &ignored);
-	buffer_clear(&path);
+	refresh(index, place);
 	buffer_printf(&path, "%s/_search?scroll=" SCROLL_TIME, place->index);
 	buffer_printf(&body, "{\"size\":%d,\"sort\":[\"_doc\"],\"_source\":%s}", SCROLL_SIZE, tells_collection ? "false" : "[\"collection\"]");
 	good = ask(index, "POST", path.data, body.data, problem) && (index->client.status == 404 || take_hits(index, problem));
 	buffer_free(&path);
 	buffer_free(&body);
-	buffer_free(&ignored);
 	return good;
 }
 
@@ -488,6 +497,7 @@ opensearch_begin(SinkReader *reader, int64_t *total, Buffer *problem)
 		Json		value;
 		int64_t		count;
 
+		refresh(index, &index->places[i]);
 		buffer_clear(&path);
 		buffer_printf(&path, "%s/_count", index->places[i].index);
 		good = ask(index, "GET", path.data, "", problem);
