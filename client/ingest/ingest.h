@@ -20,6 +20,7 @@ typedef struct Ingest
 	Results    *results;		/* likewise */
 	Batch		batch;
 	bool		gone;			/* trying again would not help */
+	bool		is_served;		/* this session has found a primary */
 	bool		moved;			/* a partition stands elsewhere than we know */
 	int64_t		looked_at;		/* for outcomes of others, and what to note */
 	Metrics		metrics;

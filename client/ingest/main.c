@@ -45,9 +45,9 @@ heed_signals(void *program)
 	return STATUS_RUNNING;
 }
 
-/* One session; did it perform anything? */
+/* One session; it gets on if it performs anything */
 static ExitStatus
-run_session(void *program, bool *progress)
+run_session(void *program, SessionReach *reach)
 {
 	Ingest	   *ingest = program;
 	int64_t		events = ingest->catalogue.events;
@@ -57,7 +57,10 @@ run_session(void *program, bool *progress)
 	status = session_run(ingest);
 	if (status == STATUS_DATABASE)
 		ingest->metrics.obstacle = "database";
-	*progress = ingest->catalogue.events > events;
+	if (ingest->catalogue.events > events)
+		*reach = REACHED_PROGRESS;
+	else
+		*reach = ingest->is_served ? REACHED_DATABASE : REACHED_NOTHING;
 	return status;
 }
 

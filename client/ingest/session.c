@@ -28,9 +28,12 @@ endpoint_down(Ingest *ingest, const char *word, const char *what, Buffer *proble
 static ExitStatus
 connect_and_check(Ingest *ingest)
 {
-	ExitStatus	status = handshake_connect(ingest->options.catalogue.dbname, &ingest->catalogue.sql);
+	ExitStatus	status = handshake_connect(ingest->options.catalogue.dbname, NULL, &ingest->catalogue.sql);
 
-	return status == STATUS_RUNNING ? handshake_check(ingest->catalogue.sql, ingest->options.no_loop) : status;
+	if (status == STATUS_RUNNING)
+		status = handshake_check(ingest->catalogue.sql, ingest->options.no_loop);
+	ingest->is_served = status == STATUS_RUNNING;
+	return status;
 }
 
 /* Results stay open from session to session, unless they failed */

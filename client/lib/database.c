@@ -19,11 +19,12 @@
 #include "lib/program.h"
 #include "lib/wait.h"
 
-/* A server that tells nothing of a query for so long has lost it. */
-#define SILENCE_MS 30000
-
 /* An answer about a query must come by then. */
-#define EXPLAIN_MS 10000
+#define EXPLAIN_MS 20000
+
+/* A host may take so long to accept a connection; one of several, for the others' turn comes then. */
+#define CONNECT_SECONDS "10"
+#define CONNECT_ONE_SECONDS "3"
 
 /* Having asked for a stop, a query may take so long before it is cancelled. */
 #define CANCEL_MS 1000
@@ -119,6 +120,24 @@ conninfo_hide_passwords(const char *conninfo)
 		if (is_password(part))
 			log_secret(part->val);
 	PQconninfoFree(parsed);
+}
+
+/* A server that says nothing of a query for so long is given up. */
+static int64_t server_timeout_ms = 60000;
+
+void
+database_set_timeout(int64_t seconds)
+{
+	server_timeout_ms = seconds * 1000;
+}
+
+/* While a query's wait is explained: when the answer must have come. 0: none is. */
+static int64_t explain_until = 0;
+
+static bool
+explaining_too_long(void)
+{
+	return explain_until != 0 && monotonic_ms() >= explain_until;
 }
 
 /* ---------------------------------------------------------------- connecting */
@@ -226,7 +245,7 @@ await_connection(Making *making, const char *what, bool *refused)
 	PGconn	   *connection;
 
 	while (!wait_on(&wait, making->made[0], POLLIN, 1000))
-		if (interrupted(was_stopping) && atomic_exchange(&making->state, MAKING_UNWANTED) == MAKING_UNDER_WAY)
+		if ((interrupted(was_stopping) || explaining_too_long()) && atomic_exchange(&making->state, MAKING_UNWANTED) == MAKING_UNDER_WAY)
 			return NULL;
 	wait_end(&wait);
 	connection = making->connection;
@@ -283,6 +302,22 @@ connect_as(Making *making, const char *what, bool *refused, Buffer *problem)
 	return NULL;
 }
 
+/* Does a connection string, or the environment instead, name several hosts? */
+static bool
+names_several_hosts(const char *conninfo)
+{
+	PQconninfoOption *parsed = PQconninfoParse(conninfo, NULL);
+	const char *hosts = getenv("PGHOST");
+	bool		several;
+
+	for (const PQconninfoOption *part = parsed; part != NULL && part->keyword != NULL; part++)
+		if (part->val != NULL && (strcmp(part->keyword, "host") == 0 || strcmp(part->keyword, "hostaddr") == 0))
+			hosts = part->val;
+	several = hosts != NULL && strchr(hosts, ',') != NULL;
+	PQconninfoFree(parsed);
+	return several;
+}
+
 /*
  * Connect, for SQL or for replication, to what the log calls so. Texts come in
  * UTF-8.
@@ -295,7 +330,7 @@ database_connect(const char *conninfo, bool replication, const char *what, Buffe
 	 * that vanished without a word is noticed within a minute.
 	 */
 	const char *const settings[][2] = {
-		{"connect_timeout", "10"},
+		{"connect_timeout", names_several_hosts(conninfo != NULL ? conninfo : "") ? CONNECT_ONE_SECONDS : CONNECT_SECONDS},
 		{"keepalives_idle", "15"},
 		{"keepalives_interval", "5"},
 		{"keepalives_count", "6"},
@@ -314,14 +349,13 @@ database_connect(const char *conninfo, bool replication, const char *what, Buffe
 	return connect_as(making, what, &refused, problem);
 }
 
-/* Another connection to the server of one, for queries */
-static PGconn *
-connect_beside(PGconn *connection, bool *refused, Buffer *problem)
+/* What makes another connection, for queries, to the server of one */
+static Making *
+making_beside(PGconn *connection)
 {
 	Making	   *making = allocate(sizeof(Making));
 	PQconninfoOption *settings = PQconninfo(connection);
 
-	making->ping = true;
 	for (const PQconninfoOption *one = settings; one != NULL && one->keyword != NULL; one++)
 	{
 		const char *value = one->val;
@@ -343,7 +377,19 @@ connect_beside(PGconn *connection, bool *refused, Buffer *problem)
 	/* It could be taken for a connection string, if it stood where one may. */
 	add_setting(making, "dbname", "");
 	add_setting(making, "dbname", PQdb(connection));
-	return connect_as(making, NULL, refused, problem);
+	return making;
+}
+
+/* Another connection to the server of one, which may be one of several */
+PGconn *
+database_connect_beside(PGconn *connection, bool replication, const char *what, Buffer *problem)
+{
+	Making	   *making = making_beside(connection);
+	bool		refused;
+
+	if (replication)
+		add_setting(making, "replication", "database");
+	return connect_as(making, what, &refused, problem);
 }
 
 /* ---------------------------------------------------------------- waiting for answers */
@@ -392,9 +438,6 @@ typedef enum Fate
 	FATE_LOST,					/* it has answered, or never heard of it */
 } Fate;
 
-/* An explanation is under way: it is not explained itself. */
-static bool explaining = false;
-
 /* What the other connection asks: who it is, and of the process $1 what it waits for, unless it has nothing to do */
 static const char about_process[] =
 "SELECT pg_catalog.pg_backend_pid(), a.waits, a.blockers FROM (SELECT) one LEFT JOIN ("
@@ -404,20 +447,22 @@ static const char about_process[] =
 "  FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids(s.pid)) p (pid) LEFT JOIN pg_catalog.pg_stat_activity b USING (pid)) AS blockers"
 " FROM pg_catalog.pg_stat_activity s WHERE pid = $1 AND coalesce(state, '') NOT LIKE 'idle%') a ON true";
 
-/* Ask over another connection what a query waits for */
+/* Ask over another connection what a query waits for; the answer must come by then */
 static Fate
-explain_wait(PGconn *waiting, Buffer *text)
+explain_wait(PGconn *waiting, int64_t until, Buffer *text)
 {
 	char		pid[16];
 	const char *parameters[] = {pid};
+	Making	   *making = making_beside(waiting);
 	PGconn	   *connection;
 	PGresult   *result = NULL;
 	Fate		fate = FATE_UNKNOWN;
 	bool		refused;
 
-	explaining = true;
+	explain_until = until;
 	snprintf(pid, sizeof(pid), "%d", PQbackendPID(waiting));
-	connection = connect_beside(waiting, &refused, text);
+	making->ping = true;
+	connection = connect_as(making, NULL, &refused, text);
 	if (refused)
 		fate = FATE_WORKS;		/* as far as can be known */
 	if (connection != NULL)
@@ -435,39 +480,64 @@ explain_wait(PGconn *waiting, Buffer *text)
 	}
 	PQclear(result);
 	PQfinish(connection);
-	explaining = false;
+	explain_until = 0;
 	return fate;
 }
 
+/* The wait for a query's answer. */
+typedef struct Patience
+{
+	Wait		wait;
+	int64_t		heard_at;		/* when its server last said something */
+	int64_t		asked_at;		/* when it was asked to */
+	bool		was_stopping;
+} Patience;
+
 /* Tell in the log what a query waits for; false if there is nothing to wait for */
 static bool
-tell_wait(PGconn *connection, const char *query, const Wait *wait)
+tell_wait(PGconn *connection, const char *query, Patience *patience)
 {
 	struct pollfd one = {PQsocket(connection), POLLIN, 0};
 	Buffer		text = {0};
-	Fate		fate = explain_wait(connection, &text);
+	int64_t		until = patience->heard_at + server_timeout_ms;
+	Fate		fate;
+
+	patience->asked_at = monotonic_ms();
+	if (until > patience->asked_at + EXPLAIN_MS)
+		until = patience->asked_at + EXPLAIN_MS;
+	fate = explain_wait(connection, until, &text);
 
 	/* The answer may have come while we asked. */
 	if (poll(&one, 1, 0) > 0)
 		fate = FATE_WORKS;
 	else
-		log_line(LOG_WARNING, "waiting for database \"%s\", for %d s now, to answer \"%.80s\": %s", PQdb(connection), wait_seconds(wait),
+		log_line(LOG_WARNING, "waiting for database \"%s\", for %d s now, to answer \"%.80s\": %s", PQdb(connection), wait_seconds(&patience->wait),
 				 query, text.data);
 	buffer_free(&text);
-	return fate == FATE_WORKS || (fate == FATE_UNKNOWN && wait_seconds(wait) * 1000 < SILENCE_MS);
+	if (fate == FATE_WORKS)
+		patience->heard_at = monotonic_ms();
+	return fate != FATE_LOST;
+}
+
+/* Is it time to ask what a query waits for? Its server must say something now and then */
+static bool
+explanation_due(Patience *patience)
+{
+	return wait_tell_due(&patience->wait) ||
+		(patience->asked_at <= patience->heard_at && monotonic_ms() >= patience->heard_at + server_timeout_ms / 2);
 }
 
 /* Why a query that has no answer is given up; NULL: it is not */
 static const char *
-give_up(PGconn *connection, const char *query, Wait *wait, bool was_stopping)
+give_up(PGconn *connection, const char *query, Patience *patience)
 {
-	if (stop_due() || (explaining && stop_requested && !was_stopping))
+	if (stop_due() || (explain_until != 0 && stop_requested && !patience->was_stopping))
 		return "interrupted";
-	if (explaining)
-		return wait_seconds(wait) * 1000 >= EXPLAIN_MS ? "no answer" : NULL;
-	if (wait_tell_due(wait) && !tell_wait(connection, query, wait))
+	if (explain_until != 0)
+		return explaining_too_long() ? "no answer" : NULL;
+	if (explanation_due(patience) && !tell_wait(connection, query, patience))
 		return "the server does not answer";
-	return NULL;
+	return monotonic_ms() >= patience->heard_at + server_timeout_ms ? "the server has said nothing for too long" : NULL;
 }
 
 /* Since when nothing has come of what the program waits for; 0: it does not wait. */
@@ -489,15 +559,15 @@ database_waits_since(void)
 bool
 database_await(PGconn *connection, const char *query, Buffer *problem)
 {
-	bool		was_stopping = stop_requested;
+	Patience	patience = {.wait = wait_begin(NULL),.was_stopping = stop_requested};
 	bool		cancelled = false;
-	Wait		wait = wait_begin(NULL);
 	bool		outermost = waits_since == 0;
 	int64_t		stop_seen = 0;
 	const char *why = NULL;
 
+	patience.heard_at = patience.wait.since;
 	if (outermost)
-		waits_since = wait.since;
+		waits_since = patience.heard_at;
 
 	/*
 	 * Of many rows, libpq is to have only what it needs: it moves the rest
@@ -507,17 +577,17 @@ database_await(PGconn *connection, const char *query, Buffer *problem)
 	{
 		short		events = PQflush(connection) > 0 ? POLLIN | POLLOUT : POLLIN;
 
-		if (wait_on(&wait, PQsocket(connection), events, 1000))
+		if (wait_on(&patience.wait, PQsocket(connection), events, 1000))
 		{
-			wait.since = monotonic_ms();
+			patience.wait.since = patience.heard_at = monotonic_ms();
 			if (outermost)
-				waits_since = wait.since;
+				waits_since = patience.heard_at;
 		}
 		else
-			why = give_up(connection, query, &wait, was_stopping);
+			why = give_up(connection, query, &patience);
 		if (stop_requested && stop_seen == 0)
 			stop_seen = monotonic_ms();
-		if (stop_requested && !was_stopping && !cancelled && monotonic_ms() >= stop_seen + CANCEL_MS)
+		if (stop_requested && !patience.was_stopping && !cancelled && monotonic_ms() >= stop_seen + CANCEL_MS)
 		{
 			cancel_query(connection);
 			cancelled = true;

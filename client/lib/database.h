@@ -40,6 +40,8 @@ extern bool conninfo_valid(const char *conninfo);
 extern bool conninfo_names_password(const char *conninfo);
 extern void conninfo_hide_passwords(const char *conninfo);
 extern PGconn *database_connect(const char *conninfo, bool replication, const char *what, Buffer *problem);
+extern PGconn *database_connect_beside(PGconn *connection, bool replication, const char *what, Buffer *problem);
+extern void database_set_timeout(int64_t seconds);
 extern bool database_receive(PGconn *connection);
 extern bool database_send(PGconn *connection, Buffer *problem, const char *query,
 						  int parameter_count, const char *const *parameters);

@@ -9,13 +9,17 @@
 #include "lib/log.h"
 #include "lib/program.h"
 
-/* Connect for queries, in which nobody's function stands in for one of the server's */
+/*
+ * Connect for queries, in which nobody's function stands in for one of the
+ * server's: to the server of another connection, if there is one
+ */
 ExitStatus
-handshake_connect(const char *dbname, PGconn **connection)
+handshake_connect(const char *dbname, PGconn *beside, PGconn **connection)
 {
+	static const char what[] = "a connection to the database";
 	Buffer		problem = {0};
 
-	*connection = database_connect(dbname, false, "a connection to the database", &problem);
+	*connection = beside != NULL ? database_connect_beside(beside, false, what, &problem) : database_connect(dbname, false, what, &problem);
 	if (*connection == NULL ||
 		!database_do(*connection, &problem, "SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)"))
 		return database_lost(&problem);

@@ -11,7 +11,7 @@
 #include "lib/status.h"
 #include "lib/wait.h"
 
-extern ExitStatus handshake_connect(const char *dbname, PGconn **connection);
+extern ExitStatus handshake_connect(const char *dbname, PGconn *beside, PGconn **connection);
 extern ExitStatus handshake_check(PGconn *connection, bool no_loop);
 
 /*

@@ -13,9 +13,13 @@
 #include "lib/notify.h"
 #include "lib/wait.h"
 
-/* The wait before a new session doubles from the one to the other. */
+/*
+ * The wait before a new session doubles from the one to the other; where it is a
+ * server that is missing, to less: another may take its place at any time.
+ */
 #define FIRST_WAIT_MS 200
 #define LONGEST_WAIT_MS 30000
+#define LONGEST_SEARCH_MS 3000
 
 /*
  * No connection may have the number of a descriptor that was closed when we
@@ -39,15 +43,18 @@ sessions_keep_descriptors(void)
 
 /* Wait before the next session; many programs must not come all at once */
 static void
-back_off(int64_t *pause)
+back_off(int64_t *pause, int64_t longest)
 {
-	int64_t		jittered = *pause / 2 + random() % (*pause / 2 + 1);
 	Wait		wait = wait_begin(NULL);
+	int64_t		jittered;
 
+	if (*pause > longest)
+		*pause = longest;
+	jittered = *pause / 2 + random() % (*pause / 2 + 1);
 	log_line(LOG_NOTE, "trying again in %d ms", (int) jittered);
 	while (!stop_requested && !reload_requested && monotonic_ms() < wait.since + jittered)
 		wait_on(&wait, -1, 0, wait.since + jittered - monotonic_ms());
-	*pause = *pause * 2 < LONGEST_WAIT_MS ? *pause * 2 : LONGEST_WAIT_MS;
+	*pause *= 2;
 }
 
 static ExitStatus
@@ -57,10 +64,10 @@ run_sessions(const Sessions *sessions)
 
 	while (sessions->heed_signals(sessions->program) == STATUS_RUNNING)
 	{
-		bool		progress = false;
-		ExitStatus	status = sessions->run(sessions->program, &progress);
+		SessionReach reach = REACHED_NOTHING;
+		ExitStatus	status = sessions->run(sessions->program, &reach);
 
-		if (progress)
+		if (reach == REACHED_PROGRESS)
 			pause = FIRST_WAIT_MS;
 		if (stop_requested && status != STATUS_INTERNAL)
 			return STATUS_STOPPED;
@@ -68,7 +75,7 @@ run_sessions(const Sessions *sessions)
 			continue;			/* the next one at once */
 		if ((status != STATUS_DATABASE && status != STATUS_ENDPOINT) || sessions->is_last(sessions->program))
 			return status;
-		back_off(&pause);
+		back_off(&pause, status == STATUS_DATABASE && reach == REACHED_NOTHING ? LONGEST_SEARCH_MS : LONGEST_WAIT_MS);
 	}
 	return STATUS_STOPPED;
 }

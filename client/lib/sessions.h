@@ -10,6 +10,14 @@
 
 #include "lib/status.h"
 
+/* How far a session came. */
+typedef enum SessionReach
+{
+	REACHED_NOTHING,			/* no server was there to work with */
+	REACHED_DATABASE,
+	REACHED_PROGRESS,			/* it got something done */
+} SessionReach;
+
 typedef struct Sessions
 {
 	void	   *program;
@@ -17,8 +25,8 @@ typedef struct Sessions
 	/* Where nothing is in hand: obey the signals that came. */
 	ExitStatus	(*heed_signals) (void *program);
 
-	/* One session; did it get anything done? */
-	ExitStatus	(*run) (void *program, bool *progress);
+	/* One session. */
+	ExitStatus	(*run) (void *program, SessionReach *reach);
 
 	/* Is a session that was lost the last one? */
 	bool		(*is_last) (const void *program);

@@ -93,7 +93,7 @@ settle_due(const Reading *reading)
 	return monotonic_ms() >= settle_time(reading);
 }
 
-/* The server is quiet: deliver, and see whether it is still there */
+/* The server is quiet: deliver */
 static ExitStatus
 use_the_quiet(Reading *reading)
 {
@@ -104,7 +104,7 @@ use_the_quiet(Reading *reading)
 		status = settle(reading);
 	if (status == STATUS_RUNNING && !relay->stream.streaming)
 		status = STATUS_DATABASE;
-	return status == STATUS_RUNNING ? stream_check(&relay->stream) : status;
+	return status;
 }
 
 /* Wait for the server; while more is on its way the batch goes on growing */

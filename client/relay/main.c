@@ -54,6 +54,7 @@ reload(Relay *relay)
 		iterations_forget(&relay->iterations);	/* they have sinks made of the
 												 * old one */
 	options_reload(&relay_options, &relay->options);
+	database_set_timeout(relay->options.stream.server_timeout);
 	worker_reload();
 	log_start("stream", relay->options.catalogue.stream, relay->options.verbose);
 	sink_close(&relay->delivery);
@@ -77,9 +78,9 @@ heed(void *program)
 	return heed_signals(program);
 }
 
-/* One session; did the sink make anything durable? */
+/* One session; it gets on if the sink makes anything durable */
 static ExitStatus
-run_session(void *program, bool *progress)
+run_session(void *program, SessionReach *reach)
 {
 	Relay	   *relay = program;
 	uint64_t	durable = relay->consumer.durable;
@@ -89,7 +90,10 @@ run_session(void *program, bool *progress)
 	status = session_run(relay);
 	relay->metrics.obstacle = status == STATUS_ENDPOINT ? "sink" : "database";
 	metrics_report(relay);
-	*progress = relay->consumer.durable > durable && !relay->options.verify.wanted;
+	if (relay->consumer.durable > durable && !relay->options.verify.wanted)
+		*reach = REACHED_PROGRESS;
+	else
+		*reach = relay->is_served ? REACHED_DATABASE : REACHED_NOTHING;
 	return status;
 }
 
@@ -144,6 +148,8 @@ main(int argc, char **argv)
 	}
 	assemble(&relay);
 	log_start("stream", relay.options.catalogue.stream, relay.options.verbose);
+
+	database_set_timeout(relay.options.stream.server_timeout);
 
 	/* event.c reads dates of this form, whatever the database prefers. */
 	setenv("PGDATESTYLE", "ISO", 1);

@@ -31,6 +31,8 @@ typedef struct Relay
 	Rules		rules;
 	Metrics		metrics;
 	Details		details;
+	bool		is_served;		/* this session has found a primary, and a
+								 * slot that is free */
 } Relay;
 
 /* main.c */

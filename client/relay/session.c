@@ -42,7 +42,8 @@ connect_for_stream(Relay *relay)
 static ExitStatus
 do_work(Relay *relay)
 {
-	return relay->options.iteration.only ? work_run(relay) : STATUS_RUNNING;
+	relay->is_served = relay->options.iteration.only;
+	return relay->is_served ? work_run(relay) : STATUS_RUNNING;
 }
 
 static ExitStatus
@@ -94,7 +95,10 @@ note_cure(Relay *relay)
 static ExitStatus
 prepare_slot(Relay *relay)
 {
-	return slot_prepare(&relay->consumer);
+	ExitStatus	status = slot_prepare(&relay->consumer);
+
+	relay->is_served = status == STATUS_RUNNING;
+	return status;
 }
 
 static ExitStatus
@@ -204,6 +208,7 @@ session_run(Relay *relay)
 {
 	ExitStatus	status = STATUS_RUNNING;
 
+	relay->is_served = false;
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && status == STATUS_RUNNING; i++)
 		if (relay->options.catalogue.has_sink || !steps[i].needs_sink)
 			status = steps[i].take(relay);

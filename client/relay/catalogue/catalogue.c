@@ -12,7 +12,7 @@
 #include "lib/log.h"
 
 /*
- * Connect for queries. Their commits wait for no standby, which may be our own
+ * Connect for queries, to the session's server if it has one. Their commits wait for no standby, which may be our own
  * stream: what a standby lacks of them it lacks of the row in consumer as well,
  * and is repeated.
  */
@@ -20,7 +20,7 @@ ExitStatus
 catalogue_connect(const Catalogue *catalogue, PGconn **connection)
 {
 	Buffer		problem = {0};
-	ExitStatus	status = handshake_connect(catalogue->settings->dbname, connection);
+	ExitStatus	status = handshake_connect(catalogue->settings->dbname, catalogue->sql, connection);
 
 	if (status == STATUS_RUNNING &&
 		!database_do(*connection, &problem, "SELECT pg_catalog.set_config('synchronous_commit', 'local', false)"))

@@ -20,7 +20,7 @@
 #include "catalogue/visibility.h"
 #include "lib/log.h"
 
-/* Connect for replication, and learn which cluster and timeline that is */
+/* Connect to the session's server for replication, and learn which cluster and timeline that is */
 ExitStatus
 history_connect(Catalogue *catalogue)
 {
@@ -28,7 +28,7 @@ history_connect(Catalogue *catalogue)
 	uint64_t	system_before = catalogue->system_identifier;
 	PGresult   *result;
 
-	catalogue->replication = database_connect(catalogue->settings->dbname, true, "a connection for the stream", &problem);
+	catalogue->replication = database_connect_beside(catalogue->sql, true, "a connection for the stream", &problem);
 	if (catalogue->replication == NULL)
 		return database_lost(&problem);
 	result = database_query(catalogue->replication, &problem, "IDENTIFY_SYSTEM", 0, NULL);

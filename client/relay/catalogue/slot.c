@@ -175,6 +175,14 @@ find_slot(const Catalogue *catalogue, Slot *slot)
 	}
 }
 
+/* It was there before: who may have taken it? */
+static void
+tell_missing(const Catalogue *catalogue)
+{
+	log_problem("slot-missing", "slot %s is gone: dropped (Patroni drops slots that it does not know), or left behind by a failover to a server that had no copy;"
+				" it is made anew, and what it may not deliver is repeated from the outbox: see doc/high-availability.md", catalogue->settings->slot);
+}
+
 /* See that there is a slot to read, and a row of consumer beside it */
 ExitStatus
 slot_prepare(Consumer *consumer)
@@ -184,6 +192,9 @@ slot_prepare(Consumer *consumer)
 	Slot		slot;
 	char	   *began = NULL;
 	ExitStatus	status = find_slot(catalogue, &slot);
+
+	if (status == STATUS_RUNNING && !slot.exists && consumer->row.known)
+		tell_missing(catalogue);
 
 	/* It is ours from now on: a slot that replaces it says nothing. */
 	if (status == STATUS_RUNNING)

@@ -18,10 +18,7 @@
 #include "lib/log.h"
 #include "lib/wait.h"
 
-/* A server that was asked to answer and does not for so long is lost. */
-#define SILENCE_MS 30000
-
-/* It should have answered by then. */
+/* A server that was asked to answer should have done so by then. */
 #define ANSWER_MS 5000
 
 /* While the sink keeps us waiting, so much is read of what comes next. */
@@ -75,15 +72,17 @@ stream_report(Stream *stream)
 	return stream_confirm(stream, false);
 }
 
-/* Let the server go on sending */
+/* Let the server go on sending; what is not read yet it has said, too */
 static void
 read_ahead(Stream *stream)
 {
 	PGconn	   *replication = stream->consumer->catalogue->replication;
 	int			available;
 
-	if (stream->ahead >= READ_AHEAD_BYTES ||
-		ioctl(PQsocket(replication), FIONREAD, &available) != 0 || available == 0)
+	if (ioctl(PQsocket(replication), FIONREAD, &available) != 0 || available == 0)
+		return;
+	stream->heard_at = monotonic_ms();
+	if (stream->ahead >= READ_AHEAD_BYTES)
 		return;
 	stream->ahead += (size_t) available;
 	PQconsumeInput(replication);	/* a failure is noticed later */
@@ -119,6 +118,31 @@ stream_end(Stream *stream)
 }
 
 /*
+ * A server that says nothing is asked to, at half of its time at the latest, and
+ * left if it does not answer: one that hangs keeps its connections.
+ */
+static ExitStatus
+check_silence(Stream *stream)
+{
+	const StreamSettings *settings = stream->settings;
+	int64_t		half = settings->server_timeout * 1000 / 2;
+	int64_t		quiet = settings->status_interval * 1000;
+	int64_t		now = monotonic_ms();
+
+	if (stream->asked_at <= stream->heard_at)
+	{
+		if (now < stream->heard_at + (quiet < half ? quiet : half))
+			return STATUS_RUNNING;
+		stream->asked_at = now;
+		return stream_confirm(stream, true);
+	}
+	if (now < stream->heard_at + 2 * half || now < stream->asked_at + half)
+		return STATUS_RUNNING;
+	log_line(LOG_ERROR, "stream: the server has said nothing for %d s, and is left", (int) ((now - stream->heard_at) / 1000));
+	return STATUS_DATABASE;
+}
+
+/*
  * Whatever keeps us waiting, keep the stream alive. Without the database we
  * could confirm nothing: let its server stop.
  */
@@ -130,7 +154,7 @@ stream_attend(Stream *stream)
 	read_ahead(stream);
 	if (queries_lost(stream))
 		log_line(LOG_ERROR, "database: the connection is lost");
-	else if (stream_report(stream) == STATUS_RUNNING)
+	else if (check_silence(stream) == STATUS_RUNNING && stream_report(stream) == STATUS_RUNNING)
 		return;
 	stream_end(stream);
 }
@@ -287,19 +311,6 @@ stream_wait(Stream *stream, int64_t until)
 	if (sends)
 		stream->heard_at = monotonic_ms();
 	return sends;
-}
-
-/* The server is quiet: see whether it is still there */
-ExitStatus
-stream_check(Stream *stream)
-{
-	if (stream->asked_at > stream->heard_at)
-		return monotonic_ms() < stream->asked_at + SILENCE_MS ? STATUS_RUNNING :
-			stream_lost(stream, "the server has fallen silent");
-	if (monotonic_ms() < stream->heard_at + stream->settings->status_interval * 1000)
-		return STATUS_RUNNING;
-	stream->asked_at = monotonic_ms();
-	return stream_confirm(stream, true);
 }
 
 /* Has the server been asked, and not answered when it should have? */

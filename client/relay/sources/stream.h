@@ -13,6 +13,7 @@ typedef struct StreamSettings
 {
 	uint64_t	endpos;			/* 0: none */
 	int64_t		status_interval;	/* seconds */
+	int64_t		server_timeout; /* seconds */
 } StreamSettings;
 
 /* What the server has sent. */
@@ -53,7 +54,6 @@ extern ExitStatus stream_next(Stream *stream, StreamNews *news, Event *event);
 extern bool stream_wait(Stream *stream, int64_t until);
 extern ExitStatus stream_confirm(Stream *stream, bool answer);
 extern ExitStatus stream_report(Stream *stream);
-extern ExitStatus stream_check(Stream *stream);
 extern bool stream_is_silent(const Stream *stream);
 extern void stream_attend(Stream *stream);
 extern void stream_finish(Stream *stream);
