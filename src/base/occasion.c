@@ -49,6 +49,7 @@ run_on_occasion(Occasion *occasion, Statement *statement, Datum *values, const c
 	int			processed;
 
 	occasion->trigger_depth = trigger_depth() + 1;
+	occasion->context = CurrentMemoryContext;
 	occasion->outer = innermost;
 	innermost = occasion;
 	PG_TRY();

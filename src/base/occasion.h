@@ -50,6 +50,14 @@ typedef struct Occasion
 	struct Explanation *explanation;	/* not NULL: the change is only
 										 * judged, for this (access/judge.h) */
 	Receipt		receipt;
+
+	/* What is known of the one item of a verb's or an import's statement. */
+	Datum		stored;			/* its document as it is stored */
+	Jsonb	   *document;		/* the same, opened; NULL: nobody did */
+	struct HandedRow *handed;	/* what BEFORE ROW hands on (item/row.h), or
+								 * NULL */
+	MemoryContext context;		/* outlives the statement */
+
 	int			trigger_depth;	/* of the triggers that its statement fires */
 	struct Occasion *outer;
 } Occasion;

@@ -89,7 +89,7 @@ name_action(const ItemRow *new, const JudgedChange *judged)
 
 /* Find out what happened to an item, as far as rights and the event are concerned. */
 static void
-describe_change(ItemRow *old, ItemRow *new, const CollectionSettings *settings, JudgedChange *judged, Change *change)
+describe_change(ItemRow *old, ItemRow *new, const HandedRow *handed, const CollectionSettings *settings, JudgedChange *judged, Change *change)
 {
 	memset(judged, 0, sizeof(*judged));
 	memset(change, 0, sizeof(*change));
@@ -104,6 +104,8 @@ describe_change(ItemRow *old, ItemRow *new, const CollectionSettings *settings, 
 	judged->deleted = old && !is_set(old, ITEM_DELETED) && is_set(new, ITEM_DELETED);
 	if (judged->appears)
 		compare_documents(NULL, judged->new, change);
+	else if (handed && handed->difference)
+		*change = *handed->difference;
 	else if (!judged->restored && !same_document(old, new))
 		compare_documents(judged->old, judged->new, change);
 	if (judged->appears || judged->restored)
@@ -231,7 +233,7 @@ tell_sites(ItemRow *old, ItemRow *new, List *locations)
  * the warnings of its schemas are for who tells of it.
  */
 static const char *
-judge_row(ItemRow *old, ItemRow *new, Jsonb **warnings)
+judge_row(ItemRow *old, ItemRow *new, const HandedRow *handed, Jsonb **warnings)
 {
 	text	   *collection = DatumGetTextPP(column(new, ITEM_COLLECTION_ID));
 	CollectionSettings settings;
@@ -239,7 +241,7 @@ judge_row(ItemRow *old, ItemRow *new, Jsonb **warnings)
 	Change		change;
 
 	get_collection_settings(VARDATA_ANY(collection), VARSIZE_ANY_EXHDR(collection), &settings);
-	describe_change(old, new, &settings, &judged, &change);
+	describe_change(old, new, handed, &settings, &judged, &change);
 	judge_change(&judged);
 	note_dataset(old, new, &settings);
 	check_change(old, new, &settings, &judged);
@@ -261,7 +263,9 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 	ItemRow    *old = NULL;
 	const char *type;
 	Jsonb	   *warnings = NULL;
-	OccasionKind kind = current_occasion()->kind;
+	Occasion   *occasion = current_occasion();
+	OccasionKind kind = occasion->kind;
+	HandedRow  *handed = occasion->handed;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
@@ -279,6 +283,10 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 	}
 	else
 		open_row(&new, trigdata->tg_trigtuple, desc);
+	if (handed)
+		new.document = handed->new;
+	if (handed && old)
+		old->document = handed->old;
 
 	check_turn(old ? trigdata->tg_newtuple : trigdata->tg_trigtuple, "item", column(&new, ITEM_ID));
 	if (kind == BY_SUPERSESSION)
@@ -289,7 +297,7 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 	else if (kind == BY_REISSUE)
 		type = "item.reissued";
 	else
-		type = judge_row(old, &new, kind == BY_IMPORT ? NULL : &warnings);
+		type = judge_row(old, &new, handed, kind == BY_IMPORT ? NULL : &warnings);
 	if (kind == BY_IMPORT)
 		return PointerGetDatum(NULL);
 	SPI_connect();

@@ -5,9 +5,11 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -46,6 +48,8 @@ typedef struct ItemChange
 	bool		latest;
 	bool		retracted;
 	bool		keeps_times;	/* it comes from another catalogue */
+	Change	   *difference;		/* of the documents, or NULL: they were not
+								 * compared */
 } ItemChange;
 
 PG_FUNCTION_INFO_V1(esgf_item_before_row);
@@ -237,7 +241,6 @@ judge_by_schemas(ItemChange *change)
 	ItemRow    *new = &change->new;
 	ItemRow    *old = change->old.desc ? &change->old : NULL;
 	bool		appears = old == NULL;
-	Change		difference = {0};
 	Jsonb	   *affixed;
 
 	if (change->superseded || (change->settings.schema_mode == SCHEMAS_OFF && new->nulls[ITEM_VALIDATED_AGAINST - 1]))
@@ -245,8 +248,11 @@ judge_by_schemas(ItemChange *change)
 	if (old && is_set(old, ITEM_DELETED))
 		appears = !is_restored(old, new);
 	else if (old)
-		compare_documents(row_document(old), row_document(new), &difference);
-	switch (judged_part(appears, &difference))
+	{
+		change->difference = palloc(sizeof(Change));
+		compare_documents(row_document(old), row_document(new), change->difference);
+	}
+	switch (judged_part(appears, change->difference))
 	{
 		case JUDGED_ALL:
 			affixed = judge_document(row_document(new), &change->settings);
@@ -458,6 +464,35 @@ before_update(ItemChange *change, const TriggerData *trigdata)
 	return true;
 }
 
+/* Has a table no other trigger BEFORE ROW, which might change the row once more? */
+static bool
+is_only_before_row(const TriggerData *trigdata)
+{
+	const TriggerDesc *triggers = trigdata->tg_relation->trigdesc;
+
+	for (int i = 0; i < triggers->numtriggers; i++)
+		if (TRIGGER_FOR_BEFORE(triggers->triggers[i].tgtype) && TRIGGER_FOR_ROW(triggers->triggers[i].tgtype) &&
+			triggers->triggers[i].tgoid != trigdata->tg_trigger->tgoid)
+			return false;
+	return true;
+}
+
+/* Hand on what is known of a row, if it outlives the trigger: what does not lie in a tuple. */
+static void
+hand_on(Occasion *occasion, ItemChange *change, Datum given, const TriggerData *trigdata)
+{
+	ItemRow    *old = change->old.desc ? &change->old : NULL;
+	HandedRow  *handed;
+
+	if ((Pointer) change->new.document == DatumGetPointer(given) || !is_only_before_row(trigdata) ||
+		(old && (Pointer) row_document(old) == DatumGetPointer(column(old, ITEM_DOCUMENT))))
+		return;
+	handed = occasion->handed = palloc(sizeof(HandedRow));
+	handed->old = old ? row_document(old) : NULL;
+	handed->new = row_document(&change->new);
+	handed->difference = change->difference;
+}
+
 /* BEFORE ROW: make the row what it must be, or skip it if nothing changes. */
 Datum
 esgf_item_before_row(PG_FUNCTION_ARGS)
@@ -465,6 +500,10 @@ esgf_item_before_row(PG_FUNCTION_ARGS)
 	TriggerData *trigdata = (TriggerData *) fcinfo->context;
 	TupleDesc	desc;
 	ItemChange	change = {0};
+	Occasion   *occasion = current_occasion();
+	bool		one_row = occasion->kind == BY_VERB || occasion->kind == BY_IMPORT;
+	MemoryContext row_context;
+	Datum		given;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
@@ -475,17 +514,29 @@ esgf_item_before_row(PG_FUNCTION_ARGS)
 	desc = RelationGetDescr(trigdata->tg_relation);
 	require_writable_catalogue();
 	require_identity();
+	occasion->handed = NULL;
+	row_context = MemoryContextSwitchTo(one_row ? occasion->context : CurrentMemoryContext);
 	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
 	{
 		open_row(&change.new, trigdata->tg_trigtuple, desc);
+		given = column(&change.new, ITEM_DOCUMENT);
 		before_insert(&change);
 	}
 	else
 	{
 		open_row(&change.old, trigdata->tg_trigtuple, desc);
 		open_row(&change.new, trigdata->tg_newtuple, desc);
+		given = column(&change.new, ITEM_DOCUMENT);
+		if (one_row && occasion->document && datumIsEqual(column(&change.old, ITEM_DOCUMENT), occasion->stored, false, -1))
+			change.old.document = occasion->document;
 		if (!before_update(&change, trigdata))
+		{
+			MemoryContextSwitchTo(row_context);
 			return PointerGetDatum(NULL);
+		}
 	}
+	if (one_row)
+		hand_on(occasion, &change, given, trigdata);
+	MemoryContextSwitchTo(row_context);
 	return PointerGetDatum(heap_form_tuple(desc, change.new.values, change.new.nulls));
 }

@@ -15,6 +15,8 @@
 #include "commands/trigger.h"
 #include "utils/jsonb.h"
 
+#include "change/compare.h"
+
 /* Columns of the table, in their order. */
 typedef enum ItemColumn
 {
@@ -46,6 +48,17 @@ typedef struct ItemRow
 	bool	   *nulls;
 	Jsonb	   *document;		/* decompressed, when somebody asked */
 } ItemRow;
+
+/*
+ * What BEFORE ROW knows of the one row that an occasion's statement writes, and
+ * AFTER ROW would have to find out again.
+ */
+typedef struct HandedRow
+{
+	Jsonb	   *old;			/* NULL: of an insert */
+	Jsonb	   *new;
+	Change	   *difference;		/* of these, or NULL: they were not compared */
+} HandedRow;
 
 /* A column's value. */
 static inline Datum

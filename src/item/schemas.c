@@ -42,9 +42,9 @@ typedef struct Review
 JudgedPart
 judged_part(bool appears, const Change *change)
 {
-	if (appears || change->other)
+	if (appears || (change && change->other))
 		return JUDGED_ALL;
-	return change->citation || change->errata ? JUDGED_LINKS : JUDGED_NOTHING;
+	return change && (change->citation || change->errata) ? JUDGED_LINKS : JUDGED_NOTHING;
 }
 
 /* ---- judging ---- */

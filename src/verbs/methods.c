@@ -81,32 +81,41 @@ judge_alternates(ItemRequest *request)
 	check_alternates_form(request->body);
 }
 
+/* The stored document, opened: whoever writes the item needs not do so again. */
+static Jsonb *
+open_document(ItemRequest *request, Datum stored)
+{
+	request->occasion.stored = stored;
+	request->occasion.document = DatumGetJsonbP(stored);
+	return request->occasion.document;
+}
+
 /* PUT, UPSERT: the replacement, with the replicas that it does not speak of. */
 static Datum
-replace(const ItemRequest *request, const CollectionSettings *settings, Datum document)
+replace(ItemRequest *request, const CollectionSettings *settings, Datum document)
 {
-	return JsonbPGetDatum(keep_alternates(with_id(request->body, request->item_id), DatumGetJsonbP(document)));
+	return JsonbPGetDatum(keep_alternates(with_id(request->body, request->item_id), open_document(request, document)));
 }
 
 /* PATCH: what the patch makes of the document. */
 static Datum
-patch(const ItemRequest *request, const CollectionSettings *settings, Datum document)
+patch(ItemRequest *request, const CollectionSettings *settings, Datum document)
 {
-	return JsonbPGetDatum(apply_patch(DatumGetJsonbP(document), request->patch, settings->max_document_bytes));
+	return JsonbPGetDatum(apply_patch(open_document(request, document), request->patch, settings->max_document_bytes));
 }
 
 /* DELETE, RESTORE: the document as it is. */
 static Datum
-keep(const ItemRequest *request, const CollectionSettings *settings, Datum document)
+keep(ItemRequest *request, const CollectionSettings *settings, Datum document)
 {
 	return document;
 }
 
 /* The document with another retraction flag, if it has not that already. */
 static Datum
-with_retraction(Datum stored, bool retracted)
+with_retraction(ItemRequest *request, Datum stored, bool retracted)
 {
-	Jsonb	   *document = DatumGetJsonbP(stored);
+	Jsonb	   *document = open_document(request, stored);
 
 	if ((document_flag(document, "retracted") == FLAG_TRUE) == retracted)
 		return stored;
@@ -115,32 +124,32 @@ with_retraction(Datum stored, bool retracted)
 
 /* RETRACT */
 static Datum
-retract(const ItemRequest *request, const CollectionSettings *settings, Datum document)
+retract(ItemRequest *request, const CollectionSettings *settings, Datum document)
 {
-	return with_retraction(document, true);
+	return with_retraction(request, document, true);
 }
 
 /* REINSTATE */
 static Datum
-reinstate(const ItemRequest *request, const CollectionSettings *settings, Datum document)
+reinstate(ItemRequest *request, const CollectionSettings *settings, Datum document)
 {
-	return with_retraction(document, false);
+	return with_retraction(request, document, false);
 }
 
 /* ADD_REPLICA: the document with the locations of a node. */
 static Datum
-with_replica(const ItemRequest *request, const CollectionSettings *settings, Datum document)
+with_replica(ItemRequest *request, const CollectionSettings *settings, Datum document)
 {
-	return JsonbPGetDatum(add_replica(DatumGetJsonbP(document), request->node, request->body));
+	return JsonbPGetDatum(add_replica(open_document(request, document), request->node, request->body));
 }
 
 /* REMOVE_REPLICA: the document without a node; that the last one stays is told to those who may remove it. */
 static Datum
-without_replica(const ItemRequest *request, const CollectionSettings *settings, Datum stored)
+without_replica(ItemRequest *request, const CollectionSettings *settings, Datum stored)
 {
 	Change		removal;
 	const Location *last;
-	Jsonb	   *document = DatumGetJsonbP(stored);
+	Jsonb	   *document = open_document(request, stored);
 	Jsonb	   *result = remove_replica(document, request->node, &removal, &last);
 	JudgedChange judged = {text_to_cstring(request->collection_id), settings->institution_path, document, document};
 

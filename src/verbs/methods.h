@@ -60,7 +60,7 @@ typedef struct Method
 	 * The document that an item becomes which is there, detoasted or not;
 	 * NULL: nothing is written.
 	 */
-	Datum		(*apply) (const ItemRequest *request, const CollectionSettings *settings, Datum document);
+	Datum		(*apply) (ItemRequest *request, const CollectionSettings *settings, Datum document);
 } Method;
 
 /* What a merge patch's nulls for members that STAC requires are. */

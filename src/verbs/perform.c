@@ -227,6 +227,7 @@ perform_item_request(ItemRequest *request)
 	occasion->kind = BY_VERB;
 	occasion->request = describe_request(request);
 	occasion->request_id = request->request_id;
+	occasion->document = NULL;
 	SPI_connect();
 	if (request->patch)
 		settle_required_members(request->patch, request->null_members == NULLS_AS_COLLECTION ?

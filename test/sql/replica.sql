@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- Replicas: locations that come, change and go, through the verbs, both forms of patches and by hand.
-SELECT plan(161);
+SELECT plan(163);
 
 -- An asset at some nodes, the first of them primary; two data files at the same nodes; what add_replica takes for them.
 CREATE FUNCTION pg_temp.entry(key text, node text) RETURNS jsonb LANGUAGE sql AS $$
@@ -323,6 +323,17 @@ SELECT results_eq($$SELECT id FROM esgf_stac.published_item WHERE nodes @> '{c.o
 SET LOCAL enable_seqscan = off;
 CREATE FUNCTION pg_temp.plan_of(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN RETURN QUERY EXECUTE 'EXPLAIN (COSTS OFF) ' || query; END $$;
 SELECT matches((SELECT string_agg(line, ' ') FROM pg_temp.plan_of($$SELECT id FROM esgf_stac.item WHERE nodes @> '{c.org,b.org,d.org,a.org}'$$) line), 'Bitmap Index Scan on item_nodes', 'by an index');
+
+-- Another trigger BEFORE ROW may change the row once more: what is stored counts.
+CREATE FUNCTION pg_temp.retitle() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.document := jsonb_set(NEW.document, '{properties,title}', '"another"');
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER z_retitle BEFORE UPDATE ON esgf_stac.item FOR EACH ROW EXECUTE FUNCTION pg_temp.retitle();
+SELECT is(pg_temp.publish('z.v1', pg_temp.files('a.org')), 'published', 'an item');
+SELECT is(pg_temp.outcome('z.v1', format('SELECT esgf_stac.add_replica(''CMIP6'', ''z.v1'', ''b.org'', %L)', pg_temp.replica('b.org'))), 'updated', 'what a trigger makes of a replica is more than that');
 
 SELECT * FROM finish();
 ROLLBACK;
