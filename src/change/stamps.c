@@ -88,6 +88,20 @@ settle_members(Settlement *settlement, const JsonbContainer *old, const JsonbCon
 				   slices_identical(pairs.old, pairs.new), pairs.key, path);
 }
 
+/* Take away what was stored as a stamp of an object before it had to be a time. */
+static void
+remove_false_stamps(Settlement *settlement, const JsonbContainer *object, int depth, JsonKey *path)
+{
+	for (int i = 0; i < STAMP_MEMBERS; i++)
+	{
+		JsonbSlice	stamp;
+
+		path[depth] = stamp_members[i];
+		if (document_slice(object, &stamp, 1, &stamp_members[i]) && !is_time_or_null(&stamp))
+			write_stamp(settlement, NULL, depth + 1, path);
+	}
+}
+
 /* Settle the stamps of an entry of `alternate`. */
 static void
 settle_alternate(Settlement *settlement, const JsonbContainer *old, const JsonbContainer *new,
@@ -97,7 +111,10 @@ settle_alternate(Settlement *settlement, const JsonbContainer *old, const JsonbC
 	Location	is = {path[1], node, false, new};
 
 	path[3] = node;
-	settle_object(settlement, old, new, same || same_location(&was, &is), 4, path);
+	if (same)
+		remove_false_stamps(settlement, new, 4, path);
+	else
+		settle_object(settlement, old, new, same_location(&was, &is), 4, path);
 }
 
 /* Settle the stamps of an asset, and of its other locations. */
@@ -106,19 +123,27 @@ settle_asset(Settlement *settlement, const JsonbContainer *old, const JsonbConta
 			 bool same, JsonKey key, JsonKey *path)
 {
 	static const JsonKey alternate = JSON_KEY("alternate");
-	Asset		before = {key, old};
-	Asset		after = {key, new};
-	Location	is = primary_location(&after);
-	Location	was;
-	const JsonbContainer *old_alternates = document_object(old, 1, &alternate);
 	const JsonbContainer *new_alternates = document_object(new, 1, &alternate);
+	const JsonbContainer *old_alternates = same ? new_alternates : document_object(old, 1, &alternate);
 
-	/* An entry that has become the primary location has brought its stamps. */
-	if (!find_location(&before, is.node, &was))
-		was = primary_location(&before);
 	path[1] = key;
-	settle_object(settlement, was.object, new,
-				  same || (same_content(old, new) && same_location(&was, &is)), 2, path);
+	if (same)
+		remove_false_stamps(settlement, new, 2, path);
+	else
+	{
+		Asset		before = {key, old};
+		Asset		after = {key, new};
+		Location	is = primary_location(&after);
+		Location	was;
+
+		/*
+		 * An entry that has become the primary location has brought its
+		 * stamps.
+		 */
+		if (!find_location(&before, is.node, &was))
+			was = primary_location(&before);
+		settle_object(settlement, was.object, new, same_content(old, new) && same_location(&was, &is), 2, path);
+	}
 	path[2] = alternate;
 	if (old_alternates && new_alternates)
 		settle_members(settlement, old_alternates, new_alternates, settle_alternate, path);

@@ -40,13 +40,16 @@ at_end(const Reader *reader)
 }
 
 /* Read one of the characters of "set". */
-static bool
+static inline bool
 read_char(Reader *reader, const char *set)
 {
-	if (at_end(reader) || *reader->next == '\0' || strchr(set, *reader->next) == NULL)
-		return false;
-	reader->next++;
-	return true;
+	for (; !at_end(reader) && *set != '\0'; set++)
+		if (*reader->next == *set)
+		{
+			reader->next++;
+			return true;
+		}
+	return false;
 }
 
 /* Read exactly "digits" digits. */
