@@ -81,6 +81,9 @@ struct Automaton
 	int			beginning_len;
 	uint32		after_beginning;	/* the state there; STATE_UNMADE before it
 									 * was needed */
+	int			length_fixed;	/* of every string that matches, of which each
+								 * character has a set of its own; -1: no such
+								 * pattern */
 };
 
 /* ---- the program ---- */
@@ -437,6 +440,7 @@ find_beginning(Automaton *automaton, const Regex *regex)
 	char	   *literal;
 	int			len = 0;
 
+	automaton->beginning = "";
 	if (regex->kind != REGEX_SEQUENCE || regex->child == NULL || regex->child->kind != REGEX_BEGIN)
 		return;
 	literal = palloc(ASCII);
@@ -449,6 +453,20 @@ find_beginning(Automaton *automaton, const Regex *regex)
 	automaton->beginning = literal;
 	automaton->beginning_len = len;
 	automaton->after_beginning = STATE_UNMADE;
+}
+
+/* How long are all strings that match? -1: not known from the program, of characters between the string's ends. */
+static int
+find_fixed_length(const Automaton *automaton)
+{
+	int			takes = (int) automaton->length - 3;
+
+	if (takes < 0 || automaton->program[0].operation != OP_BEGIN || automaton->program[takes + 1].operation != OP_END)
+		return -1;
+	for (int i = 1; i <= takes; i++)
+		if (automaton->program[i].operation != OP_TAKE)
+			return -1;
+	return takes;
 }
 
 /* The automaton of a pattern, in the current context; NULL where there can be none. */
@@ -469,6 +487,7 @@ make_automaton(const Regex *regex, uint64 *budget)
 		automaton->program = palloc(sizeof(Instruction) * assembler.length);
 		memcpy(automaton->program, assembler.program, sizeof(Instruction) * assembler.length);
 		find_beginning(automaton, regex);
+		automaton->length_fixed = find_fixed_length(automaton);
 		if (!spend(automaton, (sizeof(Instruction) + 10) * assembler.length) || !make_first_states(automaton))
 			automaton = NULL;
 	}
@@ -508,6 +527,24 @@ run_on(Automaton *automaton, uint32 state, const unsigned char *next, const unsi
 	return state;
 }
 
+/* Is a pattern of a fixed length found? No character waits for the one before, as in a walk from state to state. */
+static Verdict
+match_fixed(const Automaton *automaton, const unsigned char *string, int len)
+{
+	const Instruction *take = automaton->program + 1;
+
+	if (len < automaton->length_fixed || memcmp(string, automaton->beginning, automaton->beginning_len) != 0)
+		return VERDICT_NO;
+	for (int i = automaton->beginning_len; i < automaton->length_fixed; i++)
+	{
+		if (string[i] >= ASCII)
+			return VERDICT_UNKNOWN;
+		if (((take[i].set[string[i] / 64] >> (string[i] % 64)) & 1) == 0)
+			return VERDICT_NO;
+	}
+	return len == automaton->length_fixed ? VERDICT_YES : VERDICT_NO;
+}
+
 /* Is the pattern found in a string? */
 Verdict
 run_automaton(Automaton *automaton, const char *data, int len)
@@ -516,6 +553,8 @@ run_automaton(Automaton *automaton, const char *data, int len)
 	int			done = automaton->beginning_len;
 	uint32		state = STATE_START * automaton->classes;
 
+	if (automaton->length_fixed >= 0)
+		return match_fixed(automaton, string, len);
 	if (done > 0)
 	{
 		if (len < done || memcmp(data, automaton->beginning, done) != 0)

@@ -361,7 +361,7 @@ explain_name(Judgement *judgement, SchemaNode *names, const JsonbSlice *key, con
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "esgf_stac name", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	ProblemList problems = {0};
-	Judgement	inner = {&problems};
+	Judgement	inner = {judgement->open, &problems};
 	char	   *detail;
 
 	inner.comparisons = judgement->comparisons;

@@ -24,11 +24,19 @@
 /* and so many at most. */
 #define VERDICTS_MAX 1000000
 
-/* Keys are looked for one by one where so many times more stand beside them. */
-#define FAR_FEWER 8
-
 /* So many elements are compared with one another. */
 #define FEW_ELEMENTS 8
+
+/* Of an object of more members each is looked for by itself. */
+#define OPEN_MAX 64
+
+/* The object that was opened last: often it is judged by several schemas in a row. */
+struct OpenObject
+{
+	const JsonbContainer *object;
+	JsonbSlice	keys[OPEN_MAX];
+	JsonbSlice	values[OPEN_MAX];
+};
 
 /* A verdict, at one spot where problems were asked. */
 typedef struct MemoryKey
@@ -393,56 +401,58 @@ walk_members(Judgement *judgement, const ObjectRules *rules, const JsonbContaine
 	return good;
 }
 
-/* Go on in an object to the first key that is not before another one; is it that? */
-static pg_noinline bool
-seek_key(JsonbCursor *keys, uint32 count, JsonKey key)
+/* The members of an object, of which there must not be too many: whoever judges it next finds it open. */
+static const OpenObject *
+open_object(Judgement *judgement, const JsonbContainer *object)
 {
-	const JEntry *entries = keys->container->children;
-	uint32		wanted = key.len;
-	uint32		index = keys->index;
-	uint32		offset = keys->offset;
+	OpenObject *open = judgement->open;
+	JsonbCursor children;
+	uint32		count = JsonContainerSize(object);
+
+	if (open->object == object)
+		return open;
+	open->object = object;
+	cursor_init(&children, object, 0);
+	for (uint32 i = 0; i < count; i++)
+		cursor_next(&children, &open->keys[i]);
+	for (uint32 i = 0; i < count; i++)
+		cursor_next(&children, &open->values[i]);
+	return open;
+}
+
+/* Go on in an object to the first member whose key is not before another one; is it that? */
+static bool
+seek_member(Judgement *judgement, const JsonbContainer *object, JsonKey key, uint32 *place, JsonbSlice *value)
+{
+	uint32		count = JsonContainerSize(object);
+	const OpenObject *open;
+	uint32		i = *place;
 	int			order = 1;
 
-	for (; index < count; index++)
+	if (count > OPEN_MAX)
 	{
-		uint32		len = JBE_OFFLENFLD(entries[index]);
-
-		if (JBE_HAS_OFF(entries[index]))
-			len -= offset;
-		if (len > wanted || (len == wanted && (order = memcmp(keys->base + offset, key.data, len)) >= 0))
-			break;
-		offset += len;
-		order = 1;
+		if (!find_key(object, 0, count, key.data, key.len, place))
+			return false;
+		container_child(object, count + *place, value);
+		return true;
 	}
-	keys->index = index;
-	keys->offset = offset;
-	return order == 0;
+	open = open_object(judgement, object);
+	while (i < count && (order = compare_keys(open->keys[i].data, open->keys[i].len, key.data, key.len)) < 0)
+		i++;
+	*place = i;
+	if (i == count || order != 0)
+		return false;
+	*value = open->values[i];
+	return true;
 }
 
-/* Read the value of a member by a cursor that is not past it: zeroed before the first. */
-static inline void
-seek_value(JsonbCursor *values, const JsonbContainer *object, uint32 member, JsonbSlice *value)
-{
-	uint32		index = JsonContainerSize(object) + member;
-
-	if (values->container == NULL || index - values->index >= JB_OFFSET_STRIDE)
-		cursor_init(values, object, index);
-	do
-		cursor_next(values, value);
-	while (values->index <= index);
-}
-
-/* Look for each of the members that are named: one by one where they are few, else along the object. */
+/* Look for each of the members that are named. */
 static bool
 find_members(Judgement *judgement, const ObjectRules *rules, const JsonbContainer *object, const Spot *spot)
 {
-	uint32		count = JsonContainerSize(object);
-	bool		few = rules->member_count <= count / FAR_FEWER;
-	JsonbCursor keys;
-	JsonbCursor values = {0};
+	uint32		place = 0;
 	bool		good = true;
 
-	cursor_init(&keys, object, 0);
 	for (uint32 i = 0; i < rules->member_count; i++)
 	{
 		const MemberRule *rule = &rules->members[i];
@@ -450,14 +460,13 @@ find_members(Judgement *judgement, const ObjectRules *rules, const JsonbContaine
 		Spot		here;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!(few ? find_key(object, 0, count, rule->key.data, rule->key.len, &keys.index) : seek_key(&keys, count, rule->key)))
+		if (!seek_member(judgement, object, rule->key, &place, &value))
 		{
 			CHECK_OR(!rule->required, explain_missing(judgement, "required", rule->key, NULL, spot));
 			continue;
 		}
 		if (rule->node == NULL)
 			continue;
-		seek_value(&values, object, keys.index, &value);
 		if (judgement->problems)
 			here = spot_below(spot, &rule->key, 0);
 		CHECK(judge(judgement, rule->node, &value, &here, "properties"));
@@ -656,9 +665,12 @@ judge(Judgement *judgement, SchemaNode *node, const JsonbSlice *value, const Spo
 bool
 schema_allows(Schema *schema, const JsonbSlice *document)
 {
-	Judgement	judgement = {0};
-	bool		good = judge(&judgement, schema->root, document, NULL, NULL);
+	OpenObject	open;
+	Judgement	judgement = {.open = &open};
+	bool		good;
 
+	open.object = NULL;
+	good = judge(&judgement, schema->root, document, NULL, NULL);
 	if (judgement.memory)
 		memory_destroy(judgement.memory);
 	return good;
@@ -668,10 +680,12 @@ schema_allows(Schema *schema, const JsonbSlice *document)
 void
 list_schema_problems(Schema *schema, const JsonbSlice *document, ProblemList *problems)
 {
-	Judgement	judgement = {0};
+	OpenObject	open;
+	Judgement	judgement = {.open = &open};
 
 	if (schema_allows(schema, document))
 		return;
+	open.object = NULL;
 	judgement.problems = problems;
 	judge(&judgement, schema->root, document, NULL, NULL);
 }

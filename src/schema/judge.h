@@ -21,8 +21,11 @@ typedef struct Spot
 	uint64		hash;
 } Spot;
 
+typedef struct OpenObject OpenObject;
+
 typedef struct Judgement
 {
+	OpenObject *open;
 	ProblemList *problems;		/* NULL: only the verdict is asked */
 	struct row_table_hash *rows;	/* hashes of what is in "problems" */
 	uint32		steps;
