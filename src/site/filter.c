@@ -25,6 +25,7 @@
 #define LEVEL_IS_FILTER		1	/* of ? (...) */
 #define LEVEL_HAS_PATH		2	/* of the predicate in hand */
 #define LEVEL_HAS_OPERATOR	4	/* and behind that an operator */
+#define LEVEL_OF_PROPERTIES 8	/* it is a filter of $."properties" itself */
 
 PG_FUNCTION_INFO_V1(esgf_filter_problem);
 
@@ -48,13 +49,13 @@ take_word(const char **at, const char *word)
 	return true;
 }
 
-/* Note what a "$" begins to read: a property by its name, or anything. */
+/* Note what a path reads that goes on from the properties: one by its name, or anything. */
 static void
-note_root(FilterForm *form, const char *at)
+note_property(FilterForm *form, const char *at)
 {
 	const char *name = at;
 
-	if (take_word(&name, ".\"properties\".") && *name == '"')
+	if (take_word(&name, ".") && *name == '"')
 	{
 		int			len = string_end(name) - name - 2;
 
@@ -65,6 +66,41 @@ note_root(FilterForm *form, const char *at)
 		}
 	}
 	form->properties_only = false;
+}
+
+/* Note what a "$" begins to read; true if a filter of the properties follows, whose "@" will tell. */
+static bool
+note_root(FilterForm *form, const char *at)
+{
+	bool		known = take_word(&at, ".\"properties\"");
+
+	if (known && strncmp(at, "?(", 2) == 0)
+		return true;
+	if (known)
+		note_property(form, at);
+	else
+		form->properties_only = false;
+	return false;
+}
+
+/* Note what is read behind a filter of the properties; true if another one follows. */
+static bool
+note_filtered(FilterForm *form, const char *at)
+{
+	if (*at == '.' || *at == '[')
+		note_property(form, at);
+	return strncmp(at, "?(", 2) == 0;
+}
+
+/* Is the filter of whose item an "@" is one of the properties? */
+static bool
+is_of_properties(const StringInfo levels)
+{
+	int			i = levels->len - 1;
+
+	while (i > 0 && !(levels->data[i] & LEVEL_IS_FILTER))
+		i--;
+	return (levels->data[i] & LEVEL_OF_PROPERTIES) != 0;
 }
 
 /* Take a string in quotes and move on; NULL: it has escapes, or is none. */
@@ -165,6 +201,8 @@ read_filter_form(const char *filter, FilterForm *form)
 	StringInfoData levels;		/* of the parentheses that are open, and all */
 	int			filters = 0;	/* how many of them are filters */
 	int			brackets = 0;
+	bool		of_properties = false;	/* is the next filter one of the
+										 * properties? */
 	const char *at = filter;
 
 	memset(form, 0, sizeof(*form));
@@ -180,7 +218,8 @@ read_filter_form(const char *filter, FilterForm *form)
 			at = string_end(at);
 		else if (take_word(&at, "?("))
 		{
-			appendStringInfoChar(&levels, LEVEL_IS_FILTER);
+			appendStringInfoChar(&levels, of_properties ? LEVEL_IS_FILTER | LEVEL_OF_PROPERTIES : LEVEL_IS_FILTER);
+			of_properties = false;
 			filters++;
 		}
 		else if (take_word(&at, "("))
@@ -190,20 +229,27 @@ read_filter_form(const char *filter, FilterForm *form)
 			if (levels.len > 1)
 				levels.len--;
 			if (*level & LEVEL_IS_FILTER)
+			{
 				filters--;
+				of_properties = (*level & LEVEL_OF_PROPERTIES) && note_filtered(form, at);
+			}
 			else if (*level & LEVEL_HAS_PATH)
 				note_path(form, &levels.data[levels.len - 1]);
 		}
 		else if (take_word(&at, " && ") || take_word(&at, " || "))
-			*level &= LEVEL_IS_FILTER;
+			*level &= LEVEL_IS_FILTER | LEVEL_OF_PROPERTIES;
 		else if (take_word(&at, "$"))
 		{
 			form->root_inside |= filters > 0;
-			note_root(form, at);
+			of_properties = note_root(form, at);
 			note_path(form, level);
 		}
 		else if (take_word(&at, "@"))
+		{
+			if (is_of_properties(&levels))
+				note_property(form, at);
 			note_path(form, level);
+		}
 		else if (take_operator(&at))
 			*level |= *level & LEVEL_HAS_PATH ? LEVEL_HAS_OPERATOR : 0;
 		else if (take_word(&at, ".**"))

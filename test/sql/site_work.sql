@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- What sites lack and what may go, as changes make it so. How rules reach items that are there is in test/t/190_sites.pl.
-SELECT plan(75);
+SELECT plan(76);
 
 CREATE ROLE esgf_stac_test_reader IN ROLE esgf_stac_reader;
 INSERT INTO esgf_stac.site (node, href_prefixes) SELECT n || '.org', ARRAY[format('https://%s.org/', n)] FROM unnest('{r,s}'::text[]) n;
@@ -110,6 +110,14 @@ DO $$ BEGIN PERFORM esgf_stac.set_replication_rule('t.org', 'g' || n, NULL, filt
 SELECT is((esgf_stac.create_item('CMIP6', pg_temp.thing('g.v1', 'tas'))).action, 'published', 'an item of some rules');
 SELECT is((SELECT string_agg(r, E'\n' ORDER BY r) FROM esgf_stac.site_work('t.org') w, unnest(w.rules) r WHERE w.item_id = 'g.v1'),
           (SELECT string_agg('g' || n, E'\n' ORDER BY 'g' || n) FROM pg_temp.guarded WHERE wanted), 'filters that name strings of properties');
+
+-- What a filter reads by the properties' own filter is what a change has judged anew.
+DO $$ BEGIN PERFORM esgf_stac.set_replication_rule('t.org', 'p', NULL, 'exists($.properties ? (exists(@.deep ? (@.a == 1))) ? (@.n > 1).m ? (@ == "m"))'); END $$;
+CREATE FUNCTION pg_temp.wanted_after(properties jsonb) RETURNS boolean LANGUAGE sql AS $$
+    SELECT esgf_stac.patch_item('CMIP6', 'g.v1', jsonb_build_object('properties', properties));
+    SELECT 'p' = ANY (w.rules) FROM esgf_stac.site_work('t.org') w WHERE w.item_id = 'g.v1' $$;
+SELECT is((SELECT string_agg(pg_temp.wanted_after(p)::text, ' ' ORDER BY n) FROM unnest(ARRAY['{"deep": {"a": 1}, "n": 2}', '{"m": "m"}', '{"title": "t"}', '{"n": 1}', '{"n": 3}', '{"deep": {"a": 2}}', '{"deep": {"a": 1}}', '{"m": null}']::jsonb[]) WITH ORDINALITY AS x(p, n)),
+    'false true true false true false true false', 'filters of the properties themselves');
 
 -- What is no list.
 SELECT pg_temp.refused(query, 'PT400', 'bad-request', query)
