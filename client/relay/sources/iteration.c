@@ -300,7 +300,7 @@ note_version(Job *job, Key *key, const Event *event)
 	if (event->version <= key->version)
 		return;
 	key->version = event->version;
-	if (key->ahead == event->version && key->held != NULL && job->phase == JOB_SEND)
+	if (key->ahead == event->version && key->held != NULL && (job->phase == JOB_SEND || job->phase == JOB_AHEAD))
 	{
 		job->due = key;
 		job->due_xid = event->xid;
