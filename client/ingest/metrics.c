@@ -44,7 +44,7 @@ oldest_since(const Source *source)
 	for (int i = 0; source != NULL && i < source->partition_count; i++)
 	{
 		const Partition *partition = source->partitions[i];
-		double		since = arrivals_oldest(&partition->arrivals);
+		double		since = arrivals_oldest(&partition->arrivals, partition->position);
 
 		if (!partition->lost && since != 0 && (oldest == 0 || since < oldest))
 			oldest = since;

@@ -254,7 +254,7 @@ watch_begin(const PageSubject *subject, const WatchSettings *given)
 bool
 watch_wanted(void)
 {
-	return listening || settings->file != NULL;
+	return settings != NULL && (listening || settings->file != NULL);
 }
 
 /* Could it be by the page? */

@@ -21,6 +21,8 @@ typedef struct WatchSettings
 } WatchSettings;
 
 extern bool watch_settings_good(const WatchSettings *settings);
+
+/* Before that, or without it, nobody watches. */
 extern bool watch_begin(const PageSubject *subject, const WatchSettings *settings);
 extern void watch_report(Report *report);
 extern void watch_show(Buffer *details);

@@ -21,8 +21,8 @@ const char *const program_noun = "relay";
 static void
 attend(void *cared_for)
 {
-	static bool within = false;
 	Relay	   *relay = cared_for;
+	bool	   *asking = &relay->metrics.asking;
 
 	stream_attend(&relay->stream);
 
@@ -30,13 +30,13 @@ attend(void *cared_for)
 
 	/* What metrics ask for is waited for, too. */
 	metrics_report(relay);
-	if (within)
+	if (*asking)
 		return;
-	within = true;
+	*asking = true;
 	if (relay->stream.streaming)
 		consumer_tell(&relay->consumer);
 	metrics_tick(relay);
-	within = false;
+	*asking = false;
 }
 
 /* Read the configuration again, and open the sink anew: its file may have been moved away */
@@ -157,7 +157,7 @@ main(int argc, char **argv)
 
 	notify_begin();
 	worker_begin(&relay, argv);
-	if (!watch_begin(metrics_subject(&relay), &relay.options.watch))
+	if (!worker_is_ours() && !watch_begin(metrics_subject(&relay), &relay.options.watch))
 	{
 		worker_end();
 		return STATUS_USAGE;

@@ -166,15 +166,21 @@ find_trouble(const Relay *relay)
 	return stream_is_silent(&relay->stream) ? "database" : NULL;
 }
 
-/* Of what an answer is waited for, and since when; what a sink has in hand it may answer in parts */
+/*
+ * Of what an answer is waited for, and since when. A sink that is a database
+ * answers in parts; but it may be we who ask the catalogue meanwhile.
+ */
 static void
-find_wait(const Relay *relay, Report *report)
+find_wait(Relay *relay, Report *report)
 {
+	Metrics    *metrics = &relay->metrics;
 	int64_t		asked_at = relay->delivery.asked_at;
 	int64_t		quiet_since = database_waits_since();
 
+	if (!metrics->asking || metrics->sink_quiet_since < asked_at)
+		metrics->sink_quiet_since = !metrics->asking && quiet_since > asked_at ? quiet_since : asked_at;
 	report->waits_for = asked_at != 0 ? "sink" : "database";
-	report->waits_since = asked_at > quiet_since ? asked_at : quiet_since;
+	report->waits_since = asked_at != 0 ? metrics->sink_quiet_since : quiet_since;
 }
 
 static const char *
@@ -191,7 +197,7 @@ find_state(const Relay *relay)
 
 /* Whoever watches is to know how it is now */
 void
-metrics_report(const Relay *relay)
+metrics_report(Relay *relay)
 {
 	Report		report = {.blocked_by = "sink",.state = find_state(relay),.trouble = find_trouble(relay),.catches_up = relay->consumer.row.seeding};
 

@@ -28,6 +28,9 @@ typedef struct Metrics
 								 * delivered: microseconds since 1970; 0: all
 								 * are */
 	bool		flowing;		/* events came since they were last settled */
+	bool		asking;			/* what is waited for is asked for by us */
+	int64_t		sink_quiet_since;	/* the last that was heard of a sink which
+									 * has something in hand */
 
 	int64_t		ticked_at;
 	int64_t		asked_at;		/* the database, for oldest_at */
@@ -42,7 +45,7 @@ extern void metrics_event(struct Relay *relay);
 extern void metrics_settled(struct Relay *relay);
 extern void metrics_ask(struct Relay *relay);
 extern void metrics_tick(struct Relay *relay);
-extern void metrics_report(const struct Relay *relay);
+extern void metrics_report(struct Relay *relay);
 extern const PageSubject *metrics_subject(const struct Relay *relay);
 
 #endif							/* RELAY_METRICS_H */

@@ -70,12 +70,6 @@ worker_begin(Relay *relay, char **argv)
 	if (relay->options.iteration.only && text != NULL)
 	{
 		parent = (pid_t) atoi(text);
-
-		/* What is watched is our parent. */
-		relay->options.watch = (WatchSettings)
-		{
-			.file = NULL
-		};
 		return;
 	}
 	if (relay->options.iteration.only || relay->options.iteration.allowed == NULL || relay->options.verify.wanted)

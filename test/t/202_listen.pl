@@ -218,6 +218,23 @@ is(stop_relay($_), 0, 'they stop') for $relay, $ingest;
 is(metric(slurp_file("$dir/relay.prom"), 'up'), 0, 'the file says so');
 
 $node->start;
+
+# Seeding takes its time, and is no reason to worry, however late the stream is.
+my $seed_port = PostgreSQL::Test::Cluster::get_free_port();
+$node->safe_psql('index', q{
+	CREATE TABLE seeded (collection_id text, item_id text, version bigint NOT NULL, document jsonb, PRIMARY KEY (collection_id, item_id));
+	CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(0.15); RETURN NEW; END$$;
+	CREATE TRIGGER wait BEFORE INSERT ON seeded FOR EACH ROW EXECUTE FUNCTION wait()});
+$node->safe_psql('postgres', q{SELECT esgf_stac.create_stream('seed')});
+my $seed = start_relay($node, "$dir/seed.log", '--stream', 'seed', '--sink', 'postgres:' . $node->connstr('index') . '#seeded', '--create', '--snapshot', '--listen', $seed_port, '--ready-lag', 1);
+wait_for('it seeds', sub { get($seed_port, '/')->{content} =~ />Ready<.*Seeds the sink/ });
+new_items($node, 23, 23);
+is(ready($seed_port), '200 ready', 'a relay that seeds is ready');
+is(metric_at($seed_port, 'up'), 0, 'and not up');
+becomes($seed_port, '200 ready', 'it has seeded');
+wait_for('all', sub { metric_at($seed_port, 'events_total') >= 26 });
+is(stop_relay($seed), 0, 'stops');
+
 my $down_port = PostgreSQL::Test::Cluster::get_free_port();
 $relay = start_relay($node, "$dir/down.log", '--stream', 'east', '--sink', "postgres:host=127.0.0.1 port=$other_port dbname=x#t", '--listen', "localhost:$down_port");
 wait_for('it listens', sub { get($down_port, '/healthz')->{status} == 200 });

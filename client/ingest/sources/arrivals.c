@@ -42,9 +42,12 @@ arrivals_note(Arrivals *arrivals, int64_t position, int64_t end, double now)
 	};
 }
 
-/* When the oldest of it was seen, in seconds since 1970; 0: all is performed */
+/* When the oldest was seen of what stands at a position or behind it, in seconds since 1970; 0: nothing does */
 double
-arrivals_oldest(const Arrivals *arrivals)
+arrivals_oldest(const Arrivals *arrivals, int64_t position)
 {
-	return arrivals->count > 0 ? arrivals->arrivals[0].at : 0;
+	for (int i = 0; i < arrivals->count; i++)
+		if (arrivals->arrivals[i].end > position)
+			return arrivals->arrivals[i].at;
+	return 0;
 }

@@ -24,6 +24,6 @@ typedef struct Arrivals
 } Arrivals;
 
 extern void arrivals_note(Arrivals *arrivals, int64_t position, int64_t end, double now);
-extern double arrivals_oldest(const Arrivals *arrivals);
+extern double arrivals_oldest(const Arrivals *arrivals, int64_t position);
 
 #endif							/* INGEST_SOURCES_ARRIVALS_H */
