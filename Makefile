@@ -5,6 +5,7 @@
 #   make relay      esgf_stac_relay; needs libpq
 #   make ingest     esgf_stac_ingest; needs libpq
 #   make installcheck   pgTAP, isolation and TAP tests against what is installed
+#   make dist       the zip for PGXN, of the commit
 
 EXTENSION = esgf_stac
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" esgf_stac.control)
@@ -22,7 +23,15 @@ REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --outputdir=. --dbname=esgf_stac_regress --encoding=UTF8
 ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test --outputdir=. --dbname=esgf_stac_isolation
+
+# The programs: built by "make relay" and "make ingest", installed where they were built.
+PROGRAMS = relay ingest
+BUILT = $(foreach program,$(PROGRAMS),$(if $(wildcard client/$(program)/esgf_stac_$(program)),$(program)))
+
+# TAP tests run them.
+ifeq ($(BUILT),$(PROGRAMS))
 TAP_TESTS = 1
+endif
 PROVE_TESTS = test/t/*.pl
 
 PG_CONFIG ?= pg_config
@@ -43,11 +52,12 @@ catalogue.sql: sql/catalogue/functions.awk $(sort $(wildcard sql/catalogue/*.sql
 esgf_stac--%--$(EXTVERSION).sql: sql/upgrade/%--$(EXTVERSION).sql $(PARTS)
 	{ cat $< && sed -e '/^CREATE TYPE/,/^);/d' -e 's/^CREATE FUNCTION/CREATE OR REPLACE FUNCTION/' $(filter-out %/00_schemas.sql %/02_new_roles.sql,$(PARTS)); } > $@
 
-# The programs: built by "make relay" and "make ingest", installed where they were built.
-PROGRAMS = relay ingest
-BUILT = $(foreach program,$(PROGRAMS),$(if $(wildcard client/$(program)/esgf_stac_$(program)),$(program)))
-
-.PHONY: $(PROGRAMS)
+.PHONY: $(PROGRAMS) dist tell-what-is-skipped
+dist:
+	git archive --format=zip --prefix=$(EXTENSION)-$(EXTVERSION)/ --output=$(EXTENSION)-$(EXTVERSION).zip HEAD
+installcheck: $(if $(TAP_TESTS),,tell-what-is-skipped)
+tell-what-is-skipped:
+	@echo "SKIPPED: the TAP tests, test/t: 'make relay ingest' builds the programs that they run"
 $(PROGRAMS):
 	$(MAKE) -C client/$@ all PG_CONFIG=$(PG_CONFIG)
 install: $(addprefix install-,$(BUILT)) $(addprefix install-beside-,$(BUILT))

@@ -20,6 +20,7 @@ my $meta = decode_json(slurp_file('META.json'));
 is($meta->{version}, $version, 'META.json');
 is($meta->{provides}{esgf_stac}{version}, $version, 'META.json, provides');
 is(first_match('CHANGELOG.md', qr/^## (\S+)/m), $version, 'CHANGELOG.md, topmost release');
+is(first_match('debian/changelog', qr/^esgf-stac \((\S+)\)/), $version, 'debian/changelog');
 
 my ($output) = run_command([ 'esgf_stac_relay', '--version' ]);
 is((split /\n/, $output)[0], "esgf_stac_relay $version", 'esgf_stac_relay --version');

@@ -110,13 +110,13 @@ for my $older (@older)
 	write_some($old, 'hidden');
 	$old->command_ok([ 'pg_dump', '-Fc', '-f', "$dir/dump.$older", '-d', $old->connstr('postgres') ], "$older: a dump");
 	stop_relay($relays{kept});
+	forget_attribute_versions($old);
 	if ($older >= 17)
 	{
 		my ($advance) = slurp_file("$checkout/doc/administration.md") =~ /^ +(SELECT pg_replication_slot_advance\(.*?;)$/ms;
 		$old->safe_psql('postgres', "SELECT pg_drop_replication_slot('esgf_stac_part')");
 		$old->safe_psql('postgres', $advance);
 	}
-	forget_attribute_versions($old);
 	$old->stop('fast');
 
 	chdir $dir;
@@ -125,6 +125,7 @@ for my $older (@older)
 			'-B', "$new_home/bin", '-s', $new->host, '-p', $old->port, '-P', $new->port
 		],
 		"pg_upgrade from $older to $major");
+	last if !Test::More->builder->is_passing;
 	$new->start;
 	is($new->safe_psql('postgres', 'SELECT string_agg(slot_name, $$ $$ ORDER BY slot_name) FROM pg_replication_slots'),
 		$older >= 17 ? 'esgf_stac_kept esgf_stac_late' : '', $older >= 17 ? 'slots came along' : 'no slot came along');
