@@ -27,6 +27,9 @@ typedef struct Ingest
 	Details		details;
 } Ingest;
 
+/* check.c */
+extern ExitStatus check_run(Ingest *ingest, bool options_good);
+
 /* session.c */
 extern ExitStatus session_run(Ingest *ingest);
 extern void session_close_results(Ingest *ingest);

@@ -81,8 +81,10 @@ main(int argc, char **argv)
 	OptionsOutcome outcome = options_read(&ingest_options, &ingest.options, argc, argv);
 	ExitStatus	status;
 
-	if (outcome != OPTIONS_GOOD)
-		return outcome == OPTIONS_ANSWERED ? STATUS_STOPPED : STATUS_USAGE;
+	if (outcome == OPTIONS_ANSWERED)
+		return STATUS_STOPPED;
+	if (outcome == OPTIONS_WRONG && !ingest.options.check)
+		return STATUS_USAGE;
 	if (!has_stdout && ingest.options.results.name != NULL && strcmp(ingest.options.results.name, "ndjson:-") == 0)
 	{
 		log_line(LOG_ERROR, "stdout is closed, and results are to go there");
@@ -91,6 +93,8 @@ main(int argc, char **argv)
 	ingest.catalogue.settings = &ingest.options.catalogue;
 	ingest.catalogue.limit = ingest.options.catalogue.batch;
 	log_start("source", ingest.options.catalogue.source, ingest.options.verbose);
+	if (ingest.options.check)
+		return check_run(&ingest, outcome == OPTIONS_GOOD);
 	notify_begin();
 	ingest.metrics.obstacle = "database";
 	if (!watch_begin(metrics_subject(&ingest), &ingest.options.watch))

@@ -27,6 +27,8 @@ static const OptionRule rules[] = {
 	RULE_READY_LAG(FIELD(watch.ready_lag)),
 	RULE_NO_LOOP(FIELD(no_loop)),
 	RULE_CONFIG(FIELD(config)),
+	RULE_CHECK(FIELD(check)),
+	RULE_LOG_FORMAT(FIELD(log_format)),
 	RULE_VERBOSE(FIELD(verbose)),
 };
 
@@ -70,17 +72,19 @@ check_source(Options *options)
 	SourceSettings *source = &options->source;
 	const SourceKind *kind = source_find(source->name, &source->target);
 	Buffer		problem = {0};
+	bool		good = true;
 
 	if (kind == NULL)
 		return scheme_error("no such source, --version lists those built in", source->name);
 	if (source->options.count > 0 && !kind->takes_options)
-		return usage_error("the source takes no --source-option", kind->scheme);
+		good = usage_error("the source takes no --source-option", kind->scheme);
 	if (source->follow && (!kind->takes_follow || strcmp(source->target, "-") == 0))
-		return usage_error("only a file takes --follow", NULL);
+		good = usage_error("only a file takes --follow", NULL);
 	if (kind->check != NULL && !kind->check(source, &problem))
-		return target_error(&problem, "--from");
-	options->source_kind = kind;
-	return true;
+		good = target_error(&problem, "--from");
+	if (good)
+		options->source_kind = kind;
+	return good;
 }
 
 static bool
@@ -89,36 +93,38 @@ check_results(Options *options)
 	ResultsSettings *results = &options->results;
 	const ResultsKind *kind = results_find(results->name, &results->target);
 	Buffer		problem = {0};
+	bool		good = true;
 
 	if (kind == NULL)
 		return scheme_error("no such results, --version lists those built in", results->name);
 	if (results->options.count > 0 && !kind->takes_options)
-		return usage_error("the results take no --results-option", kind->scheme);
+		good = usage_error("the results take no --results-option", kind->scheme);
 	if (!kind->check(results, &problem))
-		return target_error(&problem, "--results");
-	options->results_kind = kind;
-	return true;
+		good = target_error(&problem, "--results");
+	if (good)
+		options->results_kind = kind;
+	return good;
 }
 
 static bool
 check_options(void *read)
 {
 	Options    *options = read;
+	bool		good = true;
 
 	if (options->catalogue.source == NULL)
-		return usage_error("no source specified", "use --source");
+		good = usage_error("no source specified", "use --source");
 	if (options->source.name == NULL)
-		return usage_error("nothing specified to read from", "use --from");
-	if (!check_source(options))
-		return false;
+		good = usage_error("nothing specified to read from", "use --from");
+	else
+		good = check_source(options) && good;
 	if (options->results.name == NULL && options->results.options.count > 0)
-		return usage_error("--results-option goes with --results", NULL);
-	if (options->results.name != NULL && !check_results(options))
-		return false;
-	if (!watch_settings_good(&options->watch))
-		return false;
-	return (options->catalogue.dbname == NULL || conninfo_valid(options->catalogue.dbname)) ||
-		usage_error("invalid connection string for option --dbname", NULL);
+		good = usage_error("--results-option goes with --results", NULL);
+	if (options->results.name != NULL)
+		good = check_results(options) && good;
+	if (options->catalogue.dbname != NULL && !conninfo_valid(options->catalogue.dbname))
+		good = usage_error("invalid connection string for option --dbname", NULL);
+	return watch_settings_good(&options->watch) && good;
 }
 
 static void

@@ -6,6 +6,7 @@
 #define INGEST_OPTIONS_H
 
 #include "ingest/catalogue/catalogue.h"
+#include "lib/log.h"
 #include "lib/options.h"
 #include "lib/watch.h"
 
@@ -19,6 +20,8 @@ typedef struct Options
 	bool		no_loop;
 	WatchSettings watch;
 	const char *config;
+	bool		check;
+	LogFormat	log_format;
 	bool		verbose;
 } Options;
 

@@ -142,9 +142,9 @@ is_control(const char *text, size_t length)
 	return false;
 }
 
-/* How many bytes are the character of UTF-8 with which a text begins; 0: it is none, or no printable one */
+/* How many bytes are the character of UTF-8 with which a text begins; 0: it is none */
 size_t
-printable_length(const char *text)
+character_length(const char *text)
 {
 	unsigned char first = (unsigned char) text[0];
 	unsigned char second = first != 0 ? (unsigned char) text[1] : 0;
@@ -159,5 +159,14 @@ printable_length(const char *text)
 	if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second >= 0xa0) ||
 		(first == 0xf0 && second < 0x90) || (first == 0xf4 && second >= 0x90))
 		return 0;
+	return length;
+}
+
+/* The same of one that can be printed; 0: it is none */
+size_t
+printable_length(const char *text)
+{
+	size_t		length = character_length(text);
+
 	return length > 0 && !is_control(text, length) ? length : 0;
 }

@@ -22,6 +22,7 @@ extern char *copy_string(const char *text);
 extern void buffer_append(Buffer *buffer, const char *data, size_t length);
 extern void buffer_text(Buffer *buffer, const char *text);
 extern void buffer_printf(Buffer *buffer, const char *format,...) __attribute__((format(printf, 2, 3)));
+extern size_t character_length(const char *text);
 extern size_t printable_length(const char *text);
 extern void buffer_cut(Buffer *buffer, size_t length);
 extern void buffer_clear(Buffer *buffer);

@@ -236,6 +236,27 @@ kafka_await_broker(KafkaClient *client, const char *topic_name)
 	return error == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
+/* Do the brokers have a topic? Asked for that one alone they might make it */
+bool
+kafka_find_topic(KafkaClient *client, const char *topic, Buffer *problem)
+{
+	const struct rd_kafka_metadata *metadata;
+	rd_kafka_resp_err_t error = rd_kafka_metadata(client->handle, 1, NULL, &metadata, OPEN_MS);
+	bool		found = false;
+
+	if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		buffer_text(problem, rd_kafka_err2str(error));
+		return false;
+	}
+	for (int i = 0; i < metadata->topic_cnt; i++)
+		found = found || strcmp(metadata->topics[i].topic, topic) == 0;
+	rd_kafka_metadata_destroy(metadata);
+	if (!found)
+		buffer_printf(problem, "the brokers have no topic \"%s\", or do not show it", topic);
+	return found;
+}
+
 /* How many partitions has a topic, which a broker may have yet to make? 0 and a problem: that cannot be known now */
 int
 kafka_partitions(KafkaClient *client, const char *topic_name, Buffer *problem)

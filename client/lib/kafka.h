@@ -45,6 +45,7 @@ extern rd_kafka_conf_t *kafka_make_properties(const KafkaProperties *properties,
 extern const char *kafka_property(const rd_kafka_conf_t *properties, const char *name, char value[KAFKA_PROPERTY_SIZE]);
 extern bool kafka_open(KafkaClient *client, rd_kafka_type_t type, rd_kafka_conf_t *properties, const char *brokers, Buffer *problem);
 extern bool kafka_await_broker(KafkaClient *client, const char *topic);
+extern bool kafka_find_topic(KafkaClient *client, const char *topic, Buffer *problem);
 extern int	kafka_partitions(KafkaClient *client, const char *topic, Buffer *problem);
 extern void kafka_tell_trouble(const KafkaClient *client, Buffer *problem);
 extern void kafka_close(KafkaClient *client);

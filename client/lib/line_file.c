@@ -179,6 +179,59 @@ line_file_open(LineFile *file, const char *name, const char *beginning, LineFile
 	return open_file(file) || fail(file, "open file", problem);
 }
 
+/* Could a file that is not there be made? */
+static bool
+try_directory(const char *name, Buffer *problem)
+{
+	char	   *copy = copy_string(name);
+	const char *directory = dirname(copy);
+	struct stat status;
+	bool		good = stat(directory, &status) == 0 && access(directory, W_OK | X_OK) == 0;
+
+	if (good && !S_ISDIR(status.st_mode))
+	{
+		errno = ENOTDIR;
+		good = false;
+	}
+	if (!good)
+		buffer_printf(problem, "could not make a file in \"%s\": %s", directory, strerror(errno));
+	free(copy);
+	return good;
+}
+
+/* Would line_file_open() succeed? Changes nothing. Another writer is as it should be beside a program that runs */
+bool
+line_file_try(const char *name, const char *beginning, bool beside, Buffer *problem)
+{
+	LineFile	file = {.name = name,.beginning = beginning,.descriptor = -1,.reader = -1};
+	struct stat status;
+	bool		good;
+
+	if (is_stdout(&file))
+		return true;
+	if (stat(name, &status) != 0)
+		return errno == ENOENT ? try_directory(name, problem) : fail(&file, "open file", problem);
+
+	/* Opening a pipe would be noticed at its other end. */
+	if (!S_ISREG(status.st_mode))
+	{
+		errno = EISDIR;
+		return (!S_ISDIR(status.st_mode) && access(name, W_OK) == 0) || fail(&file, "open file", problem);
+	}
+	file.descriptor = open(name, O_WRONLY | O_APPEND | O_CLOEXEC);
+	file.reader = file.descriptor >= 0 ? open(name, O_RDONLY | O_CLOEXEC) : -1;
+	good = file.reader >= 0 && (beside || flock(file.descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK);
+	if (good && !beside)
+	{
+		off_t		end = end_of_last_line(file.reader, status.st_size);
+
+		good = end >= 0 && is_ours(&file, end);
+	}
+	good = good || fail(&file, "open file", problem);
+	line_file_close(&file);
+	return good;
+}
+
 void
 line_file_close(LineFile *file)
 {

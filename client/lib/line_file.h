@@ -44,6 +44,7 @@ typedef struct LineFile
 
 extern off_t end_of_last_line(int descriptor, off_t size);
 
+extern bool line_file_try(const char *name, const char *beginning, bool beside, Buffer *problem);
 extern bool line_file_open(LineFile *file, const char *name, const char *beginning, LineFileDurable *durable, Buffer *problem);
 extern bool line_file_added(LineFile *file, size_t before, Buffer *problem);
 extern bool line_file_write(LineFile *file, Buffer *problem);

@@ -1,7 +1,7 @@
 /*
  * log.c
- *		Log lines in the form of logfmt: time, level, what the program works on,
- *		for some errors a problem slug, and a message in quotes.
+ *		Log lines: time, level, what the program works on, for some errors a problem
+ *		slug, and a message.
  */
 #include "lib/log.h"
 
@@ -12,11 +12,24 @@
 
 #include "lib/buffer.h"
 
+static LogFormat line_format = LOG_LOGFMT;
 static const char *subject_field;
 static const char *subject_name;
 static bool show_details;
 static char **secrets;
 static int	secret_count;
+
+void
+log_in_format(LogFormat format)
+{
+	line_format = format;
+}
+
+LogFormat
+log_format(void)
+{
+	return line_format;
+}
 
 /* From now on each line says what the program works on: field=subject */
 void
@@ -88,6 +101,65 @@ log_text(Buffer *line, const char *text, const char *escaped)
 	}
 }
 
+/* The number in Unicode of a character of up to three bytes, as all are that cannot be printed */
+static unsigned int
+code_point(const char *text, size_t length)
+{
+	const unsigned char *bytes = (const unsigned char *) text;
+
+	if (length == 1)
+		return bytes[0];
+	if (length == 2)
+		return (bytes[0] & 0x1fu) << 6 | (bytes[1] & 0x3fu);
+	return (bytes[0] & 0x0fu) << 12 | (bytes[1] & 0x3fu) << 6 | (bytes[2] & 0x3fu);
+}
+
+/* Append a text, without secrets, as a string of JSON; a byte that is no UTF-8 becomes U+FFFD */
+static void
+append_json(Buffer *line, const char *text)
+{
+	buffer_text(line, "\"");
+	while (*text != '\0')
+	{
+		size_t		secret = secret_length(text);
+		size_t		length = character_length(text);
+
+		if (secret > 0)
+			buffer_text(line, "***");
+		else if (*text == '\n' && text[1] == '\0')
+			break;				/* libpq's messages end with one */
+		else if (length == 0)
+			buffer_text(line, "\xef\xbf\xbd");
+		else if (printable_length(text) == 0)
+			buffer_printf(line, "\\u%04x", code_point(text, length));
+		else
+		{
+			if (*text == '"' || *text == '\\')
+				buffer_text(line, "\\");
+			buffer_append(line, text, length);
+		}
+		text += secret > 0 ? secret : length > 0 ? length : 1;
+	}
+	buffer_text(line, "\"");
+}
+
+/* Append name and value; in logfmt a value stands in quotes where it has to, or is to */
+static void
+append_field(Buffer *line, const char *name, const char *value, bool in_quotes)
+{
+	if (line_format == LOG_JSON)
+	{
+		buffer_printf(line, "%s\"%s\":", line->length > 0 ? "," : "{", name);
+		append_json(line, value);
+		return;
+	}
+	for (const char *c = value; *c != '\0'; c++)
+		in_quotes = in_quotes || *c <= ' ' || strchr("\"=\\", *c) != NULL;
+	buffer_printf(line, "%s%s=%s", line->length > 0 ? " " : "", name, in_quotes ? "\"" : "");
+	log_text(line, value, "\"\\");
+	buffer_text(line, in_quotes ? "\"" : "");
+}
+
 /* Write one line, whole, so that no other writer's stands within it */
 static void
 __attribute__((format(printf, 3, 0)))
@@ -96,23 +168,25 @@ write_line(LogLevel level, const char *problem, const char *format, va_list argu
 	static const char *const level_names[] = {"detail", "note", "warning", "error"};
 	Buffer		line = {0};
 	char		message[4096];
-	char		clock[32];
+	char		seconds[32];
+	char		clock[48];
 	struct timespec now;
 	struct tm	parts;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &parts);
-	strftime(clock, sizeof(clock), "%Y-%m-%dT%H:%M:%S", &parts);
+	strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &parts);
+	snprintf(clock, sizeof(clock), "%s.%03ldZ", seconds, now.tv_nsec / 1000000);
 	vsnprintf(message, sizeof(message), format, arguments);
 
-	buffer_printf(&line, "time=%s.%03ldZ level=%s", clock, now.tv_nsec / 1000000, level_names[level]);
+	append_field(&line, "time", clock, false);
+	append_field(&line, "level", level_names[level], false);
 	if (subject_name != NULL)
-		buffer_printf(&line, " %s=%s", subject_field, subject_name);
+		append_field(&line, subject_field, subject_name, false);
 	if (problem != NULL)
-		buffer_printf(&line, " problem=%s", problem);
-	buffer_text(&line, " message=\"");
-	log_text(&line, message, "\"\\");
-	buffer_text(&line, "\"\n");
+		append_field(&line, "problem", problem, false);
+	append_field(&line, "message", message, true);
+	buffer_text(&line, line_format == LOG_JSON ? "}\n" : "\n");
 	fwrite(line.data, 1, line.length, stderr);
 	buffer_free(&line);
 }

@@ -1,7 +1,7 @@
 /*
  * log.h
- *		What a program tells its operator: one line of key=value pairs per
- *		happening, on stderr.
+ *		What a program tells its operator: one line per happening, on stderr, of
+ *		key=value pairs (logfmt) or an object of JSON.
  */
 #ifndef LIB_LOG_H
 #define LIB_LOG_H
@@ -18,6 +18,14 @@ typedef enum LogLevel
 	LOG_ERROR,
 } LogLevel;
 
+typedef enum LogFormat
+{
+	LOG_LOGFMT,
+	LOG_JSON,
+}			LogFormat;
+
+extern void log_in_format(LogFormat format);
+extern LogFormat log_format(void);
 extern void log_start(const char *field, const char *subject, bool verbose);
 extern void log_secret(const char *text);
 extern bool log_has_secrets(void);

@@ -28,26 +28,57 @@ static int	argument_count;
 static char **arguments;
 static bool running = false;
 
+/* What is wrong with the options of a program that begins: told when all are read. */
+static char **faults;
+static int	fault_count;
+
+static bool
+same_text(const char *one, const char *other)
+{
+	return one == NULL || other == NULL ? one == other : strcmp(one, other) == 0;
+}
+
 /* Say what is wrong with the options; false */
 bool
 usage_error(const char *message, const char *detail)
 {
-	const char *colon = detail != NULL ? ": " : "";
 	Buffer		text = {0};
+	bool		known = false;
 
-	if (detail == NULL)
-		detail = "";
+	buffer_printf(&text, "%s%s%s", message, detail != NULL ? ": " : "", detail != NULL ? detail : "");
+	for (int i = 0; i < fault_count; i++)
+		known = known || same_text(faults[i], text.data);	/* the command line is
+															 * read twice */
 	if (running)
-		log_line(LOG_ERROR, "configuration: %s%s%s", message, colon, detail);
-	else
+		log_line(LOG_ERROR, "configuration: %s", text.data);
+	else if (!known)
 	{
-		log_text(&text, message, "");
-		buffer_text(&text, colon);
-		log_text(&text, detail, "");
-		fprintf(stderr, "%s: error: %s\n%s: hint: Try \"%s --help\" for more information.\n", program_name, text.data, program_name, program_name);
+		faults = reallocate(faults, (size_t) (fault_count + 1) * sizeof(char *));
+		faults[fault_count++] = copy_string(text.data);
 	}
 	buffer_free(&text);
 	return false;
+}
+
+/* Tell a person, or what reads the log, all that is wrong */
+static void
+tell_faults(void)
+{
+	for (int i = 0; i < fault_count; i++)
+	{
+		Buffer		text = {0};
+
+		if (log_format() == LOG_JSON)
+		{
+			log_line(LOG_ERROR, "configuration: %s", faults[i]);
+			continue;
+		}
+		log_text(&text, faults[i], "");
+		fprintf(stderr, "%s: error: %s\n", program_name, text.data);
+		buffer_free(&text);
+	}
+	if (log_format() != LOG_JSON)
+		fprintf(stderr, "%s: hint: Try \"%s --help\" for more information.\n", program_name, program_name);
 }
 
 /* Is a value scheme:target, of that scheme? Where its target begins */
@@ -82,6 +113,23 @@ password_error(void)
 					   "give it in the environment, a password file or the configuration file");
 }
 
+static bool
+parse_log_format(void *field, const char *value)
+{
+	LogFormat  *format = field;
+
+	*format = strcmp(value, "json") == 0 ? LOG_JSON : LOG_LOGFMT;
+	return *format == LOG_JSON || strcmp(value, "logfmt") == 0;
+}
+
+static bool
+same_log_format(const void *one, const void *other)
+{
+	return *(const LogFormat *) one == *(const LogFormat *) other;
+}
+
+const OptionType log_format_type = {.size = sizeof(LogFormat),.parse = parse_log_format,.same = same_log_format};
+
 static void
 print_help(const OptionTable *table)
 {
@@ -114,10 +162,14 @@ static bool
 parse_number(const char *value, const OptionRule *rule, int64_t *number)
 {
 	char	   *end;
+	long long	parsed;
 
 	errno = 0;
-	*number = strtoll(value, &end, 10);
-	return errno == 0 && isdigit((unsigned char) *value) && *end == '\0' && *number >= rule->least && *number <= rule->most;
+	parsed = strtoll(value, &end, 10);
+	if (errno != 0 || !isdigit((unsigned char) *value) || *end != '\0' || parsed < rule->least || parsed > rule->most)
+		return false;
+	*number = parsed;
+	return true;
 }
 
 /* A position of the WAL; there is none before the first */
@@ -181,7 +233,7 @@ read_environment(const OptionTable *table, void *options)
 {
 	bool		good = true;
 
-	for (size_t i = 0; i < table->rule_count && good; i++)
+	for (size_t i = 0; i < table->rule_count; i++)
 	{
 		Buffer		name = {0};
 		const char *value;
@@ -196,7 +248,7 @@ read_environment(const OptionTable *table, void *options)
 		value = getenv(name.data);
 		if (value != NULL && *value != '\0')	/* how an environment leaves
 												 * out */
-			good = set_option(options, &table->rules[i], value);
+			good = set_option(options, &table->rules[i], value) && good;
 		buffer_free(&name);
 	}
 	return good;
@@ -270,9 +322,9 @@ read_file(const OptionTable *table, void *options, const char *path)
 
 	if (file == NULL)
 		return usage_error("could not read the configuration file", path);
-	while (good && getline(&line, &space, file) > 0)
-		good = read_line(table, options, line, ++number, path);
-	if (good && ferror(file))
+	while (getline(&line, &space, file) > 0)
+		good = read_line(table, options, line, ++number, path) && good;
+	if (ferror(file))
 		good = usage_error("could not read the configuration file", path);
 	free(line);
 	fclose(file);
@@ -317,14 +369,14 @@ read_command_line(const OptionTable *table, void *options)
 
 	optind = 1;
 	opterr = 0;
-	while (good && (found = getopt_long(argument_count, arguments, letters.data, longs, NULL)) != -1)
+	while ((found = getopt_long(argument_count, arguments, letters.data, longs, NULL)) != -1)
 	{
 		const OptionRule *rule = found >= LONG_ONLY ? &table->rules[found - LONG_ONLY] : NULL;
 
 		for (size_t i = 0; i < table->rule_count && rule == NULL; i++)
 			if (table->rules[i].letter == found)
 				rule = &table->rules[i];
-		good = rule != NULL ? set_option(options, rule, optarg != NULL ? optarg : "on") : argument_error(found, arguments);
+		good = (rule != NULL ? set_option(options, rule, optarg != NULL ? optarg : "on") : argument_error(found, arguments)) && good;
 	}
 	free(longs);
 	buffer_free(&letters);
@@ -381,7 +433,13 @@ config_file(const OptionTable *table, const void *given)
 	return path != NULL && *path != '\0' ? path : NULL;
 }
 
-/* Read all options, from everywhere */
+static LogFormat
+format_of(const OptionTable *table, const void *options)
+{
+	return *(const LogFormat *) ((const char *) options + find_rule(table, "log-format")->field);
+}
+
+/* Read all options, from everywhere: what is wrong with one keeps no other from being read */
 static bool
 read_all(const OptionTable *table, void *options)
 {
@@ -392,17 +450,22 @@ read_all(const OptionTable *table, void *options)
 	memset(options, 0, table->size);
 	table->set_defaults(options);
 	table->hide_secrets(given);
-	good = good && table->check_command_line(given);
+	good = table->check_command_line(given) && good;
 	free(given);
-	if (good && config != NULL)
-	{
-		good = read_file(table, options, config);
-		table->hide_secrets(options);
-		check_file_mode(config);
-	}
-	good = good && read_environment(table, options) && read_command_line(table, options);
+	if (config != NULL)
+		good = read_file(table, options, config) && good;
+	good = read_environment(table, options) && good;
+	good = read_command_line(table, options) && good;
 	table->hide_secrets(options);
-	return good && table->check(options);
+	if (!running)
+		log_in_format(format_of(table, options));
+	if (config != NULL)
+		check_file_mode(config);
+
+	/* What was not understood may be what another option lacks. */
+	if (good || *(const bool *) ((const char *) options + find_rule(table, "check")->field))
+		good = table->check(options) && good;
+	return good;
 }
 
 /* Read all options of a program that begins */
@@ -419,13 +482,9 @@ options_read(const OptionTable *table, void *options, int argc, char **argv)
 	last_read = allocate(table->size);
 	memcpy(last_read, options, table->size);
 	running = true;
+	if (!good)
+		tell_faults();
 	return good ? OPTIONS_GOOD : OPTIONS_WRONG;
-}
-
-static bool
-same_text(const char *one, const char *other)
-{
-	return one == NULL || other == NULL ? one == other : strcmp(one, other) == 0;
 }
 
 static bool
@@ -490,4 +549,5 @@ options_reload(const OptionTable *table, void *options)
 	}
 	free(last_read);
 	last_read = fresh;
+	log_in_format(format_of(table, options));
 }

@@ -43,6 +43,8 @@ typedef struct OptionRule
 	const OptionType *type;
 } OptionRule;
 
+extern const OptionType log_format_type;
+
 /* The rules of what means the same in every program, which says where its fields are. */
 #define RULE_DBNAME(field) \
 	{"dbname", 'd', OPTION_TEXT, field, true, 0, 0, "CONNSTR", "database name or connection string, without a password", NULL}
@@ -56,12 +58,17 @@ typedef struct OptionRule
 	{"no-loop", 'n', OPTION_FLAG, field, false, 0, 0, NULL, "end instead of trying again when a connection is lost", NULL}
 #define RULE_CONFIG(field) \
 	{"config", 0, OPTION_TEXT, field, false, 0, 0, "FILE", "read options from a file of lines \"name = value\"", NULL}
+#define RULE_LOG_FORMAT(field) \
+	{"log-format", 0, OPTION_OTHER, field, true, 0, 0, "FORMAT", "how the log is written: logfmt (default) or json", &log_format_type}
+#define RULE_CHECK(field) \
+	{"check", 0, OPTION_FLAG, field, false, 0, 0, NULL, "try what a run needs, tell all that is wrong, and end", NULL}
 #define RULE_VERBOSE(field) \
 	{"verbose", 'v', OPTION_FLAG, field, true, 0, 0, NULL, "log more", NULL}
 
 typedef struct OptionTable
 {
-	const OptionRule *rules;	/* one is called "config" */
+	const OptionRule *rules;	/* some are called "config", "log-format" and
+								 * "check" */
 	size_t		rule_count;
 	size_t		size;			/* of the program's struct */
 	const char *prefix;			/* of a variable in the environment */
@@ -87,7 +94,7 @@ typedef enum OptionsOutcome
 {
 	OPTIONS_GOOD,
 	OPTIONS_ANSWERED,			/* help or the version was asked for */
-	OPTIONS_WRONG,
+	OPTIONS_WRONG,				/* all that is wrong was told */
 } OptionsOutcome;
 
 extern OptionsOutcome options_read(const OptionTable *table, void *options, int argc, char **argv);

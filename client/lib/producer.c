@@ -105,6 +105,19 @@ producer_close(Producer *producer)
 	buffer_free(&producer->texts);
 }
 
+/* Could messages be sent to these topics? None is, and none of them is made */
+bool
+producer_try(const char *brokers, const char *const *topics, int topic_count, const Pairs *options, Buffer *problem)
+{
+	Producer	producer = {0};
+	bool		good = producer_open(&producer, brokers, NULL, options, problem);
+
+	for (int i = 0; i < topic_count && good; i++)
+		good = kafka_find_topic(&producer.client, topics[i], problem);
+	producer_close(&producer);
+	return good;
+}
+
 /* ---------------------------------------------------------------- rounds */
 
 /* Begin a round */

@@ -68,6 +68,7 @@ typedef struct Producer
 
 extern bool producer_options_valid(const Pairs *options, Buffer *problem);
 extern bool producer_open(Producer *producer, const char *brokers, const char *topic, const Pairs *options, Buffer *problem);
+extern bool producer_try(const char *brokers, const char *const *topics, int topic_count, const Pairs *options, Buffer *problem);
 extern void producer_begin(Producer *producer);
 extern bool producer_has_room(const Producer *producer, size_t bytes, int messages);
 extern void producer_add(Producer *producer, const Message *message);

@@ -139,8 +139,10 @@ main(int argc, char **argv)
 	OptionsOutcome outcome = options_read(&relay_options, &relay.options, argc, argv);
 	ExitStatus	status;
 
-	if (outcome != OPTIONS_GOOD)
-		return outcome == OPTIONS_ANSWERED ? STATUS_STOPPED : STATUS_USAGE;
+	if (outcome == OPTIONS_ANSWERED)
+		return STATUS_STOPPED;
+	if (outcome == OPTIONS_WRONG && !relay.options.check)
+		return STATUS_USAGE;
 	if (!has_stdout && relay.options.delivery.sink.name != NULL && strcmp(relay.options.delivery.sink.name, "ndjson:-") == 0)
 	{
 		log_line(LOG_ERROR, "stdout is closed, and is the sink");
@@ -155,6 +157,8 @@ main(int argc, char **argv)
 	setenv("PGDATESTYLE", "ISO", 1);
 	setenv("PGTZ", "UTC", 1);
 
+	if (relay.options.check)
+		return check_run(&relay, outcome == OPTIONS_GOOD);
 	notify_begin();
 	worker_begin(&relay, argv);
 	if (!worker_is_ours() && !watch_begin(metrics_subject(&relay), &relay.options.watch))

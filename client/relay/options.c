@@ -58,6 +58,8 @@ static const OptionRule rules[] = {
 	{"status-interval", 's', OPTION_NUMBER, FIELD(stream.status_interval), true, 1, 3600, "SECONDS", "time between status packets sent to the server (default: 10)", NULL},
 	{"server-timeout", 0, OPTION_NUMBER, FIELD(stream.server_timeout), true, 1, 86400, "SECONDS", "leave a server that says nothing for so long (default: 60)", NULL},
 	RULE_CONFIG(FIELD(config)),
+	RULE_CHECK(FIELD(check)),
+	RULE_LOG_FORMAT(FIELD(log_format)),
 	RULE_VERBOSE(FIELD(verbose)),
 };
 
@@ -136,27 +138,30 @@ check_sink(Options *options)
 	SinkSettings *sink = &options->delivery.sink;
 	const SinkKind *kind = sink_find(sink->name, &sink->target);
 	Buffer		problem = {0};
+	bool		good = true;
 
 	if (kind == NULL)
 		return scheme_error("no such sink, --version lists those built in", sink->name);
 	if (sink->format != FORMAT_EVENT && !kind->takes_format)
-		return usage_error("the sink takes no --format", kind->scheme);
+		good = usage_error("the sink takes no --format", kind->scheme);
 	if (sink->format == FORMAT_ESGF && sink->tombstones)
-		return usage_error("--tombstones does not go with --format", "esgf");
+		good = usage_error("--tombstones does not go with --format", "esgf");
 	if (sink->document_id != NULL && !kind->takes_document_id)
-		return usage_error("the sink takes no --document-id", kind->scheme);
+		good = usage_error("the sink takes no --document-id", kind->scheme);
 	if (sink->tombstones && !kind->takes_tombstones)
-		return usage_error("the sink takes no --tombstones", kind->scheme);
+		good = usage_error("the sink takes no --tombstones", kind->scheme);
 	if (sink->options.count > 0 && !kind->takes_options)
-		return usage_error("the sink takes no --sink-option", kind->scheme);
+		good = usage_error("the sink takes no --sink-option", kind->scheme);
+	if (options->iteration.allowed != NULL && kind->place == NULL)
+		good = usage_error("the sink takes no --iteration-target", kind->scheme);
 	if (kind->check != NULL && !kind->check(sink, &problem))
 	{
-		usage_error(problem.data, kind->syntax);
+		good = usage_error(problem.data, kind->syntax);
 		buffer_free(&problem);
-		return false;
 	}
-	options->delivery.sink_kind = kind;
-	return true;
+	if (good)
+		options->delivery.sink_kind = kind;
+	return good;
 }
 
 /* Is that a comparison that can be made? */
@@ -164,63 +169,75 @@ static bool
 check_verify(const Options *options)
 {
 	const SinkSettings *sink = &options->delivery.sink;
-	const ReaderKind *reader = sink->name != NULL ? options->delivery.sink_kind->reader : NULL;
+	const SinkKind *kind = options->delivery.sink_kind;
+	const ReaderKind *reader = kind != NULL ? kind->reader : NULL;
 	Buffer		problem = {0};
+	bool		good = true;
 
 	if (!options->verify.wanted && (options->verify.deep || options->verify.repair))
-		return usage_error("--deep and --repair go with --verify", NULL);
+		good = usage_error("--deep and --repair go with --verify", NULL);
 	if (!options->verify.wanted)
-		return true;
+		return good;
 	if (sink->name == NULL)
-		return usage_error("--verify needs a --sink", NULL);
-	if (reader == NULL)
-		return usage_error("what such a sink holds cannot be compared", options->delivery.sink_kind->scheme);
-	if (reader->check != NULL && !reader->check(sink, &problem))
+		good = usage_error("--verify needs a --sink", NULL);
+	else if (kind != NULL && reader == NULL)
+		good = usage_error("what such a sink holds cannot be compared", kind->scheme);
+	else if (reader != NULL && reader->check != NULL && !reader->check(sink, &problem))
 	{
-		usage_error(problem.data, options->delivery.sink_kind->scheme);
+		good = usage_error(problem.data, kind->scheme);
 		buffer_free(&problem);
-		return false;
 	}
 	if (options->catalogue.create || options->catalogue.snapshot || options->catalogue.from_beginning || options->stream.endpos != 0)
-		return usage_error("--verify excludes --create, --snapshot, --from-beginning and --endpos", NULL);
-	return true;
+		good = usage_error("--verify excludes --create, --snapshot, --from-beginning and --endpos", NULL);
+	if (options->check)
+		good = usage_error("--verify excludes --check", NULL);
+	return good;
+}
+
+/* Which stream, and where does it begin? */
+static bool
+check_catalogue(Options *options)
+{
+	CatalogueSettings *catalogue = &options->catalogue;
+	bool		good = true;
+
+	if (catalogue->stream == NULL)
+		good = usage_error("no stream specified", "use --stream");
+	else if (!valid_stream(catalogue->stream))
+		good = usage_error("no name for a stream", catalogue->stream);
+	if (catalogue->if_not_exists && !catalogue->create)
+		good = usage_error("--if-not-exists goes with --create", NULL);
+	if (catalogue->snapshot && catalogue->from_beginning)
+		good = usage_error("--snapshot and --from-beginning exclude each other", NULL);
+	if (catalogue->dbname != NULL && !conninfo_valid(catalogue->dbname))
+		good = usage_error("invalid connection string for option --dbname", NULL);
+	return good;
 }
 
 static bool
 check_options(void *read)
 {
 	Options    *options = read;
+	bool		has_sink = options->delivery.sink.name != NULL;
+	bool		good = check_catalogue(options);
 
-	if (options->catalogue.stream == NULL)
-		return usage_error("no stream specified", "use --stream");
-	if (!valid_stream(options->catalogue.stream))
-		return usage_error("no name for a stream", options->catalogue.stream);
-	if (options->catalogue.if_not_exists && !options->catalogue.create)
-		return usage_error("--if-not-exists goes with --create", NULL);
-	if (options->catalogue.snapshot && options->catalogue.from_beginning)
-		return usage_error("--snapshot and --from-beginning exclude each other", NULL);
-	if (options->delivery.sink.name == NULL && !options->catalogue.create)
-		return usage_error("no sink specified", "use --sink");
-	if (options->delivery.sink.name == NULL && (options->catalogue.snapshot || options->catalogue.from_beginning))
-		return usage_error("--snapshot and --from-beginning need a --sink", NULL);
-	if (options->delivery.sink.name != NULL && !check_sink(options))
-		return false;
-	if (!check_verify(options))
-		return false;
+	/* Without that nothing can be asked of the database. */
+	if (good)
+		snprintf(options->catalogue.slot, sizeof(options->catalogue.slot), "esgf_stac_%s", options->catalogue.stream);
+	if (!has_sink && !options->catalogue.create)
+		good = usage_error("no sink specified", "use --sink");
+	if (!has_sink && (options->catalogue.snapshot || options->catalogue.from_beginning))
+		good = usage_error("--snapshot and --from-beginning need a --sink", NULL);
+	if (has_sink)
+		good = check_sink(options) && good;
+	good = check_verify(options) && good;
 	if (options->iteration.only && options->iteration.allowed == NULL)
-		return usage_error("--iterations-only goes with --iteration-target", NULL);
-	if (options->iteration.allowed != NULL && options->delivery.sink.name == NULL)
-		return usage_error("--iteration-target needs a --sink", NULL);
-	if (options->iteration.allowed != NULL && options->delivery.sink_kind->place == NULL)
-		return usage_error("the sink takes no --iteration-target", options->delivery.sink_kind->scheme);
-	if (options->catalogue.dbname != NULL && !conninfo_valid(options->catalogue.dbname))
-		return usage_error("invalid connection string for option --dbname", NULL);
-	if (!watch_settings_good(&options->watch))
-		return false;
-	options->catalogue.has_sink = options->delivery.sink.name != NULL;
+		good = usage_error("--iterations-only goes with --iteration-target", NULL);
+	if (options->iteration.allowed != NULL && !has_sink)
+		good = usage_error("--iteration-target needs a --sink", NULL);
+	options->catalogue.has_sink = has_sink;
 	options->catalogue.cures = options->verify.deep && options->verify.repair;
-	snprintf(options->catalogue.slot, sizeof(options->catalogue.slot), "esgf_stac_%s", options->catalogue.stream);
-	return true;
+	return watch_settings_good(&options->watch) && good;
 }
 
 static void

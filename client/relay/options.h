@@ -7,6 +7,7 @@
 
 #include "catalogue/catalogue.h"
 #include "delivery/delivery.h"
+#include "lib/log.h"
 #include "lib/options.h"
 #include "lib/watch.h"
 #include "sources/iteration.h"
@@ -22,6 +23,8 @@ typedef struct Options
 	IterationSettings iteration;
 	WatchSettings watch;
 	const char *config;
+	bool		check;
+	LogFormat	log_format;
 	bool		verbose;
 } Options;
 

@@ -38,6 +38,9 @@ typedef struct Relay
 /* main.c */
 extern ExitStatus heed_signals(Relay *relay);
 
+/* check.c */
+extern ExitStatus check_run(Relay *relay, bool options_good);
+
 /* session.c */
 extern ExitStatus session_run(Relay *relay);
 

@@ -46,6 +46,7 @@ extern ExitStatus failure_status(Buffer *problem);
 /* position.c */
 extern ExitStatus position_group(const Catalogue *catalogue, Buffer *group);
 extern ExitStatus position_begin(const Catalogue *catalogue, Source *source, Partition *partition, const Batch *batch, bool results);
+extern ExitStatus position_check(const Catalogue *catalogue, Source *source);
 extern ExitStatus position_note(const Catalogue *catalogue, Partition *partition, bool *moved);
 
 /* call.c */

@@ -132,6 +132,24 @@ position_begin(const Catalogue *catalogue, Source *source, Partition *partition,
 	return status;
 }
 
+/* Would a partition begin? What is noted of that is rolled back. A source of NULL: only whether it is there is known */
+ExitStatus
+position_check(const Catalogue *catalogue, Source *source)
+{
+	Partition	alone = {0};
+	Batch		batch = {0};
+	int64_t		position;
+	Buffer		problem = {0};
+	ExitStatus	status;
+
+	if (!database_do(catalogue->sql, &problem, "BEGIN"))
+		return database_lost(&problem);
+	status = source != NULL ? position_begin(catalogue, source, source->partitions[0], &batch, false) : read_position(catalogue, &alone, &position);
+	if (status != STATUS_DATABASE && status != STATUS_STOPPED && !database_do(catalogue->sql, &problem, "ROLLBACK"))
+		return database_lost(&problem);
+	return status;
+}
+
 /*
  * Note where the log of a partition ends, if it is time; and see whether an
  * administrator has moved back where it stands

@@ -88,6 +88,28 @@ kafka_results_open(const ResultsSettings *settings, Buffer *problem)
 	return NULL;
 }
 
+static bool
+kafka_try(const ResultsSettings *settings, Buffer *problem)
+{
+	char	   *brokers;
+	const char *topic;
+	Buffer		names[2] = {0};
+	const char *topics[2];
+	bool		good;
+
+	if (!kafka_split_target(settings->target, &brokers, &topic))
+		abort();				/* kafka_check() has seen it */
+	for (int i = 0; i < 2; i++)
+		results_target(&names[i], topic, i == 1);
+	topics[0] = names[0].data;
+	topics[1] = names[1].data;
+	good = producer_try(brokers, topics, 2, &settings->options, problem);
+	for (int i = 0; i < 2; i++)
+		buffer_free(&names[i]);
+	free(brokers);
+	return good;
+}
+
 /* Add an outcome to the round; false if it is for the next one */
 static bool
 add_outcome(KafkaResults *results, int number)
@@ -129,6 +151,7 @@ const ResultsKind results_kafka = {
 	.takes_options = true,
 	.check = kafka_check,
 	.open = kafka_results_open,
+	.try = kafka_try,
 	.write = kafka_write,
 	.close = kafka_results_close,
 };

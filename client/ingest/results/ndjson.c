@@ -63,6 +63,23 @@ ndjson_open(const ResultsSettings *settings, Buffer *problem)
 	return &results->results;
 }
 
+static bool
+ndjson_try(const ResultsSettings *settings, Buffer *problem)
+{
+	int			count = strchr(settings->target, '{') != NULL ? 2 : 1;
+	bool		good = true;
+
+	for (int i = 0; i < count && good; i++)
+	{
+		Buffer		name = {0};
+
+		results_target(&name, settings->target, i == 1);
+		good = line_file_try(name.data, BEGINNING, false, problem);
+		buffer_free(&name);
+	}
+	return good;
+}
+
 /* Write what was added, and make it durable */
 static bool
 finish(NdjsonResults *results, Buffer *problem)
@@ -97,6 +114,7 @@ const ResultsKind results_ndjson = {
 	.scheme = "ndjson",
 	.check = ndjson_check,
 	.open = ndjson_open,
+	.try = ndjson_try,
 	.write = ndjson_write,
 	.close = ndjson_close,
 };

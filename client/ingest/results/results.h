@@ -55,6 +55,9 @@ struct ResultsKind
 	bool		(*check) (const ResultsSettings *settings, Buffer *problem);
 	Results    *(*open) (const ResultsSettings *settings, Buffer *problem);
 
+	/* For --check: would it be opened, and take outcomes? Changes nothing. */
+	bool		(*try) (const ResultsSettings *settings, Buffer *problem);
+
 	/* Have outcomes acknowledged, in order; false and a problem: it is down. */
 	bool		(*write) (Results *results, const Outcome *outcomes, int count, Buffer *problem);
 	void		(*close) (Results *results);

@@ -298,6 +298,29 @@ consumer_open(const SourceSettings *settings, const char *group, bool *gone, Buf
 	return NULL;
 }
 
+/* Have the brokers the topic? Nobody joins the group */
+static bool
+consumer_try(const SourceSettings *settings, Buffer *problem)
+{
+	KafkaSource *source = allocate(sizeof(KafkaSource));
+	bool		good;
+
+	source->wake[0] = source->wake[1] = -1;
+	if (!kafka_split_target(settings->target, &source->brokers, &source->topic))
+		abort();				/* consumer_check() has seen it */
+	good = make_consumer(source, settings, "esgf_stac_ingest-check", 1, problem);
+	if (good && !kafka_await_broker(&source->client, NULL))
+	{
+		kafka_tell_trouble(&source->client, problem);
+		good = false;
+	}
+	good = good && kafka_find_topic(&source->client, source->topic, problem);
+	kafka_close(&source->client);
+	free(source->brokers);
+	free(source);
+	return good;
+}
+
 /* ---------------------------------------------------------------- positions */
 
 /* Where can a partition be read from and to? Waits for a broker that knows */
@@ -491,6 +514,7 @@ const SourceKind source_kafka = {
 	.takes_options = true,
 	.check = consumer_check,
 	.open = consumer_open,
+	.try = consumer_try,
 	.survey = consumer_survey,
 	.start = consumer_start,
 	.take = consumer_take,

@@ -87,6 +87,12 @@ struct SourceKind
 	Source	   *(*open) (const SourceSettings *settings, const char *group, bool *gone, Buffer *problem);
 
 	/*
+	 * For --check: could it be opened, and is there something to read? For
+	 * what opening joins others; NULL: it does not, and tells.
+	 */
+	bool		(*try) (const SourceSettings *settings, Buffer *problem);
+
+	/*
 	 * Look at the log of a partition that stands at next_offset (-1: was
 	 * never read). The batch is what was taken and may not be performed.
 	 */

@@ -143,6 +143,73 @@ read_slot(const Catalogue *catalogue, Slot *slot)
 	return STATUS_RUNNING;
 }
 
+/* May the slot that is there, or is not, be read or made? */
+static ExitStatus
+judge_slot(const Consumer *consumer, const Slot *slot)
+{
+	const CatalogueSettings *settings = consumer->catalogue->settings;
+
+	if (slot->exists && settings->create && !settings->if_not_exists)
+		log_problem("slot-exists", "slot %s exists already: leave out --create, or add --if-not-exists", settings->slot);
+	else if (!slot->exists && !settings->create && !consumer->row.known)
+		log_problem("no-slot", "there is no slot %s, and the stream was never read: --create makes the slot", settings->slot);
+	else
+		return STATUS_RUNNING;
+	return STATUS_CATALOGUE;
+}
+
+static ExitStatus
+refuse_foreign(const Catalogue *catalogue)
+{
+	log_problem("slot-differs", "slot %s is of another database or plugin", catalogue->settings->slot);
+	return STATUS_CATALOGUE;
+}
+
+/* Could a slot be made? */
+static ExitStatus
+check_capacity(const Catalogue *catalogue)
+{
+	Buffer		problem = {0};
+	PGresult   *result = database_query(catalogue->sql, &problem,
+										"SELECT current_setting('wal_level') = 'logical',"
+										" (SELECT count(*) FROM pg_replication_slots) < current_setting('max_replication_slots')::int", 0, NULL);
+	const char *why;
+
+	if (result == NULL)
+		return database_lost(&problem);
+	why = !field_true(result, 0) ? "wal_level is not \"logical\"" : !field_true(result, 1) ? "max_replication_slots are there already" : NULL;
+	PQclear(result);
+	if (why == NULL)
+		return STATUS_RUNNING;
+	log_problem("slot-not-made", "slot %s could not be made: %s", catalogue->settings->slot, why);
+	return STATUS_CATALOGUE;
+}
+
+/* Would slot_prepare() do? Changes nothing, and waits for nobody: a reader of the slot may be the relay that is to go on */
+ExitStatus
+slot_check(const Consumer *consumer, bool *in_use)
+{
+	const Catalogue *catalogue = consumer->catalogue;
+	Slot		slot = {0};
+	ExitStatus	status = read_slot(catalogue, &slot);
+
+	if (status != STATUS_RUNNING)
+		return status;
+	if (slot.exists && !slot.ours)
+		return refuse_foreign(catalogue);
+	*in_use = slot.active;
+	if (slot.active && catalogue->settings->no_loop)
+	{
+		log_problem("slot-in-use", "slot %s is in use: a stream has one reader", catalogue->settings->slot);
+		return STATUS_CATALOGUE;
+	}
+	if (slot.active)
+		log_line(LOG_WARNING, "slot %s is in use: another relay would wait", catalogue->settings->slot);
+	slot.exists = slot.exists && !slot.lost;
+	status = judge_slot(consumer, &slot);
+	return status == STATUS_RUNNING && !slot.exists && !slot.lost ? check_capacity(catalogue) : status;
+}
+
 /* Find the slot, free for us to read */
 static ExitStatus
 find_slot(const Catalogue *catalogue, Slot *slot)
@@ -156,10 +223,7 @@ find_slot(const Catalogue *catalogue, Slot *slot)
 		if (status != STATUS_RUNNING)
 			return status;
 		if (slot->exists && !slot->ours)
-		{
-			log_problem("slot-differs", "slot %s is of another database or plugin", catalogue->settings->slot);
-			return STATUS_CATALOGUE;
-		}
+			return refuse_foreign(catalogue);
 		if (!slot->active)
 			return STATUS_RUNNING;
 		if (monotonic_ms() > wait.since + PATIENCE_MS || stop_requested)
@@ -204,22 +268,12 @@ slot_prepare(Consumer *consumer)
 		status = drop_slot(catalogue, slot.lost ? "was invalidated by the server" : "is of another history");
 		slot.exists = false;
 	}
+	if (status == STATUS_RUNNING)
+		status = judge_slot(consumer, &slot);
 	if (status != STATUS_RUNNING)
 		return status;
-	if (slot.exists && settings->create && !settings->if_not_exists)
-	{
-		log_problem("slot-exists", "slot %s exists already: leave out --create, or add --if-not-exists",
-					catalogue->settings->slot);
-		return STATUS_CATALOGUE;
-	}
 	if (!slot.exists)
 	{
-		if (!settings->create && !consumer->row.known)
-		{
-			log_problem("no-slot", "there is no slot %s, and the stream was never read: --create makes the slot",
-						catalogue->settings->slot);
-			return STATUS_CATALOGUE;
-		}
 		status = create_slot(catalogue, &began);
 		if (status == STATUS_RUNNING)
 			status = wait_for_commits(catalogue);

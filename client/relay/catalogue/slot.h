@@ -7,6 +7,7 @@
 
 #include "catalogue/consumer.h"
 
+extern ExitStatus slot_check(const Consumer *consumer, bool *in_use);
 extern ExitStatus slot_prepare(Consumer *consumer);
 extern ExitStatus slot_confirmed(const Catalogue *catalogue, bool *active, uint64_t *position);
 extern void slot_ask_held(Catalogue *catalogue);

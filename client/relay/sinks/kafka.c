@@ -96,6 +96,21 @@ kafka_sink_open(const SinkSettings *settings, const char *source, Buffer *proble
 	return NULL;
 }
 
+static bool
+kafka_try(const SinkSettings *settings, bool beside, Buffer *problem)
+{
+	char	   *brokers;
+	const char *topic;
+	bool		good;
+
+	(void) beside;
+	if (!kafka_split_target(settings->target, &brokers, &topic))
+		abort();				/* kafka_check() has seen it */
+	good = producer_try(brokers, &topic, strchr(topic, '{') == NULL, &settings->options, problem);
+	free(brokers);
+	return good;
+}
+
 /* ---------------------------------------------------------------- messages */
 
 /* Columns of the outbox, by their names; what is null has no header */
@@ -260,6 +275,7 @@ const SinkKind sink_kafka = {
 	.takes_options = true,
 	.check = kafka_check,
 	.open = kafka_sink_open,
+	.try = kafka_try,
 	.place = "/",
 	.write = kafka_write,
 	.control = kafka_control,

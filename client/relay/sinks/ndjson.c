@@ -58,6 +58,12 @@ ndjson_open(const SinkSettings *settings, const char *source, Buffer *problem)
 	return NULL;
 }
 
+static bool
+ndjson_try(const SinkSettings *settings, bool beside, Buffer *problem)
+{
+	return line_file_try(settings->target, beginnings[settings->format], beside, problem);
+}
+
 /* Did it work? If not, opening the file again may not help */
 static bool
 outcome(NdjsonSink *sink, bool done)
@@ -167,6 +173,7 @@ const SinkKind sink_ndjson = {
 	.syntax = "ndjson:-, ndjson:PATH       one line of JSON per event, to stdout or appended to a file",
 	.takes_format = true,
 	.open = ndjson_open,
+	.try = ndjson_try,
 	.write = ndjson_write,
 	.flush = ndjson_flush,
 	.place = "",

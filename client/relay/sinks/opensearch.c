@@ -336,6 +336,46 @@ opensearch_open(const SinkSettings *settings, const char *source, Buffer *proble
 }
 
 static bool
+keep_waiting(void *owner, Wait *wait)
+{
+	(void) owner;
+	(void) wait;
+	return !stop_requested;
+}
+
+/* Does the server let us in? What more a login may, only writing would tell */
+static bool
+opensearch_try(const SinkSettings *settings, bool beside, Buffer *problem)
+{
+	HttpClient	client = {0};
+	HttpSettings http;
+	OpensearchNames names;
+	Buffer		url = {0};
+	Buffer		nothing = {0};
+	struct curl_slist *headers = NULL;
+	bool		good;
+
+	(void) beside;
+	requests_http_settings(settings, &http);
+	opensearch_names(settings, &url, &names);
+	http_open(&client, url.data, &http, keep_waiting, NULL);
+	buffer_text(&nothing, "");
+	opensearch_login(settings, &headers);
+	good = http_ask(&client, "GET", url.data, &nothing, headers, problem);
+	if (good && client.status == 401)
+	{
+		buffer_text(problem, "the login is refused: ");
+		http_answer(&client, problem);
+		good = false;
+	}
+	curl_slist_free_all(headers);
+	http_close(&client);
+	buffer_free(&nothing);
+	buffer_free(&url);
+	return good;
+}
+
+static bool
 opensearch_write(Sink *opened, Event *events, int count, Buffer *problem)
 {
 	OpensearchSink *sink = (OpensearchSink *) opened;
@@ -365,6 +405,7 @@ const SinkKind sink_opensearch = {
 	.check = opensearch_check,
 	.names_password = http_url_names_password,
 	.open = opensearch_open,
+	.try = opensearch_try,
 	.place = "/",
 	.reach = requests_reach,
 	.write = opensearch_write,

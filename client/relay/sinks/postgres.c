@@ -172,48 +172,72 @@ learn_rights(PostgresSink *sink, const char *quoted, Buffer *problem)
 #define UPSERT "INSERT INTO %s AS t (collection_id, item_id, version, document) VALUES ($1, $2, $3, $4)" \
 	" ON CONFLICT (collection_id, item_id) DO UPDATE SET version = excluded.version, document = excluded.document"
 
-/* Make the tables if they are missing, and prepare the statements */
-static bool
-prepare_tables(PostgresSink *sink, const char *table, Buffer *problem)
+/* The names of both tables, quoted. */
+typedef struct Tables
 {
-	Buffer		items = {0};
-	Buffer		sources = {0};
+	Buffer		items;
+	Buffer		sources;
+}			Tables;
+
+static Tables
+name_tables(const PostgresSink *sink, const char *table)
+{
+	Tables		tables = {0};
+
+	postgres_quote_table(sink->connection, &tables.items, table, "");
+	postgres_quote_table(sink->connection, &tables.sources, table, "_source");
+	return tables;
+}
+
+static void
+free_tables(Tables * tables)
+{
+	buffer_free(&tables->items);
+	buffer_free(&tables->sources);
+}
+
+/* Make the tables if they are missing */
+static bool
+make_tables(PostgresSink *sink, const Tables * tables, Buffer *problem)
+{
+	return make_table(sink, tables->items.data, "collection_id text, item_id text, version bigint NOT NULL, document jsonb,"
+					  " PRIMARY KEY (collection_id, item_id)", problem) &&
+		make_table(sink, tables->sources.data, "source text PRIMARY KEY, newest jsonb NOT NULL", problem);
+}
+
+static bool
+prepare_statements(PostgresSink *sink, const Tables * tables, Buffer *problem)
+{
+	const char *items = tables->items.data;
+	const char *sources = tables->sources.data;
 	Buffer		query = {0};
 	bool		good;
-
-	postgres_quote_table(sink->connection, &items, table, "");
-	postgres_quote_table(sink->connection, &sources, table, "_source");
-	good = make_table(sink, items.data, "collection_id text, item_id text, version bigint NOT NULL, document jsonb,"
-					  " PRIMARY KEY (collection_id, item_id)", problem) &&
-		make_table(sink, sources.data, "source text PRIMARY KEY, newest jsonb NOT NULL", problem);
 
 	/*
 	 * Of one version, a null document only says that it left some stream. Of
 	 * an older one the answer is the version that is there.
 	 */
 	buffer_printf(&query, "WITH written AS (" UPSERT " WHERE (excluded.version, excluded.document IS NOT NULL) > (t.version, t.document IS NOT NULL) RETURNING true)"
-				  " SELECT version FROM %s WHERE NOT EXISTS (SELECT FROM written) AND collection_id = $1 AND item_id = $2 AND version > $3", items.data, items.data);
-	good = good && prepare(sink, "upsert", query.data, 4, problem);
+				  " SELECT version FROM %s WHERE NOT EXISTS (SELECT FROM written) AND collection_id = $1 AND item_id = $2 AND version > $3", items, items);
+	good = prepare(sink, "upsert", query.data, 4, problem);
 
 	buffer_clear(&query);
-	buffer_printf(&query, UPSERT " WHERE excluded.version >= t.version", items.data);
+	buffer_printf(&query, UPSERT " WHERE excluded.version >= t.version", items);
 	good = good && prepare(sink, "overwrite", query.data, 4, problem);
 
 	buffer_clear(&query);
-	buffer_printf(&query, "DELETE FROM %s WHERE collection_id = $1 AND item_id = $2 AND version <= $3", items.data);
-	good = good && prepare(sink, "forget", query.data, 3, problem) && learn_rights(sink, items.data, problem);
+	buffer_printf(&query, "DELETE FROM %s WHERE collection_id = $1 AND item_id = $2 AND version <= $3", items);
+	good = good && prepare(sink, "forget", query.data, 3, problem) && learn_rights(sink, items, problem);
 
 	buffer_clear(&query);
 	buffer_printf(&query, "INSERT INTO %s (source, newest) VALUES ($1, $2)"
-				  " ON CONFLICT (source) DO UPDATE SET newest = excluded.newest", sources.data);
+				  " ON CONFLICT (source) DO UPDATE SET newest = excluded.newest", sources);
 	good = good && prepare(sink, "mark", query.data, 2, problem);
 
 	buffer_clear(&query);
-	buffer_printf(&query, "SELECT newest FROM %s WHERE source = $1", sources.data);
+	buffer_printf(&query, "SELECT newest FROM %s WHERE source = $1", sources);
 	good = good && prepare(sink, "newest", query.data, 1, problem);
 
-	buffer_free(&items);
-	buffer_free(&sources);
 	buffer_free(&query);
 	return good;
 }
@@ -229,25 +253,100 @@ postgres_close(Sink *opened)
 	free(sink);
 }
 
-static Sink *
-postgres_open(const SinkSettings *settings, const char *source, Buffer *problem)
+/* Connect to where the tables are; which one is it? */
+static bool
+connect_to_tables(PostgresSink *sink, const SinkSettings *settings, Tables * tables, Buffer *problem)
 {
-	PostgresSink *sink = allocate(sizeof(PostgresSink));
 	char	   *conninfo;
 	const char *table;
 
-	sink->sink.kind = &sink_postgres;
-	sink->source = copy_string(source);
 	if (!postgres_split_target(settings->target, &conninfo, &table))
 		abort();				/* postgres_check() has seen it */
 	sink->connection = database_connect(conninfo, false, "a connection to the sink", problem);
 	free(conninfo);
-	if (sink->connection == NULL || !commit_durably(sink, problem) || !prepare_tables(sink, table, problem))
-	{
-		postgres_close(&sink->sink);
-		return NULL;
-	}
-	return &sink->sink;
+	if (sink->connection != NULL)
+		*tables = name_tables(sink, table);
+	return sink->connection != NULL;
+}
+
+static Sink *
+postgres_open(const SinkSettings *settings, const char *source, Buffer *problem)
+{
+	PostgresSink *sink = allocate(sizeof(PostgresSink));
+	Tables		tables = {0};
+	bool		good;
+
+	sink->sink.kind = &sink_postgres;
+	sink->source = copy_string(source);
+	good = connect_to_tables(sink, settings, &tables, problem) && commit_durably(sink, problem) &&
+		make_tables(sink, &tables, problem) && prepare_statements(sink, &tables, problem);
+	free_tables(&tables);
+	if (good)
+		return &sink->sink;
+	postgres_close(&sink->sink);
+	return NULL;
+}
+
+/* Is the table there, or may it be made? False and a problem if neither */
+static bool
+try_table(PostgresSink *sink, const char *quoted, bool *found, Buffer *problem)
+{
+	PGresult   *result;
+	bool		good = find_table(sink, quoted, found, problem);
+
+	if (!good || *found)
+		return good;
+	result = database_query(sink->connection, problem,
+							"SELECT s.name, pg_catalog.has_schema_privilege(s.name, 'CREATE') FROM (SELECT coalesce((pg_catalog.parse_ident($1))[1],"
+							" pg_catalog.current_schema()) WHERE strpos($1, '.') > 0 UNION ALL SELECT pg_catalog.current_schema() WHERE strpos($1, '.') = 0) s (name)",
+							1, &quoted);
+	good = result != NULL && PQntuples(result) == 1 && field(result, 0) != NULL && field_true(result, 1);
+	if (result != NULL && !good)
+		buffer_printf(problem, "table %s is not there, and the login may not make it", quoted);
+	PQclear(result);
+	return good;
+}
+
+/*
+ * Would the statements be performed? What explains one asks for rights, columns
+ * and keys, and changes nothing.
+ */
+static bool
+try_statements(PostgresSink *sink, const Tables * tables, Buffer *problem)
+{
+	return prepare_statements(sink, tables, problem) &&
+		database_do(sink->connection, problem, "EXPLAIN EXECUTE upsert('', '', 1, '{}')") &&
+		database_do(sink->connection, problem, "EXPLAIN EXECUTE mark('', '{}')") &&
+		database_do(sink->connection, problem, "EXPLAIN EXECUTE newest('')");
+}
+
+static bool
+is_standby(PostgresSink *sink, Buffer *problem)
+{
+	PGresult   *result = database_query(sink->connection, problem, "SELECT pg_catalog.pg_is_in_recovery()", 0, NULL);
+	bool		standby = result == NULL || field_true(result, 0);
+
+	if (result != NULL && standby)
+		buffer_text(problem, "the server is a standby, which takes no rows");
+	PQclear(result);
+	return standby;
+}
+
+static bool
+postgres_try(const SinkSettings *settings, bool beside, Buffer *problem)
+{
+	PostgresSink *sink = allocate(sizeof(PostgresSink));
+	Tables		tables = {0};
+	bool		found[2] = {false, false};
+	bool		good;
+
+	(void) beside;
+	good = connect_to_tables(sink, settings, &tables, problem) && !is_standby(sink, problem) &&
+		try_table(sink, tables.items.data, &found[0], problem) && try_table(sink, tables.sources.data, &found[1], problem) &&
+		(!found[0] || !found[1] || try_statements(sink, &tables, problem));
+	free_tables(&tables);
+	postgres_close(&sink->sink);
+	return good;
 }
 
 /*
@@ -452,6 +551,7 @@ const SinkKind sink_postgres = {
 	.check = postgres_check,
 	.names_password = postgres_names_password,
 	.open = postgres_open,
+	.try = postgres_try,
 	.write = postgres_write,
 	.place = "#.",
 	.newest = postgres_newest,

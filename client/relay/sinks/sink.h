@@ -76,6 +76,13 @@ struct SinkKind
 	 */
 	Sink	   *(*open) (const SinkSettings *settings, const char *source, Buffer *problem);
 
+	/*
+	 * For --check: would open() have what it needs? Changes nothing; beside a
+	 * relay of the same stream, whose the sink then is. NULL: opening it
+	 * changes nothing, and tells.
+	 */
+	bool		(*try) (const SinkSettings *settings, bool beside, Buffer *problem);
+
 	/* Can its server be reached? NULL: open has seen to that. */
 	bool		(*reach) (Sink *sink, Buffer *problem);
 
