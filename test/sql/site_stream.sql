@@ -77,7 +77,7 @@ SELECT results_eq($$SELECT aggregateid, type FROM esgf_stac_internal.redrive_sta
                   $$VALUES ('t.v1', 'item.deleted'), ('u.v1', 'item.seeded')$$, 'and who redrives');
 SELECT results_eq($$SELECT item_id FROM esgf_stac.digest_items('CMIP6', 0, 0, 'r')$$, $$VALUES ('had.v1'), ('p.v1'), ('u.v1')$$, 'a digest has the same items');
 INSERT INTO esgf_stac.consumer (stream, system_identifier, timeline, lsn, confirmed, horizon, outbox_oid, delivering_since)
-SELECT name, 0, 1, '0/0', '0/0', '0', outbox_oid, now() FROM esgf_stac.stream;
+SELECT name, esgf_stac_internal.system_identifier(), 1, '0/0', '0/0', '0', outbox_oid, now() FROM esgf_stac.stream;
 CREATE FUNCTION pg_temp.published(stream text, collections text[], filtered boolean DEFAULT true) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     events bigint;

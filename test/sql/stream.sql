@@ -43,7 +43,7 @@ END $$;
 SELECT lives_ok($$SELECT esgf_stac.create_stream('cordex', '{CORDEX}'), esgf_stac.create_stream('titled', filter => '$.properties.title == "t"'),
                   esgf_stac.create_item('CMIP6', pg_temp.document('titled.v1', '{"properties": {"title": "t", "datetime": "1800-01-01T00:00:00Z"}}'))$$, 'streams of each kind');
 INSERT INTO esgf_stac.consumer (stream, system_identifier, timeline, lsn, confirmed, horizon, outbox_oid, delivering_since)
-SELECT name, 0, 1, '0/0', '0/0', '0', outbox_oid, now() FROM esgf_stac.stream;
+SELECT name, esgf_stac_internal.system_identifier(), 1, '0/0', '0/0', '0', outbox_oid, now() FROM esgf_stac.stream;
 SELECT results_eq('SELECT name, lag_events, lag_events > 0 FROM esgf_stac.stream_status ORDER BY name',
                   'SELECT name, pg_temp.published(name, collections, filter IS NOT NULL), true FROM esgf_stac.stream ORDER BY name', 'have the events that their publications have');
 DELETE FROM esgf_stac.consumer;
