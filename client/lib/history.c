@@ -6,7 +6,10 @@
 
 #include <string.h>
 
-/* A step is over; one that is longer than an hour fell out of it */
+/* By then a step tells its rate; before, it has that of the last one. */
+#define SETTLED_SECONDS 3
+
+/* A step is over; what is older than an hour goes */
 static void
 keep(History *history, Step step)
 {
@@ -28,7 +31,8 @@ history_note(History *history, double now, double events, double lag)
 		history->begun_events = events;
 		passed = 0;
 	}
-	current->rate = passed > 0 ? (events - history->begun_events) / passed : 0;
+	if (passed >= SETTLED_SECONDS)
+		current->rate = (events - history->begun_events) / passed;
 	current->lag = lag > current->lag ? lag : current->lag;
 
 	/* Of a machine that slept, too: what the time brought is spread over it. */
@@ -42,10 +46,7 @@ history_note(History *history, double now, double events, double lag)
 	if (now >= history->begun_at + HISTORY_STEP_SECONDS)
 		history->begun_at = now;
 	history->begun_events = events;
-	*current = (Step)
-	{
-		.lag = lag
-	};
+	current->lag = lag;
 }
 
 /* Events a second in the last minute, or since the beginning */

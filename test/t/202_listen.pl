@@ -118,7 +118,13 @@ for my $one ([ $port, "$dir/relay.prom" ], [ $ingest_port, "$dir/ingest.prom" ])
 my $page = get($port, '/');
 my $policy = $page->{headers}{'content-security-policy'};
 wait_for('the tables', sub { ($page = get($port, '/'))->{content} =~ /Open dead letters/ });
-sub allows { return index($policy, "$_[0]-src 'sha256-" . sha256_base64($_[1]) . "='") >= 0 }
+
+sub allows
+{
+	my ($what, $text) = @_;
+	my $hash = sha256_base64($text);
+	return index($policy, "$what-src 'sha256-$hash='") >= 0 || diag("PAGE_POLICY has to name the $what $hash=");
+}
 like($page->{content}, $_, "the page has $_") for qr/<h1>east</, qr/esgf_stac_east</, qr/#items</, qr/Open dead letters: 25</, qr/<bdi>elsewhere</, qr/data-metric="events_total">23</, qr/data-metric="lag_seconds">0&nbsp;s</,
   qr/>Ready<.*Streams\./;
 like($page->{content}, qr/&#60;script&#62;alert\(&#34;1&#34;\)&#60;\/script&#62;&#60;img src=&#39;https:/, 'a hostile reason is text');
