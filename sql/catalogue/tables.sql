@@ -6,7 +6,7 @@ CREATE TABLE esgf_stac.catalogue (
     system_identifier bigint NOT NULL,
     pruned xid8 NOT NULL DEFAULT '0',
     created timestamptz NOT NULL DEFAULT now(),
-    written xid8 NOT NULL
+    written xid8 NOT NULL DEFAULT '0'
 );
 
 CREATE TABLE esgf_stac.maintenance (
@@ -155,7 +155,7 @@ CREATE TABLE esgf_stac.consumer (
     foreign_versions bigint,
     foreign_version text,
     foreign_at timestamptz,
-    written xid8 NOT NULL
+    written xid8 NOT NULL DEFAULT '0'
 );
 
 CREATE TABLE esgf_stac.dead_letter (

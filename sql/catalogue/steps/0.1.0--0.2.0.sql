@@ -53,20 +53,18 @@ ALTER TABLE esgf_stac.consumer
     ADD COLUMN foreign_versions bigint,
     ADD COLUMN foreign_version text,
     ADD COLUMN foreign_at timestamptz,
-    ADD COLUMN written xid8;
-ALTER TABLE esgf_stac.catalogue ADD COLUMN written xid8;
-UPDATE esgf_stac.catalogue SET written = '0';
+    ADD COLUMN written xid8 NOT NULL DEFAULT '0';
+ALTER TABLE esgf_stac.catalogue ADD COLUMN written xid8 NOT NULL DEFAULT '0';
 -- A catalogue that was restored knows nothing of what was delivered before.
 UPDATE esgf_stac.stream
    SET outbox_oid = CASE WHEN c.system_identifier = esgf_stac_internal.system_identifier() THEN 'esgf_stac.outbox'::regclass::oid ELSE 0 END
   FROM esgf_stac.catalogue c;
 UPDATE esgf_stac.consumer
    SET outbox_oid = CASE WHEN c.system_identifier = esgf_stac_internal.system_identifier() THEN 'esgf_stac.outbox'::regclass::oid ELSE 0 END,
-       delivering_since = updated, written = '0'
+       delivering_since = updated
   FROM esgf_stac.catalogue c;
 ALTER TABLE esgf_stac.stream ALTER COLUMN outbox_oid SET NOT NULL;
-ALTER TABLE esgf_stac.consumer ALTER COLUMN outbox_oid SET NOT NULL, ALTER COLUMN written SET NOT NULL;
-ALTER TABLE esgf_stac.catalogue ALTER COLUMN written SET NOT NULL;
+ALTER TABLE esgf_stac.consumer ALTER COLUMN outbox_oid SET NOT NULL;
 
 ALTER TABLE esgf_stac.dead_letter ADD COLUMN skipped boolean NOT NULL DEFAULT false;
 
