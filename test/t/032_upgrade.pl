@@ -173,7 +173,8 @@ sub upgrade_live
 	wait_for_clients('they work after the upgrade');
 
 	# Then the new programs, one after the other.
-	is(stop_relay($relay), 0, 'the relay of 0.1.0 is stopped');
+	# That of 0.1.0 ends by itself where it had to connect anew.
+	like(stop_relay($relay), qr/^[04]$/, 'the relay of 0.1.0 is stopped');
 	$relay = start_relay($node, "$dir/live.log", '--dbname', $live, '--stream', 'live', '--sink', "ndjson:$dir/live");
 	$api->signal('TERM');
 	$api->finish;
