@@ -125,12 +125,20 @@ sub leader
 	return defined $not && $name eq $not ? undef : $name;
 }
 
-# Do both standbys stream, and does a COMMIT wait for one of them?
+# Do both standbys stream, and may one of them take over, as far as Patroni knows?
 sub is_whole
 {
-	my $state = sql(q{SELECT count(*) || ' ' || count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) FROM pg_stat_replication
-		WHERE application_name LIKE 'node%' AND state = 'streaming'}) // return;
-	return $state =~ /^2 [12]$/;
+	my $count = sql(q{SELECT count(*) FROM pg_stat_replication WHERE application_name LIKE 'node%' AND state = 'streaming'}) // return;
+	return $count == 2 && candidate(leader() // return);
+}
+
+# The standby that Patroni would have take over; undef if there is none.
+sub candidate
+{
+	my ($leader) = @_;
+	my $cluster = rest($leader, 'GET', 'cluster') // return;
+	my ($name) = map { $_->{name} } grep { ($_->{role} // '') =~ /sync|quorum/ } @{ $cluster->{members} // [] };
+	return $name;
 }
 
 # Has each standby a copy of each slot that it could go on with?
@@ -290,9 +298,7 @@ for my $round (1 .. 2)
 	my $leader = leader() // redo;
 	my $since = time;
 	my $candidate;
-	wait_for('a candidate', sub {
-			($candidate) = map { $_->{name} } grep { ($_->{role} // '') =~ /sync|quorum/ } @{ (rest($leader, 'GET', 'cluster') // {})->{members} // [] };
-	});
+	wait_for('a candidate', sub { $candidate = candidate($leader) });
 	$since = time;
 	rest($leader, 'POST', 'switchover', { leader => $leader, candidate => $candidate });
 	measure("switchover $round", $since, 0.4);
