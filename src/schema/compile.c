@@ -679,26 +679,24 @@ void
 join_members(const Compiler *compiler, ObjectRules *rules, const MemberRule *more, uint32 count)
 {
 	const MemberRule *own = rules->members;
-	const MemberRule *own_end = own + rules->member_count;
-	const MemberRule *more_end = more + count;
-	MemberRule *joint = MemoryContextAllocExtended(compiler->schema->context, sizeof(MemberRule) * ((Size) rules->member_count + count + 1), MCXT_ALLOC_HUGE);
+	uint32		own_count = rules->member_count;
+	MemberRule *joint = MemoryContextAllocExtended(compiler->schema->context, sizeof(MemberRule) * ((Size) own_count + count + 1), MCXT_ALLOC_HUGE);
 
 	rules->members = joint;
-	while (own < own_end || more < more_end)
+	for (uint32 i = 0, j = 0; i < own_count || j < count; joint++)
 	{
-		int			order = own == own_end ? 1 : more == more_end ? -1 :
-		compare_keys(own->key.data, own->key.len, more->key.data, more->key.len);
+		int			order = i == own_count ? 1 : j == count ? -1 :
+		compare_keys(own[i].key.data, own[i].key.len, more[j].key.data, more[j].key.len);
 
 		CHECK_FOR_INTERRUPTS();
-		*joint = order <= 0 ? *own : *more;
+		*joint = order <= 0 ? own[i] : more[j];
 		if (order == 0)
 		{
-			joint->node = own->node ? own->node : more->node;
-			joint->required = own->required || more->required;
+			joint->node = own[i].node ? own[i].node : more[j].node;
+			joint->required = own[i].required || more[j].required;
 		}
-		own += order <= 0;
-		more += order >= 0;
-		joint++;
+		i += order <= 0;
+		j += order >= 0;
 	}
 	rules->member_count = joint - rules->members;
 }
