@@ -88,6 +88,9 @@ BEGIN
     IF (answer.collections, answer.filter::text, answer.priority, answer.on_retracted, answer.on_superseded, answer.valid_to)
        IS NOT DISTINCT FROM (collections, filter::text, priority, on_retracted, on_superseded, valid_to) AND answer.id IS NOT NULL THEN
         RETURN answer;
+    ELSIF esgf_stac_internal.is_in_force(answer.valid_from, answer.valid_to) THEN
+        -- To close a rule is to drop it.
+        PERFORM esgf_stac_internal.require_replication(answer.node, answer.collections);
     END IF;
     UPDATE esgf_stac.replication_rule r
        SET valid_to = greatest(least(coalesce(r.valid_to, 'infinity'), moment), r.valid_from), closed_by = esgf_stac_internal.current_author()
@@ -113,6 +116,8 @@ BEGIN
         PERFORM esgf_stac_internal.refuse('bad-request', 'replication_rule', 'node and name must be given',
             hint => 'SELECT node, name FROM esgf_stac.replication_rule lists the rules.');
     END IF;
+    -- One after another with those who set a rule of that name.
+    PERFORM FROM esgf_stac.site s WHERE s.node = $1 FOR NO KEY UPDATE;
     SELECT r.* INTO rule FROM esgf_stac.replication_rule r
      WHERE r.node = $1 AND r.name = $2 AND r.closed_by IS NULL AND (r.valid_to IS NULL OR r.valid_to > clock_timestamp()) FOR NO KEY UPDATE;
     IF rule.id IS NULL THEN

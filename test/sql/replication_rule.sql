@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- Rules of replication: their form, who may set and close them, and that none changes or goes.
-SELECT plan(101);
+SELECT plan(104);
 
 CREATE ROLE esgf_stac_test_gateway IN ROLE esgf_stac_gateway;
 CREATE ROLE esgf_stac_test_reader IN ROLE esgf_stac_reader;
@@ -122,6 +122,14 @@ SELECT pg_temp.refused($$SELECT esgf_stac.drop_replication_rule('r.org', NULL)$$
 SET LOCAL ROLE esgf_stac_test_writer;
 SELECT pg_temp.refused($$SELECT esgf_stac.drop_replication_rule('r.org', 'n')$$, 'PT403', 'missing-permission', 'nor one of others');
 RESET ROLE;
+-- Who sets a rule of a name closes the one that is in force.
+SAVEPOINT s;
+DO $$ BEGIN PERFORM esgf_stac.grant_access('role:esgf_stac_test_writer', 'REPLICATE', 'node', 'r.org'), esgf_stac.grant_access('role:esgf_stac_test_writer', 'REPLICATE', 'project', 'CMIP7'); END $$;
+SET LOCAL ROLE esgf_stac_test_writer;
+SELECT pg_temp.refused(pg_temp.set_rule('''r.org'', ''n'', ''{CMIP7}'''), 'PT403', 'missing-permission', 'nor by setting another of its name');
+SELECT matches(pg_temp.rules(), '\d+ n 5 open, \d+ regex 0 open$', 'it is in force');
+SELECT lives_ok(pg_temp.set_rule('''r.org'', ''m'', ''{CMIP7}'''), 'beside which he sets his own');
+ROLLBACK TO s;
 DELETE FROM esgf_stac.site WHERE node = 'r.org';
 SELECT lives_ok($$SELECT esgf_stac.drop_replication_rule('r.org', 'n')$$, 'one of a site that is gone is closed');
 SELECT pg_temp.refused($$SELECT esgf_stac.drop_replication_rule('r.org', 'n')$$, 'PT404', 'rule-does-not-exist', 'once');

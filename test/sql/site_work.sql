@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- What sites lack and what may go, as changes make it so. How rules reach items that are there is in test/t/190_sites.pl.
-SELECT plan(76);
+SELECT plan(78);
 
 CREATE ROLE esgf_stac_test_reader IN ROLE esgf_stac_reader;
 INSERT INTO esgf_stac.site (node, href_prefixes) SELECT n || '.org', ARRAY[format('https://%s.org/', n)] FROM unnest('{r,s}'::text[]) n;
@@ -132,5 +132,13 @@ SELECT isnt(pg_temp.work('r.org'), NULL, 'readers may read all of it');
 SELECT lives_ok('SELECT * FROM esgf_stac.site_usage(''r.org''), esgf_stac.unreplicated(''CMIP6''), esgf_stac.replication_rule, esgf_stac.site_item, esgf_stac.rule_job', 'and what it stands on');
 SELECT pg_temp.refused('SELECT esgf_stac.refresh_rules()', '42501', NULL, 'but apply no rules');
 RESET ROLE;
+
+-- The table may have more than we gave it: a column, a trigger, a check.
+CREATE FUNCTION pg_temp.note_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.note := NEW.note || ' of ' || NEW.item_id; RETURN NEW; END $$;
+ALTER TABLE esgf_stac.site_item ADD COLUMN note text DEFAULT 'a row', ADD COLUMN twice bigint GENERATED ALWAYS AS (bytes * 2) STORED, ADD CHECK (item_id <> 'no.v1');
+CREATE TRIGGER note_row BEFORE INSERT ON esgf_stac.site_item FOR EACH ROW EXECUTE FUNCTION pg_temp.note_row();
+DO $$ BEGIN PERFORM esgf_stac.create_item('CMIP6', pg_temp.thing('z.v1', 'tas')); END $$;
+SELECT is((SELECT string_agg(concat_ws(' ', node, note, twice), ', ' ORDER BY node) FROM esgf_stac.site_item WHERE item_id = 'z.v1' AND node = 'r.org'), 'r.org a row of z.v1 34', 'what the table has besides is heeded');
+SELECT pg_temp.refused($$SELECT esgf_stac.create_item('CMIP6', pg_temp.thing('no.v1', 'tas'))$$, '23514', 'site_item_item_id_check', 'and what it checks');
 SELECT * FROM finish();
 ROLLBACK;
