@@ -370,7 +370,7 @@ static bool
 walk_members(Judgement *judgement, const ObjectRules *rules, const JsonbContainer *object, const Spot *spot)
 {
 	const MemberRule *rule = rules->members;
-	const MemberRule *end = rule + rules->member_count;
+	uint32		left = rules->member_count;
 	MemberCursor member;
 	bool		good = true;
 
@@ -383,7 +383,7 @@ walk_members(Judgement *judgement, const ObjectRules *rules, const JsonbContaine
 		Spot		here;
 
 		CHECK_FOR_INTERRUPTS();
-		for (; rule < end && (order = compare_keys(rule->key.data, rule->key.len, key.data, key.len)) <= 0; rule++)
+		for (; left > 0 && (order = compare_keys(rule->key.data, rule->key.len, key.data, key.len)) <= 0; rule++, left--)
 		{
 			if (order == 0)
 				node = rule->node;
@@ -396,7 +396,7 @@ walk_members(Judgement *judgement, const ObjectRules *rules, const JsonbContaine
 			CHECK(judge(judgement, node, &member.value, &here, "properties"));
 		CHECK(judge_unnamed(judgement, rules, &member, node != NULL, &here));
 	}
-	for (; rule < end; rule++)
+	for (; left > 0; rule++, left--)
 		CHECK_OR(!rule->required, explain_missing(judgement, "required", rule->key, NULL, spot));
 	return good;
 }
