@@ -23,14 +23,21 @@ CREATE FUNCTION esgf_stac_internal.is_in_stream(stream text, collection_id text,
 COMMENT ON FUNCTION esgf_stac_internal.is_in_stream(text, text, jsonb, text[]) IS 'is an item, by its stored document and the nodes that have it, in a stream?';
 REVOKE ALL ON FUNCTION esgf_stac_internal.is_in_stream(text, text, jsonb, text[]) FROM PUBLIC;
 
--- Is that a jsonpath predicate, that is, does it answer true or false?
+-- Is that a jsonpath predicate, that is, does it answer true or false? And do its methods
+-- take what they are given? A template that is none is an error that no silence suppresses.
 CREATE FUNCTION esgf_stac_internal.is_predicate(filter jsonpath) RETURNS boolean
-    LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on
 AS $$
 BEGIN
     -- A predicate answers even where nothing is found; any other path is an error then.
     PERFORM jsonb_path_match_tz('{}', filter) WHERE NOT esgf_stac_internal.has_variable(filter);
-    RETURN FOUND;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM jsonb_path_exists_tz(tried, ('$' || call[1])::jsonpath, silent => true)
+       FROM regexp_matches(filter::text, '(\.[a-z_]+\((?:"(?:[^"\\]|\\.)*"|[^"()]*)\))|"(?:[^"\\]|\\.)*"', 'g') call, unnest(ARRAY['"1"', '1']::jsonb[]) tried
+      WHERE call[1] IS NOT NULL;
+    RETURN true;
 EXCEPTION WHEN data_exception THEN
     RETURN false;
 END

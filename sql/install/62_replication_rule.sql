@@ -97,6 +97,8 @@ BEGIN
      WHERE r.id = answer.id;
     INSERT INTO esgf_stac.replication_rule AS r (node, name, collections, filter, priority, on_retracted, on_superseded, valid_from, valid_to, set_by)
         VALUES ($1, $2, $3, $4, $5, $6, $7, moment, $8, esgf_stac_internal.current_author())
+        -- There is none, or the transaction's snapshot does not show it (40001).
+        ON CONFLICT DO NOTHING
         RETURNING r.* INTO answer;
     RETURN answer;
 END

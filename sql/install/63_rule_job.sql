@@ -55,7 +55,9 @@ BEGIN
     IF EXISTS (SELECT FROM esgf_stac.rule_job j WHERE j.id = job AND j.fence IS NULL AND NOT esgf_stac_internal.has_told(j.xid)) THEN
         RETURN false;
     END IF;
-    UPDATE esgf_stac.rule_job j SET fence = esgf_stac_internal.next_transaction() WHERE j.id = job AND j.fence IS NULL;
+    -- One of the future is that of the server from which the catalogue was restored.
+    UPDATE esgf_stac.rule_job j SET fence = esgf_stac_internal.next_transaction()
+     WHERE j.id = job AND (j.fence IS NULL OR j.fence > esgf_stac_internal.next_transaction());
     -- Ids of transactions are compared round a circle.
     RETURN NOT EXISTS (SELECT FROM esgf_stac.rule_job j, pg_locks l
                         WHERE j.id = job AND l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.pid IS DISTINCT FROM pg_backend_pid()

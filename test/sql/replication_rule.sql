@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- Rules of replication: their form, who may set and close them, and that none changes or goes.
-SELECT plan(104);
+SELECT plan(107);
 
 CREATE ROLE esgf_stac_test_gateway IN ROLE esgf_stac_gateway;
 CREATE ROLE esgf_stac_test_reader IN ROLE esgf_stac_reader;
@@ -19,6 +19,7 @@ SELECT pg_temp.refused(pg_temp.set_rule(arguments), 'PT400', 'bad-request', 'no 
     '''r.org'', ''n'', ''{}''', '''r.org'', ''n'', ''{NULL}''', '''r.org'', ''n'', ''{CMIP6,NULL}''', '''r.org'', ''n'', ''{{CMIP6}}''', '''r.org'', ''n'', ''{""}''',
     '''r.org'', ''n'', (SELECT array_agg(''c'' || i) FROM generate_series(1, 1001) i)',
     '''r.org'', ''n'', NULL, ''$.properties.title''', '''r.org'', ''n'', NULL, ''$.properties.title == $x''', '''r.org'', ''n'', NULL, ''"tas"''',
+    '''r.org'', ''n'', NULL, ''$.a.datetime("xx") == 1''', '''r.org'', ''n'', NULL, ''$."a.datetime(".datetime(")xx") == 1''',
     '''r.org'', ''n'', priority => NULL', '''r.org'', ''n'', on_retracted => ''fetch''', '''r.org'', ''n'', on_retracted => NULL', '''r.org'', ''n'', on_superseded => ''Purge''', '''r.org'', ''n'', on_superseded => NULL',
     '''r.org'', ''n'', valid_to => ''2000-01-01''', '''r.org'', ''n'', valid_to => now()', '''r.org'', ''n'', valid_to => ''-infinity''']) arguments;
 SELECT is(pg_temp.rules(), 'none', 'what is refused leaves no rule');
@@ -36,6 +37,8 @@ SELECT is(esgf_stac_internal.filter_problem(filter), problem, 'filter ' || left(
                ('exists($.a.keyvalue().keyvalue())', 'must not have .keyvalue() more than once'), ('exists($.a.keyvalue() ? (@.key starts with "b"))', NULL),
                (('$.a == "' || repeat('ä', 991) || '"')::jsonpath, 'must not be longer than 1000 characters'), (('$.a == "' || repeat('ä', 984) || '"')::jsonpath, NULL)) AS f(filter, problem);
 SELECT is(length((SELECT ('$.a == "' || repeat('ä', 984) || '"')::jsonpath::text)) <= 1000, true, 'characters count, not bytes');
+
+SELECT is(esgf_stac_internal.is_predicate('$.a.datetime("YYYY-MM-DD\"T\"HH24") > "2000-01-01".datetime() && $."datetime(" == ".datetime(\"xx\")" && $.b.type() == "x"'), true, 'a template that is one');
 
 -- Who may: REPLICATE or UPDATE on the node and on each collection, for any institution.
 CREATE FUNCTION pg_temp.attempt_rule(collections text[], VARIADIC rights text[]) RETURNS text LANGUAGE plpgsql AS $$
