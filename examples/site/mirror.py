@@ -94,6 +94,7 @@ def check(path, asset):
 def fetch_file(args, path, asset, sources):
     """Have a file on the disk: it may be there, or a part of it; else from the first source that has it right."""
     problems = []
+    part = os.path.join(os.path.dirname(path), "." + os.path.basename(path))  # no other file has such a name
     if os.path.exists(path):
         try:
             check(path, asset)
@@ -105,14 +106,14 @@ def fetch_file(args, path, asset, sources):
         if url is None:
             continue
         try:
-            transfer(args, url, path + ".part")
-            check(path + ".part", asset)
-            os.rename(path + ".part", path)
+            transfer(args, url, part)
+            check(part, asset)
+            os.rename(part, path)
             return
         except (Failure, OSError) as error:
             problems.append(f"{url}: {error}")
-            if isinstance(error, Failure) and os.path.exists(path + ".part"):  # it is wrong; after another error it is a beginning
-                os.remove(path + ".part")
+            if isinstance(error, Failure) and os.path.exists(part):  # it is wrong; after another error it is a beginning
+                os.remove(part)
     raise Failure("; ".join(problems) or "no source has it")
 
 

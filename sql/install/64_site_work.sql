@@ -159,7 +159,7 @@ BEGIN
        OR (priority IS NULL) <> (kind IS NOT DISTINCT FROM 'surplus') THEN
         RAISE data_exception;
     END IF;
-EXCEPTION WHEN data_exception THEN
+EXCEPTION WHEN data_exception OR statement_too_complex THEN
     PERFORM esgf_stac_internal.refuse('bad-request', 'site_item', 'this is no cursor of that list',
         hint => 'Give the cursor of the last row that you have, with the same node and kind; without one the list begins anew.');
 END

@@ -3,7 +3,7 @@
 \set access :srcdir '/access.psql'
 \i :access
 -- What sites lack and what may go, as changes make it so. How rules reach items that are there is in test/t/190_sites.pl.
-SELECT plan(78);
+SELECT plan(79);
 
 CREATE ROLE esgf_stac_test_reader IN ROLE esgf_stac_reader;
 INSERT INTO esgf_stac.site (node, href_prefixes) SELECT n || '.org', ARRAY[format('https://%s.org/', n)] FROM unnest('{r,s}'::text[]) n;
@@ -122,7 +122,7 @@ SELECT is((SELECT string_agg(pg_temp.wanted_after(p)::text, ' ' ORDER BY n) FROM
 -- What is no list.
 SELECT pg_temp.refused(query, 'PT400', 'bad-request', query)
   FROM unnest(ARRAY['SELECT * FROM esgf_stac.site_work(NULL)', 'SELECT * FROM esgf_stac.site_work(''nowhere.org'')', 'SELECT * FROM esgf_stac.site_work(''r.org'', ''keep'')',
-    'SELECT * FROM esgf_stac.site_work(''r.org'', NULL, ''x'')', 'SELECT * FROM esgf_stac.site_work(''r.org'', NULL, ''[1]'')', 'SELECT * FROM esgf_stac.site_work(''r.org'', NULL, ''["s.org", null, 5, "CMIP6", "x"]'')',
+    'SELECT * FROM esgf_stac.site_work(''r.org'', NULL, ''x'')', 'SELECT * FROM esgf_stac.site_work(''r.org'', NULL, ''[1]'')', 'SELECT * FROM esgf_stac.site_work(''r.org'', NULL, repeat(''['', 100000))', 'SELECT * FROM esgf_stac.site_work(''r.org'', NULL, ''["s.org", null, 5, "CMIP6", "x"]'')',
     'SELECT * FROM esgf_stac.site_work(''r.org'', NULL, ''["r.org", "fetch", 5, "CMIP6", "x"]'')', 'SELECT * FROM esgf_stac.site_work(''r.org'', NULL, ''["r.org", null, "a", "CMIP6", "x"]'')', 'SELECT * FROM esgf_stac.site_work(''r.org'', NULL, ''["r.org", null, 1e99, "CMIP6", "x"]'')',
     'SELECT * FROM esgf_stac.site_work(''r.org'', max_items => 0)', 'SELECT * FROM esgf_stac.site_work(''r.org'', max_items => NULL)', 'SELECT * FROM esgf_stac.site_work(''r.org'', max_items => 10001)',
     'SELECT * FROM esgf_stac.site_usage(''nowhere.org'')', 'SELECT * FROM esgf_stac.unreplicated(NULL)', 'SELECT * FROM esgf_stac.unreplicated(''CMIP6'', max_items => 0)', 'SELECT esgf_stac.refresh_rules(0)']) query;

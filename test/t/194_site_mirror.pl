@@ -149,7 +149,7 @@ is((run_mirror())[0], 2, 'a second run beside it stops');
 kill_run($run);
 unlike(reported(), qr/n2|n3/, 'killed, it has reported no more');
 write_file($pipe, 'A' x 8 . substr content('CMIP6.n2.tas.v1', 'a.nc'), 8);
-write_file('files/CMIP6/CMIP6.n2.tas.v1/a.nc.part', substr content('CMIP6.n2.tas.v1', 'a.nc'), 0, 8);
+write_file('files/CMIP6/CMIP6.n2.tas.v1/.a.nc', substr content('CMIP6.n2.tas.v1', 'a.nc'), 0, 8);
 is((run_mirror())[0] . ' ' . work(), '0 ', 'started again, it goes on');
 is(slurp_file('files/CMIP6/CMIP6.n2.tas.v1/a.nc'), content('CMIP6.n2.tas.v1', 'a.nc'), 'in the middle of a file');
 like(reported(), qr/n1.*n2.*n3/, 'and reports the others');
