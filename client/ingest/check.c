@@ -68,7 +68,6 @@ check_run(Ingest *ingest, bool options_good)
 	const CatalogueSettings *settings = &ingest->options.catalogue;
 	bool		connected;
 
-	wait_set_signals();
 	connected = passed(&status, handshake_connect(settings->dbname, NULL, &ingest->catalogue.sql)) &&
 		passed(&status, handshake_check(ingest->catalogue.sql, true));
 	passed(&status, try_results(&ingest->options));

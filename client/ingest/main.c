@@ -77,7 +77,7 @@ main(int argc, char **argv)
 {
 	static Ingest ingest;
 	const Sessions sessions = {.program = &ingest,.heed_signals = heed_signals,.run = run_session,.is_last = is_last,.attend = attend};
-	bool		has_stdout = sessions_keep_descriptors();
+	bool		has_stdout = sessions_prepare();
 	OptionsOutcome outcome = options_read(&ingest_options, &ingest.options, argc, argv);
 	ExitStatus	status;
 

@@ -24,6 +24,9 @@
 /* So often we see whether the reader of a pipe has taken everything. */
 #define DRAIN_MS 20
 
+/* Who moves a file away tells us so within that time. */
+#define MOVED_MS 2000
+
 /* Who can read a file on stdout, though it may be open for writing alone. */
 #define STDOUT_PATH "/dev/stdout"
 
@@ -377,17 +380,34 @@ flush_pipe(LineFile *file, Buffer *problem)
 	return true;
 }
 
-/* Will a reader find our lines under the file's name? Who has us open it anew has moved it himself */
+static bool
+is_named(const LineFile *file, const struct stat *opened)
+{
+	struct stat named;
+
+	return stat(file->name, &named) == 0 && named.st_dev == opened->st_dev && named.st_ino == opened->st_ino;
+}
+
+/* Was it moved away by somebody who has us open it anew, or is about to? */
+static bool
+is_rotated(const struct stat *opened)
+{
+	Wait		wait = wait_begin(NULL);
+
+	while (opened->st_nlink > 0 && !reload_requested && !stop_requested && monotonic_ms() < wait.since + MOVED_MS)
+		wait_on(&wait, -1, 0, MOVED_MS);
+	return opened->st_nlink > 0 && reload_requested;
+}
+
+/* Will a reader find our lines, under the file's name or where it was moved? */
 static bool
 file_stands(LineFile *file, Buffer *problem)
 {
 	struct stat opened;
-	struct stat named;
 
 	if (fstat(file->descriptor, &opened) != 0)
 		return fail(file, "look at", problem);
-	if (is_stdout(file) || reload_requested ? opened.st_nlink == 0 :
-		(stat(file->name, &named) != 0 || named.st_dev != opened.st_dev || named.st_ino != opened.st_ino))
+	if (is_stdout(file) ? opened.st_nlink == 0 : !is_named(file, &opened) && !is_rotated(&opened))
 		buffer_printf(problem, "\"%s\" was removed or renamed", file->name);
 	else if (opened.st_size < file->end)
 		buffer_printf(problem, "\"%s\" was cut by somebody else", file->name);

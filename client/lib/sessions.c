@@ -22,14 +22,16 @@
 #define LONGEST_SEARCH_MS 3000
 
 /*
- * No connection may have the number of a descriptor that was closed when we
- * were started: lines would go there. False: stdout was, and may be needed.
+ * Hear signals before anything else: SIGHUP may come at once. And no connection
+ * may have the number of a descriptor that was closed when we were started: lines
+ * would go there. False: stdout was, and may be needed.
  */
 bool
-sessions_keep_descriptors(void)
+sessions_prepare(void)
 {
 	bool		has_stdout = true;
 
+	wait_set_signals();
 	for (int file = STDIN_FILENO; file <= STDERR_FILENO; file++)
 	{
 		if (fcntl(file, F_GETFD) >= 0)
@@ -87,7 +89,6 @@ sessions_run(const Sessions *sessions)
 	ExitStatus	status;
 
 	srandom((unsigned int) time(NULL) ^ (unsigned int) getpid());
-	wait_set_signals();
 	wait_look_after(sessions->attend, sessions->program);
 	status = run_sessions(sessions);
 	notify_stopping();

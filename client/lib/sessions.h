@@ -35,7 +35,7 @@ typedef struct Sessions
 	void		(*attend) (void *program);
 } Sessions;
 
-extern bool sessions_keep_descriptors(void);
+extern bool sessions_prepare(void);
 extern ExitStatus sessions_run(const Sessions *sessions);
 
 #endif							/* LIB_SESSIONS_H */

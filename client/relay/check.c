@@ -103,7 +103,6 @@ check_run(Relay *relay, bool options_good)
 	Check		check = {.relay = relay,.status = options_good ? STATUS_RUNNING : STATUS_USAGE};
 	const CatalogueSettings *settings = &relay->options.catalogue;
 
-	wait_set_signals();
 	if (settings->slot[0] != '\0')
 		try_database(&check);
 	catalogue_disconnect(&relay->catalogue);

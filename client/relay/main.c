@@ -44,18 +44,18 @@ static ExitStatus
 reload(Relay *relay)
 {
 	bool		connected = relay->catalogue.sql != NULL && !relay->options.iteration.only;
-	ExitStatus	status = connected ? batch_settle(&relay->delivery) : STATUS_RUNNING;
+	ExitStatus	status;
 
+	/* Its files may have been moved away, too. */
+	worker_reload();
+	status = connected ? batch_settle(&relay->delivery) : STATUS_RUNNING;
 	if (status != STATUS_RUNNING)
 		return status;
 	metrics_settled(relay);
+	iterations_close_sinks(&relay->iterations);
 	reload_requested = false;
-	if (relay->options.iteration.only)
-		iterations_forget(&relay->iterations);	/* they have sinks made of the
-												 * old one */
 	options_reload(&relay_options, &relay->options);
 	database_set_timeout(relay->options.stream.server_timeout);
-	worker_reload();
 	log_start("stream", relay->options.catalogue.stream, relay->options.verbose);
 	sink_close(&relay->delivery);
 	batch_free(&relay->delivery);
@@ -135,7 +135,7 @@ main(int argc, char **argv)
 {
 	static Relay relay;
 	const Sessions sessions = {.program = &relay,.heed_signals = heed,.run = run_session,.is_last = is_last,.attend = attend};
-	bool		has_stdout = sessions_keep_descriptors();
+	bool		has_stdout = sessions_prepare();
 	OptionsOutcome outcome = options_read(&relay_options, &relay.options, argc, argv);
 	ExitStatus	status;
 

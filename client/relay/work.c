@@ -47,7 +47,7 @@ work_run(Relay *relay)
 	}
 	while (status == STATUS_RUNNING && !stop_requested)
 	{
-		if (reload_requested)
+		if (reload_requested && iterations_between_slices(&relay->iterations))
 			status = heed_signals(relay);
 		if (status == STATUS_RUNNING)
 			status = send_source(relay, &relay->iterations.source);

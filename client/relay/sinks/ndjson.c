@@ -31,9 +31,8 @@ static const char *const beginnings[] = {
 /* Of the stream's own sink, that is known as long as the program runs. */
 static LineFileDurable durable;
 
-/* What a job says when it begins. */
+/* What a job says of itself. */
 #define JOB_LINE "{\"id\":null,\"type\":\"iteration."
-#define STARTED JOB_LINE "started\","
 
 static void
 ndjson_close(Sink *opened)
@@ -99,7 +98,7 @@ ndjson_control(Sink *opened, const Event *event, Buffer *problem)
 
 /*
  * Is there nothing of that name, an empty file as a crash leaves it, or one that
- * begins with what that job has said when it began? A link leads elsewhere, and who
+ * begins with a line of that job, not the first where it was rotated? A link leads elsewhere, and who
  * opens a pipe waits for its other end.
  */
 static bool
@@ -116,7 +115,7 @@ ndjson_is_free(const SinkSettings *settings, const char *job_id, Buffer *problem
 	{
 		buffer_printf(&its_id, ",\"job_id\":\"%s\",", job_id);
 		free_for_it = status.st_size == 0 ||
-			(fgets(line, sizeof(line), file) != NULL && strncmp(line, STARTED, strlen(STARTED)) == 0 && strstr(line, its_id.data) != NULL);
+			(fgets(line, sizeof(line), file) != NULL && strncmp(line, beginnings[FORMAT_EVENT], strlen(beginnings[FORMAT_EVENT])) == 0 && strstr(line, its_id.data) != NULL);
 		fclose(file);
 	}
 	if (!free_for_it)

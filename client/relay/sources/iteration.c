@@ -116,6 +116,28 @@ iterations_forget(Iterations *iterations)
 	iterations->seen_at = 0;
 }
 
+/* Is nothing under way into a sink? The next slice opens it, where it is not open */
+bool
+iterations_between_slices(const Iterations *iterations)
+{
+	return iterations->sending == NULL && (iterations->asking == NULL || iterations->asking->phase != JOB_SEND);
+}
+
+/*
+ * Have targets make durable what was sent there, and close their sinks, between
+ * slices: pages in hand go on. Where that fails all comes again.
+ */
+void
+iterations_close_sinks(Iterations *iterations)
+{
+	bool		settled = true;
+
+	for (int i = 0; i < MOST_JOBS; i++)
+		settled = job_close_sink(&iterations->jobs[i]) && settled;
+	if (!settled)
+		iterations_forget(iterations);
+}
+
 /* ---------------------------------------------------------------- which jobs */
 
 /* Whose is it: that of the stream's relay, or ours by its target? */

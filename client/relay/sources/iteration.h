@@ -50,6 +50,8 @@ extern void iterations_note(Iterations *iterations, const Event *event);
 extern PGresult *iterations_follow(Iterations *iterations);
 extern int64_t iterations_due(const Iterations *iterations);
 extern void iterations_progress(Iterations *iterations, Buffer *text);
+extern bool iterations_between_slices(const Iterations *iterations);
+extern void iterations_close_sinks(Iterations *iterations);
 extern void iterations_forget(Iterations *iterations);
 
 #endif							/* SOURCES_ITERATION_H */

@@ -146,6 +146,21 @@ job_open_sink(Job *job, bool fresh)
 	return status;
 }
 
+/*
+ * Have its sink make durable what it has, and close it: it is opened anew, as
+ * settings are then. False: that is not durable.
+ */
+bool
+job_close_sink(Job *job)
+{
+	bool		settled = job->delivery.sink == NULL || batch_settle(&job->delivery) == STATUS_RUNNING;
+
+	close_sink(job);
+	batch_free(&job->delivery);
+	job->delivery.settings = NULL;
+	return settled;
+}
+
 /* Say something of the job itself where its lines go: the job's row, and when */
 ExitStatus
 job_say(Job *job, const char *what, const char *row, const char *time)

@@ -79,6 +79,7 @@ extern void job_forget(Job *job);
 extern void job_fail(Job *job, const char *why);
 extern Delivery *job_delivery(Job *job);
 extern ExitStatus job_open_sink(Job *job, bool fresh);
+extern bool job_close_sink(Job *job);
 extern ExitStatus job_sink_failed(Job *job, ExitStatus status, JobPhase again);
 extern ExitStatus job_say(Job *job, const char *what, const char *row, const char *time);
 
