@@ -68,6 +68,8 @@ check_run(Ingest *ingest, bool options_good)
 	const CatalogueSettings *settings = &ingest->options.catalogue;
 	bool		connected;
 
+	if (!watch_try(&ingest->options.watch))
+		passed(&status, STATUS_USAGE);
 	connected = passed(&status, handshake_connect(settings->dbname, NULL, &ingest->catalogue.sql)) &&
 		passed(&status, handshake_check(ingest->catalogue.sql, true));
 	passed(&status, try_results(&ingest->options));

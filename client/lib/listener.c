@@ -288,6 +288,17 @@ open_address(const char *address, Buffer *problem)
 	return file;
 }
 
+/* Could we listen there? */
+bool
+listener_try(const char *address, Buffer *problem)
+{
+	int			file = open_address(address, problem);
+
+	if (file >= 0)
+		close(file);
+	return file >= 0;
+}
+
 /* Listen, and answer what is asked for of these resources, which stay; false and a problem if that cannot be done */
 bool
 listener_start(const char *address, const Resource *resources, int count, Buffer *problem)

@@ -21,6 +21,7 @@ typedef struct Resource
 } Resource;
 
 extern bool address_good(const char *address);
+extern bool listener_try(const char *address, Buffer *problem);
 extern bool listener_start(const char *address, const Resource *resources, int count, Buffer *problem);
 extern void listener_expire(void);
 extern void listener_stop(void);

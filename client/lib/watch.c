@@ -198,6 +198,12 @@ static const Resource resources[] = {
 	{"/readyz", TEXT, answer_ready, NOTHING},
 };
 
+static void
+tell_deaf(const char *address, const Buffer *problem)
+{
+	log_line(LOG_ERROR, "could not listen at \"%s\": %s", address, problem->data);
+}
+
 /* Listen there; false if that cannot be done, which is said */
 static bool
 listen_there(const char *address)
@@ -208,7 +214,7 @@ listen_there(const char *address)
 	if (listening)
 		log_line(LOG_NOTE, "listening at %s", address);
 	else
-		log_line(LOG_ERROR, "could not listen at \"%s\": %s", address, problem.data);
+		tell_deaf(address, &problem);
 	buffer_free(&problem);
 	return listening;
 }
@@ -229,6 +235,26 @@ watch_settings_good(const WatchSettings *given)
 	return usage_error("--listen needs libmicrohttpd, without which this was built",
 					   "install libmicrohttpd-dev and pkgconf, and build it again");
 #endif
+}
+
+/* Could the program be watched, if its settings are good? If not, say why */
+bool
+watch_try(const WatchSettings *given)
+{
+	bool		good = true;
+#ifdef WITH_MICROHTTPD
+	Buffer		problem = {0};
+
+	if (given->address == NULL || !address_good(given->address))
+		return true;
+	good = listener_try(given->address, &problem);
+	if (!good)
+		tell_deaf(given->address, &problem);
+	buffer_free(&problem);
+#else
+	(void) given;
+#endif
+	return good;
 }
 
 /* Have the program watched, as its settings say from time to time; false if we cannot listen, which is said */

@@ -22,6 +22,8 @@ typedef struct WatchSettings
 
 extern bool watch_settings_good(const WatchSettings *settings);
 
+extern bool watch_try(const WatchSettings *settings);
+
 /* Before that, or without it, nobody watches. */
 extern bool watch_begin(const PageSubject *subject, const WatchSettings *settings);
 extern void watch_report(Report *report);

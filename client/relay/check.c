@@ -108,6 +108,10 @@ check_run(Relay *relay, bool options_good)
 	catalogue_disconnect(&relay->catalogue);
 	if (relay->options.delivery.sink_kind != NULL && !relay->options.iteration.only)
 		try_sink(&check);
+
+	/* A run would end there first. Who runs already listens there himself. */
+	if (!check.beside && !watch_try(&relay->options.watch))
+		check.status = STATUS_USAGE;
 	if (check.status != STATUS_RUNNING)
 		return check.status;
 	log_line(LOG_NOTE, "checked: nothing is wrong");

@@ -208,6 +208,16 @@ my $address = $kafka->{address};
 is($status, 5, 'TLS to a broker that has none: exit status 5');
 like($stderr, qr/sink is down, .*ssl:.*SSL handshake failed/, 'and why');
 
+# --check looks for the topic, and makes none.
+sub check_topic { return run_relay($node, '--stream', 'usage', '--create', '--if-not-exists', '--sink', "kafka:$address/checked", '--check') }
+($status, undef, $stderr) = check_topic();
+is($status, 5, '--check: no such topic');
+like($stderr, qr/sink is down: .*checked/, 'and which');
+is((check_topic())[0], 5, 'nor was it made by asking');
+kcat($kafka, "x\n", '-P', '-t', 'checked');
+is((check_topic())[0], 0, 'one that is there will do');
+is((run_relay($node, '--stream', 'usage', '--create', '--if-not-exists', '--sink', "kafka:$address/checked", '--check', '--sink-option', 'security.protocol=ssl'))[0], 5, 'not by TLS');
+
 # Record batches that are refused: only what is too large itself is a dead
 # letter, and no item's later version comes before an earlier one, although a
 # record batch of the last versions alone would be taken. The relay sleeps until

@@ -63,6 +63,17 @@ sub outcomes
 	} split /\n/, kcat($kafka, '', '-C', '-t', $topic, qw(-e -q -o beginning), '-f', '%k\t%s\n');
 }
 
+# ---------------------------------------------------------------- --check
+
+sub check_topics { return run_ingest($node, '', '--source', 'api', '--from', "kafka:$address/checked", '--results', "kafka:$address/checked-{outcome}", '--check') }
+($status, undef, $stderr) = check_topics();
+is($status, 5, '--check: no such topics');
+like($stderr, qr/results are down: .*checked-/, 'none for results');
+like($stderr, qr/source is down: .*checked/, 'nor to read');
+is((check_topics())[0], 5, 'nor were they made by asking');
+produce($_, 0, [ 'x', 'x' ]) for qw(checked checked-error checked-success);
+is((check_topics())[0], 0, 'those that are there will do');
+
 # ---------------------------------------------------------------- there and back
 
 produce('events', 0, [ 'a.v1', event('e1', post('a.v1')) ], [ 'a.v1', event('e2', patch_of('a.v1', { properties => { title => 'one' } })) ]);

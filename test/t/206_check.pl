@@ -188,6 +188,17 @@ SKIP:
 	sink_checks('brokers that are not there', ['kafka:127.0.0.1:1/t'], 5, qr/sink is down/);
 }
 
+SKIP:
+{
+	skip 'the programs were built without libmicrohttpd', 3 if (run_command([ 'esgf_stac_relay', @a, '--listen', '1', '--check', '--dbname', "host=$dir" ]))[1] =~ /libmicrohttpd/;
+	my $taken = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') // die "socket: $!";
+	my @taken = ('--listen', $taken->sockport);
+	relay_checks('a port that is taken', [ @made, @file, @taken ], 2, qr/could not listen at .*Address already in use/);
+	relay_checks('and no folder', [ @made, '--sink', "ndjson:$dir/none/out", @taken ], 2, qr/could not listen at/, qr/sink is down/);
+	close $taken;
+	relay_checks('a port that is free', [ @made, @file, @taken ], 0);
+}
+
 # Each as a run would end.
 for my $case ([ @a, '--sink', "ndjson:$dir/foreign" ], [ @a, '--create', @file ], [ '--stream', 'b', @file ], [ '--stream', 'other', '--create', @file ], [ @a, '--sink', "postgres:$index user=guest#items" ])
 {
@@ -227,6 +238,13 @@ ingest_checks('a log that may yet come', [ '--source', 'api', '--from', "ndjson:
 ingest_checks('no database', [ '--source', 'api', '--from', "ndjson:$dir/log", '--dbname', "host=$dir port=1" ], 3, qr/database:/);
 ingest_checks('wrong options', [ '--from', "ndjson:$dir/no-log", '--batch', 0 ], 2, qr/--batch/, qr/no source specified/, qr/source is down/);
 is((run_ingest($node, '', '--source', 'api', '--from', "ndjson:$dir/log"))[0], 0, 'the log is read');
+SKIP:
+{
+	my $taken = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') // die "socket: $!";
+	my @taken = ('--listen', $taken->sockport);
+	skip 'the programs were built without libmicrohttpd', 1 if (check('esgf_stac_ingest', @taken))[1] =~ /libmicrohttpd/;
+	ingest_checks('a port that is taken', [ '--source', 'api', '--from', "ndjson:$dir/log", @taken ], 2, qr/could not listen at .*Address already in use/);
+}
 ingest_checks('another log', [ '--source', 'api', '--from', "ndjson:$dir/log2" ], 4, qr/problem=source-differs/);
 ingest_checks('the one that was read', [ '--source', 'api', '--from', "ndjson:$dir/log" ], 0);
 is($unchanged, '', 'no check has changed anything');
