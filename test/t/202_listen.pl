@@ -219,7 +219,7 @@ $node->stop('fast');
 becomes($port, '503 database', 'without a database');
 becomes($ingest_port, '503 database', 'the ingester, too');
 is(get($_, '/healthz')->{status}, 200, 'but they live') for $port, $ingest_port;
-like(get($port, '/')->{content}, qr/not connected/, 'the page says so');
+wait_for('the page says so', sub { get($port, '/')->{content} =~ /not connected/ });
 is(stop_relay($_), 0, 'they stop') for $relay, $ingest;
 is(metric(slurp_file("$dir/relay.prom"), 'up'), 0, 'the file says so');
 
