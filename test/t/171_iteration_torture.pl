@@ -28,7 +28,7 @@ plan skip_all => $missing if $missing;
 diag "seed $seed: ITERATION_TEST_SEED=$seed repeats its choices";
 srand $seed;
 
-my $node = catalogue_node('torture', "checkpoint_timeout = 30s\nlog_statement = none\nlog_min_error_statement = panic\nfsync = on\n");
+my $node = catalogue_node('torture', "checkpoint_timeout = 30s\nlog_statement = none\nlog_min_error_statement = panic\nfsync = on\nmax_connections = 40\n");
 my $dir = PostgreSQL::Test::Utils::tempdir;
 my $log = "$dir/log";
 my $json = JSON::PP->new->canonical;
