@@ -285,7 +285,7 @@ lay_tree() {
 	ln -s "$share"/extension/* "$tree$share/extension/"
 	ln -s /usr/include/postgresql "$tree/usr/include/"
 	rm -f "$tree$home"/lib/esgf_stac* "$tree$share"/extension/esgf_stac*
-	run_quietly make -s --no-print-directory -C "$checkout" with_llvm=no PG_CONFIG="$bin/pg_config" "prefix=$tree/usr" "sysconfdir=$tree/etc" install
+	run_quietly make -s --no-print-directory -C "$checkout" with_llvm=no PG_CONFIG="$bin/pg_config" "system_prefix=$tree/usr" "sysconfdir=$tree/etc" install
 	export PATH="$bin:$PATH"
 	"${as_worker[@]}" "$bin/postgres" --version >/dev/null ||
 		die "user $worker cannot run programs under $temp: set TMPDIR to a folder where it can"

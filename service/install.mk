@@ -1,15 +1,16 @@
 # Puts beside an installed program what a system wants to have of it: manual page, unit
-# of systemd and its user, rotation of its files, completion. As ever: prefix is
-# /usr/local unless said otherwise, and a package builder sets DESTDIR.
+# of systemd and its user, rotation of its files, completion: below system_prefix, and a
+# package builder sets DESTDIR. A prefix is PGXS's, which from PostgreSQL 18 on takes the
+# extension there.
 #
-#	make install [prefix=/usr] [sysconfdir=/etc] [DESTDIR=...]
+#	make install [system_prefix=/usr] [sysconfdir=/etc] [DESTDIR=...]
 
-prefix = /usr/local
+system_prefix = /usr/local
 sysconfdir = /etc
-mandir = $(prefix)/share/man
-unitdir = $(prefix)/lib/systemd/system
-sysusersdir = $(prefix)/lib/sysusers.d
-completionsdir = $(prefix)/share/bash-completion/completions
+mandir = $(system_prefix)/share/man
+unitdir = $(system_prefix)/lib/systemd/system
+sysusersdir = $(system_prefix)/lib/sysusers.d
+completionsdir = $(system_prefix)/share/bash-completion/completions
 logrotatedir = $(sysconfdir)/logrotate.d
 
 description_relay = Relay of an esgf_stac catalogue

@@ -32,7 +32,7 @@ sub install_version
 {
 	my ($from) = @_;
 	unlink glob("$tree$home/lib/esgf_stac*"), glob("$tree/usr/share/postgresql/*/extension/esgf_stac*");
-	my $make = "make -s -C '$from' -j2 with_llvm=no COPT=-O0 PG_CONFIG='$tree$home/bin/pg_config' prefix='$tree/usr' sysconfdir='$tree/etc'";
+	my $make = "make -s -C '$from' -j2 with_llvm=no COPT=-O0 PG_CONFIG='$tree$home/bin/pg_config' system_prefix='$tree/usr' sysconfdir='$tree/etc'";
 	system_or_bail('sh', '-c', "{ $make all && $make relay && $make install; } >'$dir/make.log' 2>&1 || { cat '$dir/make.log'; exit 1; }");
 	return;
 }

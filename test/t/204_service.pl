@@ -27,7 +27,7 @@ my ($bindir) = map { s/\s+\z//r } scalar `pg_config --bindir`;
 
 for my $program (qw(relay ingest))
 {
-	is(system('make', '-s', '--no-print-directory', '-C', $top, 'with_llvm=no', "DESTDIR=$dir/root", 'prefix=/usr', "bindir=$bindir", "install-beside-$program"), 0,
+	is(system('make', '-s', '--no-print-directory', '-C', $top, 'with_llvm=no', "DESTDIR=$dir/root", 'system_prefix=/usr', "bindir=$bindir", "install-beside-$program"), 0,
 		"what is beside $programs[$program eq 'ingest'] is installed");
 }
 my %beside = map { $_ => [
@@ -36,9 +36,9 @@ for my $program (@programs)
 {
 	is_deeply([ grep { !-f "$dir/root/$_" || slurp_file("$dir/root/$_") =~ /\@[a-z]+\@/ } @{ $beside{$program} } ], [], "$program: all of it");
 }
-is(system('make', '-s', '--no-print-directory', '-C', $top, 'with_llvm=no', "DESTDIR=$dir/root", 'prefix=/usr', 'uninstall-beside-relay'), 0, 'and uninstalled');
+is(system('make', '-s', '--no-print-directory', '-C', $top, 'with_llvm=no', "DESTDIR=$dir/root", 'system_prefix=/usr', 'uninstall-beside-relay'), 0, 'and uninstalled');
 is_deeply([ map { -e "$dir/root/$_" ? 1 : 0 } @{ $beside{esgf_stac_relay} }, @{ $beside{esgf_stac_ingest} } ], [ (0) x 5, (1) x 5 ], 'of one program alone');
-system('make', '-s', '--no-print-directory', '-C', $top, 'with_llvm=no', "DESTDIR=$dir/root", 'prefix=/usr', "bindir=$bindir", 'install-beside-relay');
+system('make', '-s', '--no-print-directory', '-C', $top, 'with_llvm=no', "DESTDIR=$dir/root", 'system_prefix=/usr', "bindir=$bindir", 'install-beside-relay');
 
 # ---------------------------------------------------------------- units
 
