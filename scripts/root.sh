@@ -64,6 +64,7 @@ make_root() {
 	fi
 	for name; do sources "$name"; done >"$root/etc/apt/sources.list"
 	apt_settings >"$root/etc/apt/apt.conf.d/99machine"
+	echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/unsafe-io" # what is thrown away need not be synced
 	cp -L /etc/hosts /etc/resolv.conf "$root/etc/"
 	[ ! -d /usr/local/share/ca-certificates ] || cp -r /usr/local/share/ca-certificates "$root/usr/local/share/"
 	if grep -q https: "$root/etc/apt/sources.list"; then
