@@ -38,6 +38,7 @@ heed_signals(void *program)
 		return STATUS_RUNNING;
 	reload_requested = false;
 	options_reload(&ingest_options, &ingest->options);
+	database_set_timeout(ingest->options.server_timeout);
 	log_start("source", ingest->options.catalogue.source, ingest->options.verbose);
 	session_close_results(ingest);
 	ingest->catalogue.limit = ingest->options.catalogue.batch;
@@ -93,6 +94,7 @@ main(int argc, char **argv)
 	ingest.catalogue.settings = &ingest.options.catalogue;
 	ingest.catalogue.limit = ingest.options.catalogue.batch;
 	log_start("source", ingest.options.catalogue.source, ingest.options.verbose);
+	database_set_timeout(ingest.options.server_timeout);
 	if (ingest.options.check)
 		return check_run(&ingest, outcome == OPTIONS_GOOD);
 	notify_begin();

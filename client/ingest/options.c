@@ -26,6 +26,7 @@ static const OptionRule rules[] = {
 	RULE_LISTEN(FIELD(watch.address)),
 	RULE_READY_LAG(FIELD(watch.ready_lag)),
 	RULE_NO_LOOP(FIELD(no_loop)),
+	RULE_SERVER_TIMEOUT(FIELD(server_timeout)),
 	RULE_CONFIG(FIELD(config)),
 	RULE_CHECK(FIELD(check)),
 	RULE_LOG_FORMAT(FIELD(log_format)),
@@ -133,6 +134,7 @@ set_defaults(void *read)
 	Options    *options = read;
 
 	options->catalogue.batch = 500;
+	options->server_timeout = SERVER_TIMEOUT;
 }
 
 /* What --help says behind the list of options */

@@ -18,6 +18,7 @@ typedef struct Options
 	const SourceKind *source_kind;
 	const ResultsKind *results_kind;	/* NULL: nobody wants them */
 	bool		no_loop;
+	int64_t		server_timeout; /* seconds */
 	WatchSettings watch;
 	const char *config;
 	bool		check;

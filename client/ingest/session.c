@@ -200,6 +200,8 @@ look_around(Ingest *ingest, bool at_end)
 			status = position_note(&ingest->catalogue, partition, &ingest->moved);
 	}
 	ingest->looked_at = monotonic_ms();
+	if (status == STATUS_RUNNING && ingest->batch.done == ingest->batch.count)
+		log_success();
 	return status;
 }
 

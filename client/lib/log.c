@@ -11,11 +11,13 @@
 #include <time.h>
 
 #include "lib/buffer.h"
+#include "lib/repetition.h"
 
 static LogFormat line_format = LOG_LOGFMT;
 static const char *subject_field;
 static const char *subject_name;
 static bool show_details;
+static bool said_any;			/* since log_next_try() */
 static char **secrets;
 static int	secret_count;
 
@@ -160,6 +162,45 @@ append_field(Buffer *line, const char *name, const char *value, bool in_quotes)
 	buffer_text(line, in_quotes ? "\"" : "");
 }
 
+/*
+ * Was that said already? A warning may be one of many, which differ in a number;
+ * an error is what a program tries again after. Whoever wants details has all.
+ */
+static bool
+is_repetition(LogLevel level, const char *message)
+{
+	return level >= LOG_WARNING && !show_details && repetition_of(message, level == LOG_ERROR);
+}
+
+/* Somebody wants to hear how it is now, said before or not */
+void
+log_anew(void)
+{
+	repetition_forget();
+}
+
+/* Something is tried again: it says why it fails if that is news */
+void
+log_next_try(void)
+{
+	repetition_next_try();
+	said_any = false;
+}
+
+/* It succeeds; to be told once or more */
+void
+log_success(void)
+{
+	repetition_success();
+}
+
+/* Has the try said anything? */
+bool
+log_said_any(void)
+{
+	return said_any;
+}
+
 /* Write one line, whole, so that no other writer's stands within it */
 static void
 __attribute__((format(printf, 3, 0)))
@@ -178,6 +219,9 @@ write_line(LogLevel level, const char *problem, const char *format, va_list argu
 	strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &parts);
 	snprintf(clock, sizeof(clock), "%s.%03ldZ", seconds, now.tv_nsec / 1000000);
 	vsnprintf(message, sizeof(message), format, arguments);
+	if (is_repetition(level, message))
+		return;
+	said_any = true;
 
 	append_field(&line, "time", clock, false);
 	append_field(&line, "level", level_names[level], false);

@@ -527,6 +527,7 @@ options_reload(const OptionTable *table, void *options)
 {
 	void	   *fresh = allocate(table->size);
 
+	log_anew();
 	if (!read_all(table, fresh))
 	{
 		log_line(LOG_ERROR, "configuration: nothing of it is taken");

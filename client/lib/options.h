@@ -56,6 +56,9 @@ extern const OptionType log_format_type;
 	{"ready-lag", 0, OPTION_NUMBER, field, true, 1, 31536000, "SECONDS", "with --listen: not ready while the lag is longer", NULL}
 #define RULE_NO_LOOP(field) \
 	{"no-loop", 'n', OPTION_FLAG, field, false, 0, 0, NULL, "end instead of trying again when a connection is lost", NULL}
+#define RULE_SERVER_TIMEOUT(field) \
+	{"server-timeout", 0, OPTION_NUMBER, field, true, 1, 86400, "SECONDS", "leave a server that says nothing for so long (default: 60)", NULL}
+#define SERVER_TIMEOUT 60
 #define RULE_CONFIG(field) \
 	{"config", 0, OPTION_TEXT, field, false, 0, 0, "FILE", "read options from a file of lines \"name = value\"", NULL}
 #define RULE_LOG_FORMAT(field) \

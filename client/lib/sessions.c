@@ -53,7 +53,8 @@ back_off(int64_t *pause, int64_t longest)
 	if (*pause > longest)
 		*pause = longest;
 	jittered = *pause / 2 + random() % (*pause / 2 + 1);
-	log_line(LOG_NOTE, "trying again in %d ms", (int) jittered);
+	if (log_said_any())
+		log_line(LOG_NOTE, "trying again in %d ms", (int) jittered);
 	while (!stop_requested && !reload_requested && monotonic_ms() < wait.since + jittered)
 		wait_on(&wait, -1, 0, wait.since + jittered - monotonic_ms());
 	*pause *= 2;
@@ -67,7 +68,10 @@ run_sessions(const Sessions *sessions)
 	while (sessions->heed_signals(sessions->program) == STATUS_RUNNING)
 	{
 		SessionReach reach = REACHED_NOTHING;
-		ExitStatus	status = sessions->run(sessions->program, &reach);
+		ExitStatus	status;
+
+		log_next_try();
+		status = sessions->run(sessions->program, &reach);
 
 		if (reach == REACHED_PROGRESS)
 			pause = FIRST_WAIT_MS;

@@ -45,6 +45,7 @@ settle(Reading *reading)
 
 	if (status == STATUS_RUNNING)
 	{
+		log_success();
 		metrics_settled(relay);
 		status = horizon_advance(&relay->consumer, reading->ending);
 	}

@@ -56,7 +56,7 @@ static const OptionRule rules[] = {
 	{"endpos", 'E', OPTION_LSN, FIELD(stream.endpos), false, 0, 0, "LSN", "stop after the last transaction that ends by this position", NULL},
 	RULE_NO_LOOP(FIELD(catalogue.no_loop)),
 	{"status-interval", 's', OPTION_NUMBER, FIELD(stream.status_interval), true, 1, 3600, "SECONDS", "time between status packets sent to the server (default: 10)", NULL},
-	{"server-timeout", 0, OPTION_NUMBER, FIELD(stream.server_timeout), true, 1, 86400, "SECONDS", "leave a server that says nothing for so long (default: 60)", NULL},
+	RULE_SERVER_TIMEOUT(FIELD(stream.server_timeout)),
 	RULE_CONFIG(FIELD(config)),
 	RULE_CHECK(FIELD(check)),
 	RULE_LOG_FORMAT(FIELD(log_format)),
@@ -248,7 +248,7 @@ set_defaults(void *read)
 	options->delivery.batch = 500;
 	options->delivery.max_attempts = 10;
 	options->stream.status_interval = 10;
-	options->stream.server_timeout = 60;
+	options->stream.server_timeout = SERVER_TIMEOUT;
 }
 
 /* What --help says behind the list of options */

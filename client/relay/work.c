@@ -44,6 +44,7 @@ work_run(Relay *relay)
 	{
 		log_line(LOG_NOTE, "working on iteration jobs with targets \"%s\"", relay->options.iteration.allowed);
 		notify_ready();
+		log_success();
 	}
 	while (status == STATUS_RUNNING && !stop_requested)
 	{

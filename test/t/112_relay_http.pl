@@ -596,7 +596,7 @@ for my $what (sort keys %unwell)
 	set_refused({ %$answer, text => '' });
 	emit("patient-$what", 1, '{}');
 	my $before = () = slurp_file($log) =~ /$told/g;
-	my $relay = start_relay($node, $log, '--stream', 'a', '--sink', $index, '--max-attempts', 1);
+	my $relay = start_relay($node, $log, '--stream', 'a', '--sink', $index, '--max-attempts', 1, '--verbose');
 	wait_for('some attempts', sub { (() = slurp_file($log) =~ /$told/g) >= $before + 3 });
 	is(letters(), '', "an index that $what refuses nothing");
 	set_refused();

@@ -94,7 +94,7 @@ SKIP:
 {
 	skip 'there is no prlimit', 5 if system('command -v prlimit >/dev/null') != 0;
 	my $full = "$dir/full";
-	$relay = start_relay($node, $log, @read, "ndjson:$full");
+	$relay = start_relay($node, $log, @read, "ndjson:$full", '--verbose');
 	add_events($node, 1, 10, ++$version);
 	wait_until_confirmed();
 

@@ -140,7 +140,7 @@ in_session($open, 'BEGIN; ' . raw('late', 'sparse', 1));
 $node->safe_psql('postgres', raw('later', 'other', 1));
 my $read = rows_read();
 $file = "$dir/sparse.prom";
-$relay = start_relay($node, "$dir/sparse.log", '--stream', 'sparse', '--sink', $away{postgres}, '--metrics-file', $file);
+$relay = start_relay($node, "$dir/sparse.log", '--stream', 'sparse', '--sink', $away{postgres}, '--metrics-file', $file, '--verbose');
 wait_for('some sessions', sub { (() = slurp_file("$dir/sparse.log") =~ /sink is down/g) >= 5 });
 is(metric($file, 'lag_seconds'), 0, 'a sparse stream has no lag while no event is its own');
 $node->poll_query_until('postgres', "SELECT seq_tup_read + idx_tup_fetch >= $read + $rows FROM pg_stat_user_tables WHERE relname = 'outbox'");

@@ -105,8 +105,9 @@ ends('no rights', 3, qr/permission denied/, $node->connstr('postgres') . ' user=
 $node->safe_psql('postgres', q{SELECT esgf_stac.configure_source('api', '{"active": false}')});
 ends('not active', 3, qr/source \\"api\\" is not active/, ingester_dbname($node));
 write_log("$dir/log", event('e2', delete_of('a.v1')));
-my $ingester = start_ingest($node, "$dir/inactive.log", @from, '--follow');
-wait_for('it to try again', sub { -e "$dir/inactive.log" && (() = slurp_file("$dir/inactive.log") =~ /trying again/g) >= 2 });
+my $ingester = start_ingest($node, "$dir/inactive.log", @from, '--follow', '--metrics-file', "$dir/inactive.metrics");
+wait_for('it to try again', sub { -e "$dir/inactive.metrics" && slurp_file("$dir/inactive.metrics") =~ /sessions_total\{source="api"\} [4-9]/ });
+is(scalar(grep { /is not active|trying again/ } read_lines("$dir/inactive.log")), 2, 'that is said once');
 $node->safe_psql('postgres', q{SELECT esgf_stac.configure_source('api', '{"active": true}')});
 wait_for('the event', sub { told($node, 'api') eq 'e1:201 e2:200' });
 

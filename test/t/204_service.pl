@@ -125,7 +125,7 @@ $node->safe_psql('postgres', q{SELECT esgf_stac.create_stream('a')});
 new_items($node, 1, 5);
 
 # The database is away, then the slot is not there: neither is ready.
-my $relay = start_under("$dir/notify", 'esgf_stac_relay', $node, "$dir/away.log", '--dbname', "host=$dir port=1", @read);
+my $relay = start_under("$dir/notify", 'esgf_stac_relay', $node, "$dir/away.log", '--dbname', "host=$dir port=1", '--verbose', @read);
 wait_for('another try', sub { slurp_file("$dir/away.log") =~ /trying again.*trying again/s });
 ok(!has_message($manager), 'without a database it is not ready');
 is(stop_relay($relay), 0, 'stops');

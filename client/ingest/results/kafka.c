@@ -53,7 +53,7 @@ refuse(void *owner, int number, const char *problem)
 	KafkaResults *results = owner;
 
 	results->results.refused++;
-	log_line(LOG_ERROR, "the outcome of the event at %" PRId64 " is passed over: %s", results->outcomes[number].offset, problem);
+	log_line(LOG_WARNING, "the outcome of the event at %" PRId64 " is passed over: %s", results->outcomes[number].offset, problem);
 }
 
 static void
