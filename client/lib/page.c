@@ -241,13 +241,10 @@ print_tile(Buffer *html, const Tile *tile, double value)
 static void
 print_tiles(Buffer *html, const PageSubject *subject, const Report *report, const History *history)
 {
+	const Tile	lag = {"Lag", METRIC_LAG, TILE_SECONDS};
+
 	buffer_text(html, "<dl class=\"tiles\">");
-	print_tile(html, &(Tile)
-/**INDENT** Error@245: Unbalanced parens */
-			   {
-		"Lag", METRIC_LAG, TILE_SECONDS
-/**INDENT** Warning@247: Extra ) */
-	}, report_value(report, METRIC_LAG));
+	print_tile(html, &lag, report_value(report, METRIC_LAG));
 	buffer_text(html, "<div><dt>Rate, last minute</dt><dd>");
 	append_rate(html, history_rate(history));
 	buffer_text(html, "</dd></div>\n");
@@ -318,8 +315,8 @@ static void
 print_plots(Buffer *html, const History *history)
 {
 	Step		steps[HISTORY_STEPS];
-	double		rates[HISTORY_STEPS];
-	double		lags[HISTORY_STEPS];
+	double		rates[HISTORY_STEPS] = {0};
+	double		lags[HISTORY_STEPS] = {0};
 	int			count = history_steps(history, steps);
 
 	for (int i = 0; i < count; i++)
