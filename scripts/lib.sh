@@ -175,7 +175,7 @@ servers_packages() {
 		update_package_lists
 		jdk=$(offered_jdk)
 	fi
-	echo maven "$jdk" python3-pip
+	echo git maven "$jdk" python3-pip
 }
 offered_jdk() { apt-cache pkgnames openjdk- | grep -xE 'openjdk-(17|21)-jdk-headless' | sort | tail -n 1 || true; }
 

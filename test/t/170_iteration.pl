@@ -109,9 +109,8 @@ is_in_order($file);
 # An item that changes all the time holds nothing up, nor one whose newer version no event tells.
 my $restless = IPC::Run::start([ 'psql', '-Xqo/dev/null', '-d', $node->connstr('postgres') . ' application_name=restless', '-c',
 		q{DO $$ BEGIN LOOP PERFORM esgf_stac.patch_item('CMIP6', 'item-20.v1', jsonb_build_object('properties', jsonb_build_object('n', clock_timestamp()))); COMMIT; PERFORM pg_sleep(0.002); END LOOP; END $$} ]);
-$job = job(q{'a', max_rate => 40});
-wait_for('a line', sub { items_of($job) > 0 });
-sql(q{SET session_replication_role = replica; UPDATE esgf_stac.item SET version = version + 1 WHERE id = 'item-60.v1'});
+$job = sql(q{SELECT esgf_stac.start_iteration('a', max_rate => 40);
+	SET session_replication_role = replica; UPDATE esgf_stac.item SET version = version + 1 WHERE id = 'item-60.v1'});
 finished($job);
 is(told($job, 'state, items_sent'), 'completed|59', 'a job ends, however items change');
 sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'restless'});
