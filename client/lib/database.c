@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "lib/passwords.h"
 #include "lib/program.h"
 #include "lib/wait.h"
 
@@ -116,6 +117,7 @@ conninfo_hide_passwords(const char *conninfo)
 {
 	PQconninfoOption *parsed = PQconninfoParse(conninfo, NULL);
 
+	passwords_hide(conninfo);
 	for (PQconninfoOption *part = parsed; part != NULL && part->keyword != NULL; part++)
 		if (is_password(part))
 			log_secret(part->val);
@@ -248,6 +250,9 @@ await_connection(Making *making, const char *what, bool *refused)
 		if ((interrupted(was_stopping) || explaining_too_long()) && atomic_exchange(&making->state, MAKING_UNWANTED) == MAKING_UNDER_WAY)
 			return NULL;
 	wait_end(&wait);
+
+	/* By the end of the pipe it is done; by that all is seen that was made. */
+	(void) atomic_load(&making->state);
 	connection = making->connection;
 	*refused = making->refused;
 	free_making(making);

@@ -22,7 +22,7 @@ typedef enum LogFormat
 {
 	LOG_LOGFMT,
 	LOG_JSON,
-}			LogFormat;
+} LogFormat;
 
 extern void log_in_format(LogFormat format);
 extern LogFormat log_format(void);

@@ -22,7 +22,7 @@ typedef struct Said
 	char	   *message;		/* NULL: none */
 	int64_t		at;
 	int			try;			/* in which it came up last */
-}			Said;
+} Said;
 
 static Said said[MESSAGES];
 static int	this_try;

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "lib/page.h"
+#include "lib/passwords.h"
 
 static const DetailsTable tables[] = {
 	{
@@ -31,13 +32,15 @@ add_facts(const Relay *relay, Buffer *html)
 {
 	const Consumer *consumer = &relay->consumer;
 	Buffer		progress = {0};
+	Buffer		sink = {0};
 
+	passwords_leave_out(&sink, relay->options.catalogue.has_sink ? relay->options.delivery.sink.name : "none");
 	page_facts_begin(html);
 	if (consumer->standstill.problem != NULL)
 		page_fact(html, "Problem", "%s", consumer->standstill.problem);
 	page_fact(html, "Stream", "%s", relay->options.catalogue.stream);
 	page_fact(html, "Slot", "%s", relay->options.catalogue.slot);
-	page_fact(html, "Sink", "%s", relay->options.delivery.sink.name != NULL ? relay->options.delivery.sink.name : "none");
+	page_fact(html, "Sink", "%s", sink.data);
 	details_add_database(html, relay->catalogue.sql);
 	page_fact(html, "Durable up to", LSN_FORMAT ", on timeline %d", LSN_PARTS(consumer->durable), relay->catalogue.timeline);
 	if (consumer->row.seeding)
@@ -54,6 +57,7 @@ add_facts(const Relay *relay, Buffer *html)
 	page_fact(html, "Sessions", "%" PRId64 ", %" PRId64 " attempts failed", relay->metrics.sessions, relay->delivery.retries);
 	page_facts_end(html);
 	buffer_free(&progress);
+	buffer_free(&sink);
 }
 
 /* Have the page show how it is now */

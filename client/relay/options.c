@@ -11,6 +11,7 @@
 #include "lib/database.h"
 #include "lib/log.h"
 #include "lib/options.h"
+#include "lib/passwords.h"
 #include "sinks/reader.h"
 
 #define PREFIX "ESGF_STAC_RELAY_"
@@ -63,28 +64,6 @@ static const OptionRule rules[] = {
 	RULE_VERBOSE(FIELD(verbose)),
 };
 
-/* The password in a URL, which is USER:PASSWORD@HOST, whatever its scheme */
-static void
-hide_url_password(const char *url)
-{
-	const char *authority = strstr(url, "://");
-	const char *end;
-	char	   *user;
-	char	   *password;
-
-	if (authority == NULL)
-		return;
-	user = copy_string(authority + 3);
-	end = strrchr(user, '@');
-	password = strchr(user, ':');
-	if (end != NULL && password != NULL && password < end)
-	{
-		user[end - user] = '\0';
-		log_secret(password + 1);
-	}
-	free(user);
-}
-
 /* Have no message show a secret of these options */
 static void
 hide_secrets(const void *read)
@@ -99,7 +78,7 @@ hide_secrets(const void *read)
 	{
 		char	   *conninfo = copy_string(strchr(sink, ':') != NULL ? strchr(sink, ':') + 1 : sink);
 
-		hide_url_password(sink);
+		passwords_hide(sink);
 		if (strrchr(conninfo, '#') != NULL)
 			*strrchr(conninfo, '#') = '\0';
 		conninfo_hide_passwords(conninfo);

@@ -14,7 +14,7 @@ BEGIN
     IF message IS NULL OR message !~ '[^[:space:]]' OR octet_length(message) > 500 THEN
         PERFORM esgf_stac_internal.refuse('bad-request', 'maintenance', 'a message must be given, of at most 500 bytes',
             hint => 'Everybody whose change is refused reads it: say why, and until when.');
-    ELSIF retry_after < interval '0' OR NOT isfinite(retry_after) THEN
+    ELSIF extract(epoch FROM retry_after) < 0 OR NOT isfinite(retry_after) THEN
         PERFORM esgf_stac_internal.refuse('bad-request', 'maintenance', 'retry_after must not be negative, nor endless',
             hint => 'It is how long a client is to wait before it tries again; leave it out where nobody knows.');
     END IF;

@@ -4,7 +4,7 @@
 \i :ingest
 -- Maintenance: who begins to change anything is told so before all else, but for
 -- administrators; who has begun goes on. The order of sessions: test/specs/maintenance_races.spec.
-SELECT plan(54);
+SELECT plan(55);
 
 CREATE ROLE esgf_stac_test_writer IN ROLE esgf_stac_writer;
 CREATE ROLE esgf_stac_test_gateway IN ROLE esgf_stac_gateway;
@@ -49,7 +49,7 @@ CREATE TEMP TABLE counted AS SELECT (SELECT count(*) FROM esgf_stac.item) AS ite
 -- ---------------------------------------------------------------- setting it
 
 SELECT throws_ok(query, 'PT400', NULL, query) FROM unnest(ARRAY[$$SELECT esgf_stac.set_maintenance(NULL)$$, $$SELECT esgf_stac.set_maintenance(E' \n')$$,
-    $$SELECT esgf_stac.set_maintenance(repeat('x', 501))$$, $$SELECT esgf_stac.set_maintenance('m', '-1 s')$$]) query;
+    $$SELECT esgf_stac.set_maintenance(repeat('x', 501))$$, $$SELECT esgf_stac.set_maintenance('m', '-1 s')$$, $$SELECT esgf_stac.set_maintenance('m', '-1 year 362 days')$$]) query;
 SELECT is(pg_temp.heard(caller, query), '42501', caller || ': ' || query)
   FROM unnest('{esgf_stac_test_writer,esgf_stac_test_gateway}'::text[]) caller, unnest(ARRAY[$$SELECT esgf_stac.set_maintenance('m')$$, 'SELECT esgf_stac.end_maintenance()']) query;
 SELECT is(pg_temp.heard('esgf_stac_test_both', $$SELECT esgf_stac.set_maintenance('m')$$, '{"sub": "x"}'), '42501', 'nor may who acts for somebody');

@@ -74,8 +74,8 @@ $node->safe_psql('postgres', "INSERT INTO esgf_stac.dead_letter (stream, event_i
 	SELECT 'east', gen_random_uuid(), 'CMIP6', 'item-' || i, 1, \$reason\$$hostile\$reason\$ FROM generate_series(1, 25) i");
 my $relay;
 {
-	# A password stands where only the relay reads it, and is shown to nobody.
-	local $ENV{ESGF_STAC_RELAY_SINK} = 'postgres:' . $node->connstr('index') . ' password=pssst#items';
+	# Passwords stand where only the relay reads them, and are shown to nobody, however they are spelled, or short.
+	local $ENV{ESGF_STAC_RELAY_SINK} = 'postgres:' . $node->connstr('index') . q{ password=it\\'spssst sslpassword = '7$'#items};
 	$relay = start_relay($node, "$dir/relay.log", '--stream', 'east', '--listen', $port, '--metrics-file', "$dir/relay.prom", '--status-interval', 1);
 }
 write_log("$dir/log", map { event("e$_", post("a$_.v1")) } 1 .. 3);
@@ -139,7 +139,8 @@ wait_for('the tables', sub { ($ingest_page = get($ingest_port, '/'))->{content} 
 like($ingest_page->{content}, qr/&#60;b&#62;none/, 'the page of the ingester tells what was refused, as text');
 unlike($ingest_page->{content}, qr/<b>none/, 'and no other way');
 like($ingest_page->{content}, qr/>Performed up to</, 'and of partitions');
-unlike(join('', map { get($port, $_)->{content} } '/', '/metrics', '/readyz') . slurp_file("$dir/relay.log"), qr/pssst/, 'no password is shown');
+unlike(join('', map { get($port, $_)->{content} } '/', '/metrics', '/readyz') . slurp_file("$dir/relay.log"), qr/pssst|7\$/, 'no password is shown');
+like($page->{content}, qr/>postgres:.* password=\*\*\* sslpassword = \*\*\*#items</, 'where it would stand, that is');
 
 SKIP:
 {

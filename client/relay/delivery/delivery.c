@@ -13,6 +13,7 @@
 #include "delivery/dead_letter.h"
 #include "delivery/envelope.h"
 #include "lib/log.h"
+#include "lib/passwords.h"
 
 /* A batch is full with that many bytes too: memory stays bounded. */
 #define BATCH_BYTES (4 * 1024 * 1024)
@@ -31,7 +32,11 @@ tell_sink_down(Delivery *delivery, const char *problem)
 
 	if (delivery->refusal != NULL)
 	{
-		log_line(LOG_ERROR, "sink %s is down: %s", delivery->settings->sink.name, problem);
+		Buffer		sink = {0};
+
+		passwords_leave_out(&sink, delivery->settings->sink.name);
+		log_line(LOG_ERROR, "sink %s is down: %s", sink.data, problem);
+		buffer_free(&sink);
 		return;
 	}
 	slot_ask_held(catalogue);
