@@ -6,6 +6,7 @@ from uuid import uuid4
 import psycopg
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool as Pool
+from starlette.exceptions import HTTPException
 
 
 @asynccontextmanager
@@ -24,12 +25,24 @@ async def pools(state):
 @asynccontextmanager
 async def transaction_in(pool, timeout=None):
     """A transaction, which an exception undoes; timeout is for a connection, where it is to be another than usual."""
+    sources = []
+
+    def hear(notice):
+        sources.append(notice.source_function)
+
     try:
         async with pool.connection(timeout) as connection:
-            yield connection
+            connection.add_notice_handler(hear)
+            try:
+                async with connection.transaction():
+                    yield connection
+            finally:
+                connection.remove_notice_handler(hear)
     except psycopg.errors.ObjectNotInPrerequisiteState:  # 55000: they have loaded the library of another version
         await pool.drain()
         raise
+    if "SyncRepWaitForLSN" in sources:  # COMMIT was cancelled while it waited for a standby: that is a warning alone
+        raise HTTPException(503, "done, but a failover may undo it: ask again, with the same Idempotency-Key")
 
 
 def id_of(request):

@@ -402,6 +402,40 @@ async def test_connections_lost(app_client, load_test_item, admin):
     assert (await app_client.patch(PATH, json={"properties": {"title": "x"}})).status_code == 200
 
 
+async def test_no_standby_has_it(app_client, load_test_item, admin, state):
+    """A COMMIT waits for a standby, and an administrator ends the waiting: that is not done before one has it."""
+    waiting = "SELECT pid FROM pg_stat_activity WHERE usename = 'stac_api' AND wait_event = 'SyncRep'"
+    [version] = admin.execute("SELECT version FROM esgf_stac.published_item").fetchone()
+
+    async def patch():
+        """Ask, and be let wait."""
+        request = app_client.patch(PATH, json=TITLE, headers={"Idempotency-Key": "synchronous"})
+        task = asyncio.create_task(request)
+        async with asyncio.timeout(60):
+            while not admin.execute(waiting).fetchone():
+                await asyncio.sleep(0.01)
+        return task
+
+    def standbys(names):
+        admin.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+        admin.execute("SELECT pg_reload_conf()")
+
+    standbys("nobody")
+    admin.execute("SET synchronous_commit = local")
+    try:
+        first = await patch()
+        admin.execute(f"SELECT pg_cancel_backend(pid) FROM ({waiting}) w")
+        problem = refused(await first, 503)
+        assert "Idempotency-Key" in problem["detail"]
+        assert admin.execute("SELECT version FROM esgf_stac.published_item").fetchone() == (version + 1,)
+        again = await patch()  # which waits for a standby, too, though it changes nothing
+    finally:
+        standbys("")
+        admin.execute("RESET synchronous_commit")
+    assert (await again).status_code == 200
+    assert admin.execute("SELECT version FROM esgf_stac.published_item").fetchone() == (version + 1,)
+
+
 async def test_maintenance(app_client, load_test_item, admin, state):
     """Nobody changes anything; readers read, and everybody is told when to come back."""
     before = state()
