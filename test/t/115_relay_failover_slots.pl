@@ -53,11 +53,18 @@ ok(wait_for('the slot', sub {
 }), 'the standby has the slot');
 
 # Without the standby, the relay is given nothing.
+my $stopped = time;
 $standby->stop;
 add_events($primary, 101, 110);
 ok($primary->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'WaitForStandbyConfirmation'}),
 	'the server waits for the standby');
 is(items(), 100, 'and the relay with it');
+
+# The server warns of it every second.
+my $warning = qr/replication slot \\?"standby\\?" specified in parameter .* does not have active_pid/;
+wait_for('five warnings', sub { 5 <= (() = slurp_file($primary->logfile) =~ /$warning/g) });
+my @said = slurp_file($log) =~ /$warning/g;
+ok(1 <= @said && @said <= 1 + (time - $stopped) / 60, 'the relay says so once, and then once a minute') or diag scalar @said;
 $standby->start;
 wait_for('110 events', sub { items() == 110 });
 

@@ -4,18 +4,16 @@
 #
 #	ESGF_STAC_PATRONI=10 scripts/test t/210
 #
-# kills ten leaders, which takes a quarter of an hour; unless that is set, all is
-# skipped. PATRONI names the program, where it is not the one in the path.
+# kills ten leaders, which takes a quarter of an hour.
 
 use strict;
 use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use HTTP::Tiny;
 use IPC::Run ();
-use JSON::PP ();
 use List::Util qw(max min);
+use PatroniTest;
 use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -23,133 +21,14 @@ use RelayTest;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-my $kills = $ENV{ESGF_STAC_PATRONI} or plan skip_all => 'a run of a quarter of an hour: set ESGF_STAC_PATRONI=10';
-my $patroni = $ENV{PATRONI} // 'patroni';
-my ($version, $etcd_version) = ('', '');
-eval { IPC::Run::run([ $patroni, '--version' ], '>', \$version) && IPC::Run::run([qw(etcd --version)], '>', \$etcd_version) }
-  or plan skip_all => 'there is no patroni, or no etcd';
+my $reason = patroni_missing();
+plan skip_all => $reason if $reason;
 
+my $kills = $ENV{ESGF_STAC_PATRONI};
 my $dir = PostgreSQL::Test::Utils::tempdir_short;
 my $logs = $PostgreSQL::Test::Utils::log_path;
-my $bin = `pg_config --bindir` =~ s/\n//r;
-my $has_failover_slots = `postgres --version` =~ /(\d+)/ && $1 >= 17;
-my @names = qw(node1 node2 node3);
-my %node = map { $_ => { name => $_, port => free_port(), rest => free_port() } } @names;
+my $has_failover_slots = has_failover_slots();
 my @streams = qw(east west);
-my ($etcd, $etcd_peer) = (free_port(), free_port());
-
-sub free_port { return PostgreSQL::Test::Cluster::get_free_port(); }
-
-# ---------------------------------------------------------------- servers
-
-my %programs;
-
-# Start a program that dies with the test, in a process group of its own.
-sub start
-{
-	my ($name, @command) = @_;
-	$programs{$name} = IPC::Run::start([ qw(setpriv --pdeathsig KILL --), @command ], '<', '/dev/null', '>>', "$logs/210_$name.log", '2>&1');
-	return;
-}
-
-sub configuration
-{
-	my ($node) = @_;
-	my $others = join ',', grep { $_ ne $node->{name} } @names;
-	my %own = (unix_socket_directories => $dir, fsync => 'off', $has_failover_slots ? (synchronized_standby_slots => $others) : ());
-	my %common = (
-		wal_level => 'logical', hot_standby_feedback => 'on', wal_log_hints => 'on', max_wal_senders => 20, max_replication_slots => 20,
-		wal_keep_size => '512MB', $has_failover_slots ? (sync_replication_slots => 'on') : ());
-	my @hba = ('local all all trust', 'host all all 127.0.0.1/32 trust', 'host replication all 127.0.0.1/32 trust');
-	return JSON::PP->new->canonical->encode({
-			scope => 'esgf', name => $node->{name},
-			restapi => { listen => "127.0.0.1:$node->{rest}", connect_address => "127.0.0.1:$node->{rest}" },
-			etcd3 => { host => "127.0.0.1:$etcd" },
-			bootstrap => {
-				dcs => {
-					ttl => 20, loop_wait => 5, retry_timeout => 5, synchronous_mode => JSON::PP::true,
-					postgresql => { use_pg_rewind => JSON::PP::true, use_slots => JSON::PP::true, parameters => \%common },
-				},
-				initdb => [ { encoding => 'UTF8' }, { locale => 'C.UTF-8' } ],
-			},
-			postgresql => {
-				listen => "127.0.0.1:$node->{port}", connect_address => "127.0.0.1:$node->{port}", data_dir => "$dir/$node->{name}", bin_dir => $bin,
-				pgpass => "$dir/pgpass_$node->{name}", pg_hba => \@hba, parameters => \%own,
-				authentication => { superuser => { username => 'postgres' }, replication => { username => 'replicator' } },
-			},
-	});
-}
-
-sub start_node
-{
-	my ($name) = @_;
-	start($name, $patroni, "$dir/$name.yml");
-	return;
-}
-
-# Every process of a node: Patroni, its server, and that one's children.
-sub processes_of
-{
-	my ($name) = @_;
-	my $program = $programs{$name}{KIDS}[0]{PID};
-	my ($server) = -e "$dir/$name/postmaster.pid" ? slurp_file("$dir/$name/postmaster.pid") =~ /^(\d+)/ : ();
-	return ($program, split(' ', `pgrep -P $program`), $server ? ($server, split ' ', `pgrep -P $server`) : ());
-}
-
-sub rest
-{
-	my ($name, $method, $path, $body) = @_;
-	my $answer = HTTP::Tiny->new(timeout => 5)->request($method, "http://127.0.0.1:$node{$name}{rest}/$path",
-		{ $body ? (content => JSON::PP::encode_json($body), headers => { 'content-type' => 'application/json' }) : () });
-	return $answer->{success} ? eval { JSON::PP::decode_json($answer->{content}) } // {} : undef;
-}
-
-my $everyone = 'dbname=postgres user=postgres connect_timeout=3 target_session_attrs=read-write host='
-  . join(',', map { '127.0.0.1' } @names) . ' port=' . join(',', map { $node{$_}{port} } @names);
-
-# Run SQL at a node, or at the leader: what it prints; undef if that fails.
-sub sql
-{
-	my ($query, $name) = @_;
-	my ($out, $err) = ('', '');
-	my $where = $name ? "dbname=postgres user=postgres connect_timeout=3 host=127.0.0.1 port=$node{$name}{port}" : $everyone;
-	return IPC::Run::run([ 'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d', $where, '-c', $query ], '<', \undef, '>', \$out, '2>', \$err) ? $out =~ s/\n\z//r : undef;
-}
-
-# The node that is written to, unless it is the one named.
-sub leader
-{
-	my ($not) = @_;
-	my $port = sql('SHOW port') // return;
-	my ($name) = grep { $node{$_}{port} == $port } @names;
-	return defined $not && $name eq $not ? undef : $name;
-}
-
-# Do both standbys stream, and may one of them take over, as far as Patroni knows?
-sub is_whole
-{
-	my $count = sql(q{SELECT count(*) FROM pg_stat_replication WHERE application_name LIKE 'node%' AND state = 'streaming'}) // return;
-	return $count == 2 && candidate(leader() // return);
-}
-
-# The standby that Patroni would have take over; undef if there is none.
-sub candidate
-{
-	my ($leader) = @_;
-	my $cluster = rest($leader, 'GET', 'cluster') // return;
-	my ($name) = map { $_->{name} } grep { ($_->{role} // '') =~ /sync|quorum/ } @{ $cluster->{members} // [] };
-	return $name;
-}
-
-# Has each standby a copy of each slot that it could go on with?
-sub slots_are_ready
-{
-	my $leader = leader() // return;
-	my $ready = $has_failover_slots ? 'synced AND NOT temporary' : 'true';
-	my $query = "SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'esgf_stac_%' AND $ready";
-	return !grep { $_ ne $leader && (sql($query, $_) // 0) != @streams } @names;
-}
-
 # ---------------------------------------------------------------- writers
 
 my @writers;
@@ -168,7 +47,7 @@ sub write_items
 		  : qq{create_item('CMIP6', '{"type": "Feature", "stac_version": "1.1.0", "id": "$item", "geometry": null, "links": [], "assets": {},
 			"properties": {"datetime": "2020-01-01T00:00:00Z", "n": $n}}')};
 		my ($out, $err) = ('', '');
-		my $good = IPC::Run::run([ qw(timeout 10 psql -XqAt -d), $everyone, '-c', "SELECT version FROM esgf_stac.$call" ], '<', \undef, '>', \$out, '2>', \$err);
+		my $good = IPC::Run::run([ qw(timeout 10 psql -XqAt -d), conninfo(), '-c', "SELECT version FROM esgf_stac.$call" ], '<', \undef, '>', \$out, '2>', \$err);
 
 		# A COMMIT that was cancelled while it waited is acknowledged with a warning: that does not count.
 		append_to_file("$dir/acknowledged", sprintf("%.3f %s %d %d\n", time, $item, $out, $n)) if $good && $err !~ /WARNING/;
@@ -206,7 +85,7 @@ my %relay;
 sub relay_arguments
 {
 	my ($stream, @more) = @_;
-	return ('--dbname', $everyone =~ s/connect_timeout=\d+ //r, '--stream', $stream, '--sink', $sink{$stream}, @more);
+	return ('--dbname', conninfo() =~ s/connect_timeout=\d+ //r, '--stream', $stream, '--sink', $sink{$stream}, @more);
 }
 
 sub start_stream
@@ -249,33 +128,23 @@ sub measure
 	diag sprintf('%-12s first write after %5.1f s, delivered %5.1f s later%s', $what, @{ $figures[-1] }{qw(write delivery)},
 		$has_failover_slots ? sprintf(', %.1f s after the standbys were back', $figures[-1]{waited}) : '');
 
-	# The next one finds a synchronous standby.
+	# The next one finds a synchronous standby, with slots.
 	wait_for('both standbys', \&is_whole);
-	wait_for('the slots', \&slots_are_ready);
+	my $back = time;
+	wait_for('the slots', sub { slots_are_ready(scalar @streams) });
+	diag sprintf('%-12s their copies of the slots were ready %.1f s after both standbys were back', '', time - $back) if $has_failover_slots;
 	return;
 }
 
-diag "$version$etcd_version" =~ s/Git SHA.*//sr, `postgres --version`;
-mkdir "$dir/etcd";
-start('etcd', 'etcd', '--data-dir', "$dir/etcd", '--listen-client-urls', "http://127.0.0.1:$etcd", '--advertise-client-urls', "http://127.0.0.1:$etcd",
-	'--listen-peer-urls', "http://127.0.0.1:$etcd_peer", '--initial-advertise-peer-urls', "http://127.0.0.1:$etcd_peer",
-	'--initial-cluster', "default=http://127.0.0.1:$etcd_peer", '--heartbeat-interval', 500, '--election-timeout', 5000);
-append_to_file("$dir/$_.yml", configuration($node{$_})) for @names;
-start_node('node1');
-wait_for('a leader', sub { usleep(500_000); leader() }) or BAIL_OUT('there is no leader: see the logs');
-start_node($_) for qw(node2 node3);
-wait_for('two standbys', sub { usleep(500_000); is_whole() }) or BAIL_OUT('there are no standbys: see the logs');
-
-sql(q{CREATE EXTENSION esgf_stac; SELECT esgf_stac.create_catalogue()});
-sql(q{SELECT esgf_stac.create_collection('{"type": "Collection", "stac_version": "1.1.0", "id": "CMIP6", "description": "d", "license": "CC-BY-4.0", "links": [],
-	"extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [["1850-01-01T00:00:00Z", null]]}}}')});
+start_cluster();
 sql("SELECT esgf_stac.create_stream('$_')") for @streams;
-rest(leader(), 'PATCH', 'config', { slots => { map { ("esgf_stac_$_" => { type => 'logical', database => 'postgres', plugin => 'pgoutput' }) } @streams } })
+configure(slots => { map { ("esgf_stac_$_" => { type => 'logical', database => 'postgres', plugin => 'pgoutput' }) } @streams })
   if !$has_failover_slots;
 $index->init;
 $index->start;
 $sink{west} = 'postgres:' . $index->connstr('postgres') . '#public.items';
 start_stream($_, '--create', '--if-not-exists') for @streams;
+
 for my $writer (1 .. 3)
 {
 	my $pid = fork() // die "fork: $!";
@@ -283,24 +152,18 @@ for my $writer (1 .. 3)
 	push @writers, $pid;
 }
 wait_for('events in both', sub { usleep(200_000); -e "$dir/east.ndjson" && delivered('east', 'w1-0') > 1 && eval { delivered('west', 'w1-0') > 1 } });
-wait_for('the slots', \&slots_are_ready);
+wait_for('the slots', sub { slots_are_ready(scalar @streams) });
 
 for my $round (1 .. $kills)
 {
 	my $leader = leader() // redo;
 	my $since = time;
-	kill 'KILL', processes_of($leader);
-	$programs{$leader}->finish;
+	kill_node($leader);
 	measure("kill $round", $since, 2, sub { start_node($leader) });
 }
 for my $round (1 .. 2)
 {
-	my $leader = leader() // redo;
-	my $since = time;
-	my $candidate;
-	wait_for('a candidate', sub { $candidate = candidate($leader) });
-	$since = time;
-	rest($leader, 'POST', 'switchover', { leader => $leader, candidate => $candidate });
+	my (undef, undef, $since) = switch_over();
 	measure("switchover $round", $since, 0.4);
 }
 {
@@ -344,12 +207,6 @@ END
 {
 	my $status = $?;
 	kill 'KILL', @writers;
-	for my $name (@names, 'etcd')
-	{
-		next if !$programs{$name};
-		kill 'KILL', $name eq 'etcd' ? $programs{$name}{KIDS}[0]{PID} : processes_of($name);
-		$programs{$name}->kill_kill;
-	}
 	$_->kill_kill for values %relay;
 	$? = $status;
 }
