@@ -47,11 +47,24 @@
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
-/* Enter a row that was inserted into the indexes of its table; 16 can update some of them alone. */
+/*
+ * Enter a row that was inserted into the indexes of its table; with the address of
+ * a bool, that tells of a key which is there. 16 can update some of them alone.
+ */
 #if PG_VERSION_NUM >= 160000
-#define insert_index_entries(target, slot, estate) ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL, false)
+#define insert_index_entries(target, slot, estate, conflict) \
+	ExecInsertIndexTuples(target, slot, estate, false, (conflict) != NULL, conflict, NIL, false)
 #else
-#define insert_index_entries(target, slot, estate) ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL)
+#define insert_index_entries(target, slot, estate, conflict) \
+	ExecInsertIndexTuples(target, slot, estate, false, (conflict) != NULL, conflict, NIL)
+#endif
+
+/* Has no row the keys of one that is about to come? Waits for who has not ended; since 18 a row may be left out. */
+#if PG_VERSION_NUM >= 180000
+#define check_index_entries(target, slot, estate, conflict) \
+	ExecCheckIndexConstraints(target, slot, estate, conflict, &(slot)->tts_tid, NIL)
+#else
+#define check_index_entries(target, slot, estate, conflict) ExecCheckIndexConstraints(target, slot, estate, conflict, NIL)
 #endif
 
 #endif							/* ESGF_STAC_BASE_COMPAT_H */

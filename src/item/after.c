@@ -7,7 +7,6 @@
 #include "postgres.h"
 
 #include "commands/trigger.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -132,10 +131,10 @@ note_dataset(ItemRow *old, ItemRow *new, const CollectionSettings *settings)
 	{
 		Institution institution = institution_of(row_document(new), settings);
 
-		touch_dataset(column(new, ITEM_COLLECTION_ID), column(new, ITEM_BASE_ID), &institution);
+		touch_dataset(column(new, ITEM_COLLECTION_ID), column(new, ITEM_BASE_ID), &institution, is_set(new, ITEM_LATEST));
 	}
 	else if (is_set(old, ITEM_LATEST) != is_set(new, ITEM_LATEST))
-		touch_dataset(column(new, ITEM_COLLECTION_ID), column(new, ITEM_BASE_ID), NULL);
+		touch_dataset(column(new, ITEM_COLLECTION_ID), column(new, ITEM_BASE_ID), NULL, is_set(new, ITEM_LATEST));
 }
 
 /* The rules of a change that are judged after its rights. */
@@ -300,9 +299,7 @@ esgf_item_after_row(PG_FUNCTION_ARGS)
 		type = judge_row(old, &new, handed, kind == BY_IMPORT ? NULL : &warnings);
 	if (kind == BY_IMPORT)
 		return PointerGetDatum(NULL);
-	SPI_connect();
 	write_item_event(old, &new, type, warnings);
-	SPI_finish();
 	return PointerGetDatum(NULL);
 }
 

@@ -323,9 +323,7 @@ esgf_collection_after_row(PG_FUNCTION_ARGS)
 			"collection.updated" : "collection.published";
 		event.payload = column(new, COLLECTION_DOCUMENT, desc);
 	}
-	SPI_connect();
 	write_event(&event, &event_id);
-	SPI_finish();
 	record_receipt(event.version, event.type + strlen("collection."), &event_id);
 	return PointerGetDatum(NULL);
 }

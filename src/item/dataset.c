@@ -23,6 +23,7 @@
 #include "base/catalogue.h"
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/insertion.h"
 #include "base/occasion.h"
 #include "base/problems.h"
 #include "base/statement.h"
@@ -53,10 +54,17 @@
 #define IS_DATASET(dataset) \
 	dataset ".collection_id OPERATOR(pg_catalog.=) $1 AND " dataset ".base_id OPERATOR(pg_catalog.=) $2"
 
-/* A dataset of which a statement has changed a version, in a way that concerns the others. */
+static const MadeTable dataset_table = {
+	"dataset", true, 0, 5, {{TEXTOID, true}, {TEXTOID, true}, {TEXTOID, false}, {JSONBOID, false}, {INT4OID, false}}
+};
+
+/* A dataset of which a statement has changed a version, in a way that concerns the others, or which it has made. */
 typedef struct TouchedDataset
 {
 	SubTransactionId subxid;
+	bool		made;			/* for a version that is about to come */
+	bool		latest;			/* is the version latest? */
+	uint64		settlings;		/* so many were before */
 	Datum		collection_id;
 	Datum		base_id;
 	Institution institution;	/* what the version says, if all are to say
@@ -66,6 +74,9 @@ typedef struct TouchedDataset
 /* In the order in which they were touched, in a memory context of their own. */
 static List *touched = NIL;
 static MemoryContext touched_context = NULL;
+
+/* How many lists of them were settled. */
+static uint64 settlings = 0;
 
 /* How many were touched before a subtransaction began. */
 static int
@@ -94,13 +105,11 @@ forget_all_touched(XactEvent event, void *arg)
 	touched_context = NULL;
 }
 
-/* Note a dataset, to settle it when the statement ends. */
-void
-touch_dataset(Datum collection_id, Datum base_id, const Institution *institution)
+/* Listen to ends of transactions, and have a place for what this one touches. */
+static void
+prepare_to_touch(void)
 {
 	static bool registered = false;
-	MemoryContext old;
-	TouchedDataset *dataset;
 
 	if (!registered)
 	{
@@ -109,21 +118,50 @@ touch_dataset(Datum collection_id, Datum base_id, const Institution *institution
 		registered = true;
 	}
 	if (touched_context == NULL)
-		touched_context = AllocSetContextCreate(TopTransactionContext, "esgf_stac touched datasets",
-												ALLOCSET_DEFAULT_SIZES);
+		touched_context = GenerationContextCreate(TopTransactionContext, "esgf_stac touched datasets",
+												  ALLOCSET_DEFAULT_SIZES);
+}
+
+/* The path of an institution in a memory context: mostly it is that of the one before. */
+static char *
+keep_path(const char *path)
+{
+	const char *before = touched ? ((TouchedDataset *) llast(touched))->institution.path : NULL;
+
+	return before && strcmp(before, path) == 0 ? (char *) before : pstrdup(path);
+}
+
+/* Note a dataset, with what is said of a version. */
+static TouchedDataset *
+note_touched(Datum collection_id, Datum base_id, const Institution *institution, bool latest)
+{
+	MemoryContext old;
+	TouchedDataset *dataset;
+
+	prepare_to_touch();
 	old = MemoryContextSwitchTo(touched_context);
 	dataset = palloc0(sizeof(TouchedDataset));
 	dataset->subxid = GetCurrentSubTransactionId();
+	dataset->latest = latest;
+	dataset->settlings = settlings;
 	dataset->collection_id = PointerGetDatum(PG_DETOAST_DATUM_COPY(collection_id));
 	dataset->base_id = PointerGetDatum(PG_DETOAST_DATUM_COPY(base_id));
 	if (institution)
 	{
 		dataset->institution = *institution;
 		dataset->institution.value = (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(institution->value));
-		dataset->institution.path = pstrdup(institution->path);
+		dataset->institution.path = keep_path(institution->path);
 	}
 	touched = lappend(touched, dataset);
 	MemoryContextSwitchTo(old);
+	return dataset;
+}
+
+/* Note a dataset of which a version has changed, to settle it when the statement ends. */
+void
+touch_dataset(Datum collection_id, Datum base_id, const Institution *institution, bool latest)
+{
+	note_touched(collection_id, base_id, institution, latest);
 }
 
 /* The base_id of an item as text. */
@@ -178,20 +216,48 @@ asked_institution(const TouchedDataset *dataset)
 	return dataset->institution.value ? &dataset->institution : NULL;
 }
 
+/* Make the row of a dataset without a statement; false: that does not go, or it is there. */
+static bool
+insert_dataset(Datum *values, const char *nulls)
+{
+	Insertion	insertion;
+	bool		inserted;
+
+	if (!begin_insertion(&insertion, &dataset_table))
+		return false;
+	for (int i = 0; i < dataset_table.count; i++)
+	{
+		insertion.slot->tts_values[i] = values[i];
+		insertion.slot->tts_isnull[i] = nulls[i] == 'n';
+	}
+	inserted = insert_row_unless_there(&insertion);
+	end_insertion(&insertion);
+	return inserted;
+}
+
 /* Make the dataset of an item that is the first of it; false: there is one, or somebody makes it. */
 static bool
-make_dataset(Datum collection_id, const ParsedId *id, bool latest, const Institution *institution)
+make_dataset(Datum collection_id, Datum base_id, const ParsedId *id, bool latest, const Institution *institution)
 {
 	static Statement statement = {
 		"INSERT INTO esgf_stac.dataset (collection_id, base_id, latest_id, institution, institution_generation)"
 		" VALUES ($1, $2, $3, $4, $5) ON CONFLICT (collection_id, base_id) DO NOTHING",
 		5, {TEXTOID, TEXTOID, TEXTOID, JSONBOID, INT4OID}
 	};
-	Datum		values[5] = {collection_id, base_id_datum(id), PointerGetDatum(cstring_to_text_with_len(id->id, id->len)),
+	Datum		values[5] = {collection_id, base_id, PointerGetDatum(cstring_to_text_with_len(id->id, id->len)),
 	institution_datum(institution), generation_datum(institution)};
 	char		nulls[5] = {' ', ' ', latest ? ' ' : 'n', institution ? ' ' : 'n', institution ? ' ' : 'n'};
+	bool		made = insert_dataset(values, nulls);
 
-	return run_statement_as_owner(&statement, values, nulls) == 1;
+	if (!made)
+	{
+		SPI_connect();
+		made = run_statement_as_owner(&statement, values, nulls) == 1;
+		SPI_finish();
+	}
+	if (made)
+		note_touched(collection_id, base_id, institution, latest)->made = true;
+	return made;
 }
 
 /*
@@ -213,17 +279,16 @@ enter_dataset(Datum collection_id, const ParsedId *id, bool latest, const Instit
 	};
 	Datum		values[3] = {collection_id, base_id_datum(id)};
 	DatasetRow	row;
-	bool		made;
 
+	if (make_dataset(collection_id, values[1], id, latest, institution))
+		return true;
+	if (find_dataset_row(collection_id, values[1], &row) && row.ours)
+		return false;
+	values[2] = TransactionIdGetDatum(GetCurrentTransactionIdIfAny());
 	SPI_connect();
-	made = make_dataset(collection_id, id, latest, institution);
-	if (!made && !(find_dataset_row(collection_id, values[1], &row) && row.ours))
-	{
-		values[2] = TransactionIdGetDatum(GetCurrentTransactionIdIfAny());
-		run_statement_as_owner(&statement, values, NULL);
-	}
+	run_statement_as_owner(&statement, values, NULL);
 	SPI_finish();
-	return made;
+	return false;
 }
 
 /* Remove a dataset that the caller has locked if it has no items. */
@@ -558,14 +623,25 @@ settle_dataset(const TouchedDataset *dataset)
 	SPI_finish();
 }
 
-/* The same, and of one dataset first what asks for its institution. */
+/* The same, and of one dataset first that it was made, then what asks for its institution. */
 static int
 compare_touched(const ListCell *a, const ListCell *b)
 {
+	const TouchedDataset *da = lfirst(a);
+	const TouchedDataset *db = lfirst(b);
 	int			result = compare_datasets(a, b);
 
-	return result ? result :
-		(asked_institution(lfirst(a)) == NULL) - (asked_institution(lfirst(b)) == NULL);
+	if (result == 0)
+		result = db->made - da->made;
+	return result ? result : (asked_institution(da) == NULL) - (asked_institution(db) == NULL);
+}
+
+/* Do two notes of a dataset say the same of its institution? */
+static bool
+same_asked(const TouchedDataset *a, const TouchedDataset *b)
+{
+	return a->institution.value && b->institution.value && a->institution.generation == b->institution.generation &&
+		documents_equal(a->institution.value, b->institution.value);
 }
 
 /* Does what was noted of a dataset ask for no more than what was noted before? */
@@ -575,9 +651,50 @@ is_settled(const ListCell *before, const ListCell *noted)
 	const TouchedDataset *a = lfirst(before);
 	const TouchedDataset *b = lfirst(noted);
 
-	return compare_datasets(before, noted) == 0 &&
-		(asked_institution(b) == NULL ||
-		 (asked_institution(a) && documents_equal(a->institution.value, b->institution.value)));
+	return compare_datasets(before, noted) == 0 && !a->made && (asked_institution(b) == NULL || same_asked(a, b));
+}
+
+/*
+ * Was a dataset made for the one version that the list has of it, from the given
+ * cell on, and does its row say what this says? Then nothing is left to settle:
+ * nobody else enters a dataset that this transaction has made. Not so where a
+ * statement has settled meanwhile, which was called on the way.
+ */
+static bool
+is_made_for_one(const List *list, int first, uint64 before)
+{
+	const TouchedDataset *made = list_nth(list, first);
+	const TouchedDataset *version;
+
+	if (!made->made || made->settlings != before || first + 1 >= list_length(list) ||
+		compare_datasets(list_nth_cell(list, first), list_nth_cell(list, first + 1)) != 0)
+		return false;
+	version = list_nth(list, first + 1);
+	return !version->made && version->latest == made->latest && same_asked(made, version) &&
+		(first + 2 >= list_length(list) ||
+		 compare_datasets(list_nth_cell(list, first), list_nth_cell(list, first + 2)) != 0);
+}
+
+/* Settle the datasets of a list, when so many lists were settled before. */
+static void
+settle_list(List *list, uint64 before)
+{
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "esgf_stac settling", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+
+	list_sort(list, compare_touched);
+	for (int i = 0; i < list_length(list); i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (is_made_for_one(list, i, before))
+			i++;
+		else if (!((TouchedDataset *) list_nth(list, i))->made &&
+				 (i == 0 || !is_settled(list_nth_cell(list, i - 1), list_nth_cell(list, i))))
+			settle_dataset(list_nth(list, i));
+		MemoryContextReset(scratch);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
 }
 
 /*
@@ -594,24 +711,11 @@ settle_datasets(void)
 	{
 		List	   *list = list_copy_tail(touched, before);
 		MemoryContext context = before == 0 ? touched_context : NULL;
-		MemoryContext scratch;
-		MemoryContext old;
 
 		touched = list_truncate(touched, before);
 		if (context)
 			touched_context = NULL;
-		list_sort(list, compare_touched);
-		scratch = AllocSetContextCreate(CurrentMemoryContext, "esgf_stac settling", ALLOCSET_SMALL_SIZES);
-		old = MemoryContextSwitchTo(scratch);
-		for (int i = 0; i < list_length(list); i++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			if (i == 0 || !is_settled(list_nth_cell(list, i - 1), list_nth_cell(list, i)))
-				settle_dataset(list_nth(list, i));
-			MemoryContextReset(scratch);
-		}
-		MemoryContextSwitchTo(old);
-		MemoryContextDelete(scratch);
+		settle_list(list, settlings++);
 		if (context)
 			MemoryContextDelete(context);
 	}

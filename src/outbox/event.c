@@ -5,27 +5,70 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "commands/sequence.h"
 #include "fmgr.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
+#include "utils/xid8.h"
 
 #include "access/identity.h"
 #include "base/catalogue.h"
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/insertion.h"
 #include "base/occasion.h"
 #include "base/statement.h"
+#include "base/table_cache.h"
 #include "json/text_size.h"
 #include "outbox/event.h"
 
 PG_FUNCTION_INFO_V1(esgf_delete_events);
 PG_FUNCTION_INFO_V1(esgf_can_be_sent);
 
+/* Columns of the table, in their order. */
+typedef enum OutboxColumn
+{
+	OUTBOX_SEQ = 1, OUTBOX_ID, OUTBOX_AGGREGATETYPE, OUTBOX_AGGREGATEID, OUTBOX_TYPE, OUTBOX_VERSION, OUTBOX_PAYLOAD,
+	OUTBOX_OCCURRED_AT, OUTBOX_REASON, OUTBOX_BATCH, OUTBOX_STREAMS, OUTBOX_LEFT_STREAMS, OUTBOX_REQUEST,
+	OUTBOX_IDENTITY, OUTBOX_REQUEST_ID, OUTBOX_XID, OUTBOX_VALIDATED_AGAINST, OUTBOX_WARNINGS
+} OutboxColumn;
+
+#define OUTBOX_COLUMNS OUTBOX_WARNINGS
+
+static const MadeTable outbox = {
+	"outbox", false, 0, OUTBOX_COLUMNS,
+	{{INT8OID, true}, {UUIDOID, true}, {TEXTOID, true}, {TEXTOID, true}, {TEXTOID, true}, {INT8OID, true}, {JSONBOID, false},
+	{TIMESTAMPTZOID, true}, {TEXTOID, false}, {TEXTOID, false}, {TEXTARRAYOID, false}, {TEXTARRAYOID, false}, {JSONBOID, false},
+	{JSONBOID, true}, {TEXTOID, false}, {XID8OID, true}, {JSONBOID, false}, {JSONBOID, false}}
+};
+
 /* The server makes no message of 1 GB, and a document is not all that is in one. */
 #define LARGEST_SENT UINT64CONST(1000000000)
+
+/* Random bytes, drawn many at once: each draw costs as much as an entry in an index. */
+static void
+draw_random(unsigned char *bytes, int count)
+{
+	static unsigned char pool[1024];
+	static int	left = 0;
+
+	if (left < count)
+	{
+		if (!pg_strong_random(pool, sizeof(pool)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate random values")));
+		left = sizeof(pool);
+	}
+	left -= count;
+	memcpy(bytes, pool + left, count);
+}
 
 /*
  * A UUID of the time, version 7 of RFC 9562: events that are written together
@@ -37,10 +80,7 @@ make_uuid(pg_uuid_t *uuid)
 	uint64		milliseconds = (uint64) (GetCurrentTimestamp() / 1000 +
 										 INT64CONST(1000) * SECS_PER_DAY * (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE));
 
-	if (!pg_strong_random(uuid->data, UUID_LEN))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values")));
+	draw_random(uuid->data + 6, UUID_LEN - 6);
 	for (int i = 0; i < 6; i++)
 		uuid->data[i] = (unsigned char) (milliseconds >> (40 - 8 * i));
 	uuid->data[6] = (uuid->data[6] & 0x0f) | 0x70;
@@ -67,42 +107,99 @@ check_turn(HeapTuple row, const char *table, Datum id)
 			 errhint("Use two statements: the second one sees what the first has done.")));
 }
 
-/* Write one event and tell its id; SPI is connected. */
+/* What its defaults are expected to be: then they need no statement. */
+typedef struct OutboxDefaults
+{
+	Oid			seq;			/* the sequence; InvalidOid: they are others */
+} OutboxDefaults;
+
+/* Find out what the defaults of the outbox are. */
+static void *
+find_defaults(void)
+{
+	OutboxDefaults *defaults = palloc0(sizeof(OutboxDefaults));
+	Relation	table = table_open(find_table(outbox.name), AccessShareLock);
+	Node	   *seq = build_column_default(table, OUTBOX_SEQ);
+	Node	   *xid = build_column_default(table, OUTBOX_XID);
+
+	if (seq && IsA(seq, NextValueExpr) && xid && IsA(xid, FuncExpr) && ((FuncExpr *) xid)->funcid == F_PG_CURRENT_XACT_ID)
+		defaults->seq = ((NextValueExpr *) seq)->seqid;
+	table_close(table, NoLock);
+	return defaults;
+}
+
+static TableCache defaults_cache = {"outbox", find_defaults};
+
+/* Write the row of an event without a statement; false: the outbox is not as we made it. */
+static bool
+insert_event(const Datum *values, const bool *nulls)
+{
+	Insertion	insertion;
+	const OutboxDefaults *defaults = cached_rows(&defaults_cache);
+	Oid			sequence = defaults->seq;
+
+	if (!OidIsValid(sequence) || !begin_insertion(&insertion, &outbox))
+		return false;
+	memcpy(insertion.slot->tts_values, values, sizeof(Datum) * OUTBOX_COLUMNS);
+	memcpy(insertion.slot->tts_isnull, nulls, sizeof(bool) * OUTBOX_COLUMNS);
+	insertion.slot->tts_values[OUTBOX_SEQ - 1] = Int64GetDatum(nextval_internal(sequence, false));
+	insertion.slot->tts_isnull[OUTBOX_SEQ - 1] = false;
+	insertion.slot->tts_values[OUTBOX_XID - 1] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	insertion.slot->tts_isnull[OUTBOX_XID - 1] = false;
+	insert_row(&insertion);
+	end_insertion(&insertion);
+	return true;
+}
+
+/* Write the row of an event by a statement, which gives it its defaults. */
+static void
+insert_event_by_statement(Datum *values, const bool *nulls)
+{
+	static Statement statement = {
+		"INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at, reason, batch,"
+		" streams, left_streams, request, identity, request_id, validated_against, warnings)"
+		" VALUES ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17, $18)",
+		OUTBOX_COLUMNS, {INT8OID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, JSONBOID, TIMESTAMPTZOID, TEXTOID, TEXTOID,
+		TEXTARRAYOID, TEXTARRAYOID, JSONBOID, JSONBOID, TEXTOID, XID8OID, JSONBOID, JSONBOID}
+	};
+	char		flags[OUTBOX_COLUMNS];
+
+	for (int i = 0; i < OUTBOX_COLUMNS; i++)
+		flags[i] = nulls[i] ? 'n' : ' ';
+	SPI_connect();
+	run_statement_as_owner(&statement, values, flags);
+	SPI_finish();
+}
+
+/* Write one event and tell its id. */
 void
 write_event(const Event *event, pg_uuid_t *id)
 {
-	static Statement statement = {
-		"INSERT INTO esgf_stac.outbox (id, aggregatetype, aggregateid, type, version, payload, occurred_at,"
-		" reason, streams, left_streams, request, batch, request_id, identity, validated_against, warnings)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-		16, {UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, JSONBOID, TIMESTAMPTZOID,
-		TEXTOID, TEXTARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID}
-	};
-	Datum		values[16];
-	char		nulls[16];
+	Datum		values[OUTBOX_COLUMNS] = {0};
+	bool		nulls[OUTBOX_COLUMNS];
+	text	   *request_id = identity_text("request_id");
 
 	make_uuid(id);
-	values[0] = UUIDPGetDatum(id);
-	values[1] = event->aggregatetype;
-	values[2] = event->aggregateid;
-	values[3] = CStringGetTextDatum(event->type);
-	values[4] = Int64GetDatum(event->version);
-	values[5] = event->payload;
-	values[6] = TimestampTzGetDatum(event->occurred_at);
-	values[7] = event->reason;
-	values[8] = event->streams;
-	values[9] = event->left_streams;
-	values[10] = event->request;
-	values[11] = PointerGetDatum(identity_text("batch"));
-	values[12] = PointerGetDatum(identity_text("request_id"));
-	if (values[12] == (Datum) 0)
-		values[12] = PointerGetDatum(current_request_id());
-	values[13] = JsonbPGetDatum(current_identity());
-	values[14] = event->validated_against;
-	values[15] = event->warnings;
-	for (int i = 0; i < 16; i++)
-		nulls[i] = i != 6 && values[i] == (Datum) 0 ? 'n' : ' ';
-	run_statement_as_owner(&statement, values, nulls);
+	values[OUTBOX_ID - 1] = UUIDPGetDatum(id);
+	values[OUTBOX_AGGREGATETYPE - 1] = event->aggregatetype;
+	values[OUTBOX_AGGREGATEID - 1] = event->aggregateid;
+	values[OUTBOX_TYPE - 1] = CStringGetTextDatum(event->type);
+	values[OUTBOX_VERSION - 1] = Int64GetDatum(event->version);
+	values[OUTBOX_PAYLOAD - 1] = event->payload;
+	values[OUTBOX_OCCURRED_AT - 1] = TimestampTzGetDatum(event->occurred_at);
+	values[OUTBOX_REASON - 1] = event->reason;
+	values[OUTBOX_BATCH - 1] = PointerGetDatum(identity_text("batch"));
+	values[OUTBOX_STREAMS - 1] = event->streams;
+	values[OUTBOX_LEFT_STREAMS - 1] = event->left_streams;
+	values[OUTBOX_REQUEST - 1] = event->request;
+	values[OUTBOX_IDENTITY - 1] = JsonbPGetDatum(current_identity());
+	values[OUTBOX_REQUEST_ID - 1] = PointerGetDatum(request_id ? request_id : current_request_id());
+	values[OUTBOX_VALIDATED_AGAINST - 1] = event->validated_against;
+	values[OUTBOX_WARNINGS - 1] = event->warnings;
+	for (int i = 0; i < OUTBOX_COLUMNS; i++)
+		nulls[i] = values[i] == (Datum) 0 && i != OUTBOX_OCCURRED_AT - 1;
+	if (!insert_event(values, nulls))
+		insert_event_by_statement(values, nulls);
 }
 
 /*

@@ -4,17 +4,12 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
-#include "access/tableam.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "executor/executor.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/rel.h"
 
-#include "base/catalogue.h"
 #include "base/compat.h"
+#include "base/insertion.h"
 #include "base/statement.h"
 #include "site/rows.h"
 
@@ -26,7 +21,12 @@ typedef enum SiteItemColumn
 } SiteItemColumn;
 
 #define SITE_ITEM_COLUMNS SITE_ITEM_RULES
-#define SITE_ITEM_CHECKS 2		/* which no row that we make fails */
+
+/* No row that we make fails its checks. */
+static const MadeTable site_item = {
+	"site_item", false, 2, SITE_ITEM_COLUMNS,
+	{{TEXTOID, true}, {TEXTOID, true}, {TEXTOID, true}, {TEXTOID, true}, {TEXTOID, true}, {BOOLOID, true}, {INT8OID, true}, {INT8ARRAYOID, true}}
+};
 
 /* Take a row apart. */
 SiteItem *
@@ -85,43 +85,6 @@ fill_columns(Datum *values, Datum collection_id, Datum item_id, const SiteItem *
 	values[SITE_ITEM_RULES - 1] = PointerGetDatum(construct_array(ids, item->rule_count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
-/* Is the table as we made it? A later version, or its owner, may have given it columns, triggers, checks or policies. */
-static bool
-is_as_made(Relation table)
-{
-	TupleDesc	desc = RelationGetDescr(table);
-
-	return table->rd_rel->relkind == RELKIND_RELATION && desc->natts == SITE_ITEM_COLUMNS && desc->constr &&
-		desc->constr->num_check == SITE_ITEM_CHECKS && table->trigdesc == NULL && table->rd_rules == NULL &&
-		!table->rd_rel->relrowsecurity;
-}
-
-/* Insert rows without a statement, which would cost as much as three: as COPY does, with what the indexes need. */
-static void
-insert_directly(Relation table, Datum collection_id, Datum item_id, List *items)
-{
-	TupleTableSlot *slot = table_slot_create(table, NULL);
-	EState	   *estate = CreateExecutorState();
-	ResultRelInfo *target = makeNode(ResultRelInfo);
-	ListCell   *cell;
-
-	InitResultRelInfo(target, table, 1, NULL, 0);
-	ExecOpenIndices(target, false);
-	foreach(cell, items)
-	{
-		ExecClearTuple(slot);
-		memset(slot->tts_isnull, false, sizeof(bool) * SITE_ITEM_COLUMNS);
-		fill_columns(slot->tts_values, collection_id, item_id, lfirst(cell));
-		ExecStoreVirtualTuple(slot);
-		table_tuple_insert(table, slot, GetCurrentCommandId(true), 0, NULL);
-		insert_index_entries(target, slot, estate);
-	}
-	ExecCloseIndices(target);
-	ExecDropSingleTupleTableSlot(slot);
-	FreeExecutorState(estate);
-	CommandCounterIncrement();
-}
-
 /* Insert a row by a statement. */
 static void
 insert_site_item(Datum collection_id, Datum item_id, const SiteItem *item)
@@ -141,22 +104,26 @@ insert_site_item(Datum collection_id, Datum item_id, const SiteItem *item)
 void
 insert_site_items(Datum collection_id, Datum item_id, List *items)
 {
-	Relation	table;
+	Insertion	insertion;
 	ListCell   *cell;
 
 	if (items == NIL)
 		return;
-	table = table_open(find_table("site_item"), RowExclusiveLock);
-	if (is_as_made(table))
-		insert_directly(table, collection_id, item_id, items);
-	else
+	if (!begin_insertion(&insertion, &site_item))
 	{
 		SPI_connect();
 		foreach(cell, items)
 			insert_site_item(collection_id, item_id, lfirst(cell));
 		SPI_finish();
+		return;
 	}
-	table_close(table, NoLock);
+	foreach(cell, items)
+	{
+		memset(insertion.slot->tts_isnull, false, sizeof(bool) * SITE_ITEM_COLUMNS);
+		fill_columns(insertion.slot->tts_values, collection_id, item_id, lfirst(cell));
+		insert_row(&insertion);
+	}
+	end_insertion(&insertion);
 }
 
 /* Update a row that is there. */
