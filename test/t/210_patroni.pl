@@ -125,14 +125,14 @@ sub measure
 	my $delivered = max(map { $_ // 0 } values %has);
 	$whole //= $delivered;
 	push @figures, { what => $what, write => $write->[0] - $since, delivery => $delivered - $write->[0], waited => $delivered - min($delivered, $whole) };
-	diag sprintf('%-12s first write after %5.1f s, delivered %5.1f s later%s', $what, @{ $figures[-1] }{qw(write delivery)},
+	diag sprintf('figure: %-12s first write after %5.1f s, delivered %5.1f s later%s', $what, @{ $figures[-1] }{qw(write delivery)},
 		$has_failover_slots ? sprintf(', %.1f s after the standbys were back', $figures[-1]{waited}) : '');
 
 	# The next one finds a synchronous standby, with slots.
 	wait_for('both standbys', \&is_whole);
 	my $back = time;
 	wait_for('the slots', sub { slots_are_ready(scalar @streams) });
-	diag sprintf('%-12s their copies of the slots were ready %.1f s after both standbys were back', '', time - $back) if $has_failover_slots;
+	diag sprintf('figure: %-12s copies of the slots ready %.1f s after both standbys were back', $what, time - $back) if $has_failover_slots;
 	return;
 }
 
@@ -197,7 +197,7 @@ for my $stream (@streams)
 	is($? >> 8, 0, "$stream is equal to the truth") or diag "$out$err";
 	my $log = slurp_file("$logs/210_relay_$stream.log");
 	unlike($log, qr/history-diverged/, 'its relay never had to stop');
-	diag "$stream: slots made " . (() = $log =~ /message="made slot/g) . ', missing ' . (() = $log =~ /slot-missing/g);
+	diag "figure: $stream: slots made " . (() = $log =~ /message="made slot/g) . ', missing ' . (() = $log =~ /slot-missing/g);
 }
 my @times = grep { $_->{what} =~ /kill/ } @figures;
 cmp_ok(max(map { $has_failover_slots ? $_->{waited} : $_->{delivery} } @times, grep { $_->{what} =~ /switchover/ } @figures), '<=', 10, 'each time the relays were back within 10 seconds');

@@ -23,7 +23,7 @@ use RelayTest;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(patroni_missing start_cluster start_beside stop_beside start_node kill_node restart_patroni processes_of configure
+our @EXPORT = qw(patroni_missing start_cluster start_beside start_node kill_node restart_patroni processes_of configure
   has_failover_slots node_names conninfo port_of rest_port_of free_port rest sql leader candidate is_whole slots_are_ready switch_over);
 
 my $patroni = $ENV{PATRONI} // 'patroni';
@@ -38,7 +38,7 @@ sub patroni_missing
 	my ($version, $etcd_version) = ('', '');
 	eval { IPC::Run::run([ $patroni, '--version' ], '>', \$version) && IPC::Run::run([qw(etcd --version)], '>', \$etcd_version) }
 	  or return 'there is no patroni, or no etcd';
-	diag "$version$etcd_version" =~ s/Git SHA.*//sr, `postgres --version`;
+	diag 'figure: ', join ', ', map { s/\n.*//sr } $version, $etcd_version, scalar `postgres --version`;
 	return '';
 }
 
@@ -61,15 +61,6 @@ sub start_beside
 	my ($name, @command) = @_;
 	$programs{$name} = IPC::Run::start([ qw(setpriv --pdeathsig KILL --), @command ],
 		'<', '/dev/null', '>>', "$PostgreSQL::Test::Utils::log_path/$name.log", '2>&1');
-	return;
-}
-
-sub stop_beside
-{
-	my ($name) = @_;
-	kill 'KILL', $programs{$name}{KIDS}[0]{PID};
-	$programs{$name}->finish;
-	delete $programs{$name};
 	return;
 }
 
