@@ -25,6 +25,7 @@
 #include "base/statement.h"
 #include "change/same.h"
 #include "item/document.h"
+#include "item/glance.h"
 #include "json/edit.h"
 #include "json/slice.h"
 #include "stac/item.h"
@@ -187,6 +188,15 @@ insert_item(Import *import)
 	return outcome->receipt.changed;
 }
 
+/* Is the item not there, as far as an index tells? Most are not. */
+static bool
+is_absent(const Import *import)
+{
+	bool		exists;
+
+	return glance_at_item(PointerGetDatum(import->outcome.collection_id), PointerGetDatum(import->outcome.item_id), &exists) && !exists;
+}
+
 /* Import one item, unless it is there. */
 static void
 import_item(Outcome *outcome)
@@ -197,7 +207,7 @@ import_item(Outcome *outcome)
 	if (outcome->collection_id == NULL || outcome->item_id == NULL)
 		refuse_unidentified(import);
 	SPI_connect();
-	while (!find_item(import) && !insert_item(import))
+	while ((is_absent(import) || !find_item(import)) && !insert_item(import))
 		;
 	SPI_finish();
 }

@@ -6,7 +6,7 @@
 -- where their table is as we made it. What its owner adds is obeyed as ever:
 -- each test fails where that is not looked at. (No finish(): what it counts by is
 -- rolled back with what was tried; the numbers tell as much.)
-SELECT plan(29);
+SELECT plan(32);
 
 -- Publish an item.
 CREATE FUNCTION pg_temp.publish(id text) RETURNS text LANGUAGE sql AS $$
@@ -125,4 +125,16 @@ SELECT is((SELECT mine FROM pg_temp.publish('f2.v1'), esgf_stac.dataset WHERE ba
 SELECT is((SELECT mine FROM esgf_stac.dataset WHERE base_id = 'f2'), 'd', 'and in that after');
 ROLLBACK TO one;
 
+-- What a statement of many rows remembers of each until its end is small, and gone then.
+CREATE FUNCTION pg_temp.touched() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('test.noted', (SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name = 'esgf_stac touched datasets')::text, true);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER touched AFTER INSERT ON esgf_stac.item FOR EACH ROW WHEN (NEW.id = 'm2000.v1') EXECUTE FUNCTION pg_temp.touched();
+INSERT INTO esgf_stac.item (collection_id, id, document) SELECT 'CMIP6', 'm' || n || '.v1', pg_temp.document('m' || n || '.v1') FROM generate_series(1, 2000) n;
+SELECT cmp_ok(pg_temp.noted()::bigint, '<', 2000 * 600::bigint, 'of 2,000 rows less than 600 bytes each are kept');
+SELECT is((SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name = 'esgf_stac touched datasets'), NULL, 'and nothing after it');
+SELECT is((SELECT concat_ws(' ', count(*), count(latest_id), count(institution)) FROM esgf_stac.dataset WHERE base_id ~ '^m'), '2000 2000 2000', 'which left all datasets as they are to be');
 ROLLBACK;
