@@ -57,6 +57,7 @@ typedef struct Occasion
 	struct HandedRow *handed;	/* what BEFORE ROW hands on (item/row.h), or
 								 * NULL */
 	MemoryContext context;		/* outlives the statement */
+	bool		dataset_expected;	/* its dataset was probably entered before */
 
 	int			trigger_depth;	/* of the triggers that its statement fires */
 	struct Occasion *outer;

@@ -62,6 +62,7 @@ perform_messages(Message **messages, int count)
 
 		if (peek_at_message(message, request) && message->first == NULL && message->first_outcome == NULL)
 			requests = lappend(requests, request);
+		request->outcome = &message->outcome;
 		message->outcome.collection_id = request->collection_id;
 		message->outcome.item_id = request->item_id;
 	}

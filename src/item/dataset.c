@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -280,6 +281,8 @@ enter_dataset(Datum collection_id, const ParsedId *id, bool latest, const Instit
 	Datum		values[3] = {collection_id, base_id_datum(id)};
 	DatasetRow	row;
 
+	if (current_occasion()->dataset_expected && find_dataset_row(collection_id, values[1], &row) && row.ours)
+		return false;
 	if (make_dataset(collection_id, values[1], id, latest, institution))
 		return true;
 	if (find_dataset_row(collection_id, values[1], &row) && row.ours)
@@ -289,6 +292,74 @@ enter_dataset(Datum collection_id, const ParsedId *id, bool latest, const Instit
 	run_statement_as_owner(&statement, values, NULL);
 	SPI_finish();
 	return false;
+}
+
+/* An array as an argument of a statement, which says of each element whether it is null. */
+static Datum
+array_datum(Datum *values, bool *nulls, int count, Oid type, int length, bool by_value)
+{
+	int			lower = 1;
+
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower, type, length, by_value, TYPALIGN_INT));
+}
+
+/*
+ * Lock datasets, each of them once, in the order that they have, or make those
+ * that are not there. WHERE false: a row that is there is locked, and stays as it is.
+ */
+void
+enter_datasets(EnteredDataset *datasets, int count)
+{
+	static Statement statement = {
+		"INSERT INTO esgf_stac.dataset AS d (collection_id, base_id, latest_id, institution, institution_generation)"
+		" SELECT k.* FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3),"
+		" pg_catalog.unnest($4), pg_catalog.unnest($5)) AS k"
+		" ON CONFLICT (collection_id, base_id) DO UPDATE SET latest_id = d.latest_id WHERE false"
+		" RETURNING d.collection_id, d.base_id",
+		5, {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID, INT4ARRAYOID}
+	};
+	Datum	   *columns[5];
+	bool	   *nulls[5];
+	Datum		values[5];
+	int			made;
+	int			next = 0;
+
+	if (count == 0)
+		return;
+	for (int c = 0; c < 5; c++)
+	{
+		columns[c] = palloc(sizeof(Datum) * count);
+		nulls[c] = palloc0(sizeof(bool) * count);
+	}
+	for (int i = 0; i < count; i++)
+	{
+		columns[0][i] = datasets[i].collection_id;
+		columns[1][i] = datasets[i].base_id;
+		columns[2][i] = datasets[i].latest_id;
+		columns[3][i] = JsonbPGetDatum(datasets[i].institution.value);
+		columns[4][i] = Int32GetDatum(datasets[i].institution.generation);
+		nulls[2][i] = datasets[i].latest_id == (Datum) 0;
+		nulls[3][i] = nulls[4][i] = datasets[i].institution.value == NULL;
+	}
+	for (int c = 0; c < 3; c++)
+		values[c] = array_datum(columns[c], nulls[c], count, TEXTOID, -1, false);
+	values[3] = array_datum(columns[3], nulls[3], count, JSONBOID, -1, false);
+	values[4] = array_datum(columns[4], nulls[4], count, INT4OID, sizeof(int32), true);
+	SPI_connect();
+	made = run_statement_as_owner(&statement, values, NULL);
+	for (int i = 0; i < count && next < made; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[next];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+
+		datasets[i].made =
+			compare_texts(DatumGetTextPP(SPI_getbinval(row, desc, 1, &isnull)), DatumGetTextPP(datasets[i].collection_id)) == 0 &&
+			compare_texts(DatumGetTextPP(SPI_getbinval(row, desc, 2, &isnull)), DatumGetTextPP(datasets[i].base_id)) == 0;
+		if (datasets[i].made)
+			next++;
+	}
+	SPI_finish();
 }
 
 /* Remove a dataset that the caller has locked if it has no items. */

@@ -23,8 +23,19 @@ typedef struct Institution
 	int			generation;
 } Institution;
 
+/* A dataset that is locked, or made; what it is made with, its version to come makes true or corrects. */
+typedef struct EnteredDataset
+{
+	Datum		collection_id;
+	Datum		base_id;
+	Datum		latest_id;		/* 0: none */
+	Institution institution;	/* without a value: nobody has said it */
+	bool		made;
+} EnteredDataset;
+
 extern bool lock_dataset(Datum collection_id, const ParsedId *id);
 extern bool enter_dataset(Datum collection_id, const ParsedId *id, bool latest, const Institution *institution);
+extern void enter_datasets(EnteredDataset *datasets, int count);
 extern void forget_dataset_if_empty(Datum collection_id, const ParsedId *id);
 extern bool may_be_latest(Datum collection_id, const ParsedId *id, bool keep_own);
 extern bool same_institution(const Jsonb *a, const Jsonb *b, const CollectionSettings *settings);

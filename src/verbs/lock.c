@@ -5,15 +5,17 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 
 #include "base/bytes.h"
 #include "base/statement.h"
 #include "item/dataset.h"
-
 #include "item/settings.h"
 #include "json/slice.h"
 #include "stac/format.h"
 #include "verbs/lock.h"
+#include "verbs/outcome.h"
 
 /* Read and lock the item; the caller has connected to SPI. */
 static void
@@ -110,6 +112,104 @@ is_possible(const ItemRequest *request)
 		id_problem(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id)) == NULL;
 }
 
+/* The longest institution with which a dataset is made before its item. */
+#define INSTITUTION_EXPECTED 1000
+
+/*
+ * What a dataset is made with, if a request publishes an item: then the item has
+ * nothing to add to it. Where it becomes of another kind, or none, this is corrected.
+ */
+static void
+expect_item(ItemRequest *request, EnteredDataset *dataset)
+{
+	CollectionSettings settings;
+
+	if (request->body == NULL)
+		return;
+	if (dataset->latest_id == (Datum) 0 &&
+		find_collection_settings(VARDATA_ANY(request->collection_id), VARSIZE_ANY_EXHDR(request->collection_id), &settings))
+	{
+		dataset->latest_id = PointerGetDatum(request->item_id);
+		dataset->institution = institution_of(request->body, &settings);
+		if (VARSIZE(dataset->institution.value) > INSTITUTION_EXPECTED)
+			dataset->institution.value = NULL;
+	}
+	pfree(request->body);
+	request->body = NULL;
+}
+
+/*
+ * Lock the datasets of requests, or make them; they come in the order of these.
+ * Answers one request of each that was made.
+ */
+static List *
+enter_datasets_of(List *requests)
+{
+	int			length = list_length(requests);
+	EnteredDataset *datasets = palloc0(sizeof(EnteredDataset) * Max(1, length));
+	ItemRequest **first = palloc(sizeof(ItemRequest *) * Max(1, length));
+	List	   *made = NIL;
+	int			count = 0;
+
+	for (int i = 0; i < length; i++)
+	{
+		ItemRequest *request = list_nth(requests, i);
+
+		if (i == 0 || compare_datasets(list_nth_cell(requests, i - 1), list_nth_cell(requests, i)) != 0)
+		{
+			ParsedId	id;
+
+			parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
+			datasets[count].collection_id = PointerGetDatum(request->collection_id);
+			datasets[count].base_id = PointerGetDatum(cstring_to_text_with_len(id.id, id.base_len));
+			first[count++] = request;
+		}
+		expect_item(request, &datasets[count - 1]);
+	}
+	enter_datasets(datasets, count);
+	for (int i = 0; i < count; i++)
+		if (datasets[i].made)
+			made = lappend(made, first[i]);
+	return made;
+}
+
+/*
+ * Lock the items of requests, which come in the order of these. Each is looked
+ * for by itself, LATERAL, however many there are.
+ */
+static void
+lock_items(List *requests)
+{
+	static Statement statement = {
+		"SELECT pg_catalog.count(*) FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS k (collection_id, id),"
+		" LATERAL (SELECT FROM esgf_stac.item AS i WHERE i.collection_id OPERATOR(pg_catalog.=) k.collection_id"
+		" AND i.id OPERATOR(pg_catalog.=) k.id FOR NO KEY UPDATE) AS locked",
+		2, {TEXTARRAYOID, TEXTARRAYOID}
+	};
+	int			length = list_length(requests);
+	Datum	   *collections = palloc(sizeof(Datum) * Max(1, length));
+	Datum	   *ids = palloc(sizeof(Datum) * Max(1, length));
+	Datum		values[2];
+	int			count = 0;
+
+	for (int i = 0; i < length; i++)
+	{
+		const ItemRequest *request = list_nth(requests, i);
+
+		if (i > 0 && compare_items(list_nth_cell(requests, i - 1), list_nth_cell(requests, i)) == 0)
+			continue;
+		collections[count] = PointerGetDatum(request->collection_id);
+		ids[count++] = PointerGetDatum(request->item_id);
+	}
+	if (count == 0)
+		return;
+	values[0] = PointerGetDatum(construct_array(collections, count, TEXTOID, -1, false, TYPALIGN_INT));
+	values[1] = PointerGetDatum(construct_array(ids, count, TEXTOID, -1, false, TYPALIGN_INT));
+	SPI_connect();
+	run_statement(&statement, values, NULL);
+	SPI_finish();
+}
+
 /*
  * Lock what many requests concern, in one order, so that two such calls never
  * wait for each other: all datasets, made where there are none so that no item
@@ -120,32 +220,16 @@ List *
 lock_items_of_requests(List *requests)
 {
 	List	   *sorted = NIL;
-	List	   *made = NIL;
+	List	   *made;
 	ListCell   *cell;
-	CurrentItem current;
 
 	foreach(cell, requests)
 		if (is_possible(lfirst(cell)))
 		sorted = lappend(sorted, lfirst(cell));
 	list_sort(sorted, compare_datasets);
-	foreach(cell, sorted)
-	{
-		ItemRequest *request = lfirst(cell);
-		Datum		collection = PointerGetDatum(request->collection_id);
-		ParsedId	id;
-
-		parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
-		if (!lock_dataset(collection, &id))
-		{
-			enter_dataset(collection, &id, false, NULL);
-			made = lappend(made, request);
-		}
-	}
+	made = enter_datasets_of(sorted);
 	list_sort(sorted, compare_items);
-	SPI_connect();
-	foreach(cell, sorted)
-		lock_item(lfirst(cell), &current);
-	SPI_finish();
+	lock_items(sorted);
 	return made;
 }
 
@@ -160,6 +244,8 @@ forget_empty_datasets(List *requests)
 		ItemRequest *request = lfirst(cell);
 		ParsedId	id;
 
+		if (request->outcome->problem == NULL && request->outcome->receipt.created)
+			continue;
 		parse_item_id(VARDATA_ANY(request->item_id), VARSIZE_ANY_EXHDR(request->item_id), &id);
 		forget_dataset_if_empty(PointerGetDatum(request->collection_id), &id);
 	}

@@ -78,7 +78,8 @@ struct ItemRequest
 	text	   *item_id;		/* of a POST: taken from the document; NULL:
 								 * it is about the collection */
 	Jsonb	   *body;			/* the document, the patch or the alternates,
-								 * as submitted */
+								 * as submitted; of one peeked at: the
+								 * document of an item that it may create */
 	Patch	   *patch;			/* of a PATCH: read from the body */
 	NullMembers null_members;	/* likewise */
 	text	   *node;			/* of a replica */
@@ -89,6 +90,8 @@ struct ItemRequest
 	bool		has_if_unmodified_since;
 	TimestampTz if_unmodified_since;
 	Occasion	occasion;		/* of the statement that does it */
+	const struct Outcome *outcome;	/* of one peeked at: what becomes of it
+									 * (verbs/outcome.h) */
 };
 
 extern const Method *find_method(const char *name, int len);

@@ -240,6 +240,7 @@ perform_item_request(ItemRequest *request)
 void
 perform_task(Outcome *outcome, ItemRequest *request)
 {
+	request->occasion.dataset_expected = true;
 	perform_item_request(request);
 	outcome->receipt = request->occasion.receipt;
 	outcome->status = outcome->receipt.created ? 201 : 200;

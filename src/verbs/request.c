@@ -237,7 +237,7 @@ peek_at_request(const JsonbValue *source, ItemRequest *request)
 {
 	JsonbContainer *object;
 	JsonbValue	value;
-	text	   *method;
+	text	   *name;
 
 	memset(request, 0, sizeof(*request));
 	if (source->type != jbvBinary || !JsonContainerIsObject(source->val.binary.data))
@@ -253,7 +253,11 @@ peek_at_request(const JsonbValue *source, ItemRequest *request)
 		request->if_match = !DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(value.val.numeric),
 															  NumericGetDatum(int64_to_numeric(0))));
 	}
-	method = peek_at_string(object, JSON_PATH(JSON_KEY("method")));
-	return method && find_method(VARDATA_ANY(method), VARSIZE_ANY_EXHDR(method)) &&
-		request->collection_id && request->item_id;
+	name = peek_at_string(object, JSON_PATH(JSON_KEY("method")));
+	request->method = name ? find_method(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)) : NULL;
+	if (request->method == NULL || request->collection_id == NULL || request->item_id == NULL)
+		return false;
+	if (request->method->creates && document_get(object, &value, JSON_PATH(JSON_KEY("item"))) && value.type == jbvBinary)
+		request->body = JsonbValueToJsonb(&value);
+	return true;
 }

@@ -51,6 +51,7 @@ peek_at_all(Outcome **outcomes, int count)
 
 		if (peek_at_request(&turn->source, request))
 			requests = lappend(requests, request);
+		request->outcome = &turn->outcome;
 		turn->outcome.collection_id = request->collection_id;
 		turn->outcome.item_id = request->item_id;
 	}

@@ -3,7 +3,7 @@
 \set catalogue :srcdir '/catalogue.psql'
 \i :catalogue
 -- Many requests in one call: order, atomicity, conditions, idempotency keys, problems.
-SELECT plan(89);
+SELECT plan(98);
 
 CREATE FUNCTION pg_temp.post(id text, more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$
     SELECT jsonb_build_object('method', 'POST', 'collection_id', 'CMIP6', 'item', pg_temp.document(id)) || more $$;
@@ -213,6 +213,47 @@ SELECT is(pg_temp.outcomes(true, pg_temp.request('PATCH', 'u.v3', '{"patch": {"p
 SELECT is((SELECT string_agg(format('%s %s', aggregateid, request), ', ' ORDER BY aggregateid) FROM unnest('{u.v3,keys.v1,CMIP6}'::text[]) i, pg_temp.last_event(i)),
           'CMIP6 , keys.v1 , u.v3 {"properties": {"title": "owned"}}', 'of whom nobody asked that');
 DROP TRIGGER also ON esgf_stac.item;
+
+-- All datasets and items of a call are locked by two statements, and a dataset that a request makes is made as its item will have it.
+CREATE FUNCTION pg_temp.of(id text, institution text, properties jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$
+    SELECT pg_temp.post(id, jsonb_build_object('item', jsonb_set(pg_temp.document(id), '{properties}', pg_temp.document(id) -> 'properties' || jsonb_build_object('cmip6:institution_id', institution) || properties))) $$;
+CREATE FUNCTION pg_temp.datasets(pattern text) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(format('%s %s %s', base_id, coalesce(latest_id, '-'), institution), ', ' ORDER BY base_id) FROM esgf_stac.dataset WHERE base_id LIKE pattern $$;
+SELECT is(pg_temp.outcomes(false, pg_temp.of('ga.v1', 'A'), pg_temp.of('gb.v1', 'A', '{"retracted": true}'), pg_temp.of('gc.v1', 'A', '{"latest": false}'),
+          pg_temp.of('gd.v1', 'A', '{"datetime": 7}'), pg_temp.of('ge.v1', 'A', '{"datetime": 7}'), pg_temp.of('ge.v2', 'B'), pg_temp.of('gf.v2', 'A'), pg_temp.of('gf.v1', 'A'), pg_temp.of('gg.v1', repeat('G', 2000))),
+          '201 ga.v1 1 published, 201 gb.v1 1 published, 201 gc.v1 1 published, 400 gd.v1 stac-validation, 400 ge.v1 stac-validation, 201 ge.v2 1 published, 201 gf.v2 1 published, 201 gf.v1 1 published, 201 gg.v1 1 published',
+          'items that become what their datasets were made for, something else, or nothing');
+SELECT is(replace(pg_temp.datasets('g_'), repeat('G', 2000), 'long'), 'ga ga.v1 "A", gb - "A", gc - "A", ge ge.v2 "B", gf gf.v2 "A", gg gg.v1 "long"', 'each dataset is as its items are; one without is gone');
+SELECT is(pg_temp.outcomes(false, pg_temp.of('ga.v2', 'B'), pg_temp.of('gh.v1', 'A'), pg_temp.of('gh.v2', 'B')), '409 ga.v2 institution-differs, 201 gh.v1 1 published, 409 gh.v2 institution-differs', 'a dataset stays one institution''s');
+SELECT is(pg_temp.datasets('ga') || ', ' || pg_temp.datasets('gh'), 'ga ga.v1 "A", gh gh.v1 "A"', 'and what it was');
+SELECT is((SELECT format('%s %s %s', count(*), count(*) FILTER (WHERE status = 200), max(version)) FROM esgf_stac.transact((SELECT jsonb_agg(pg_temp.request('PATCH', 'ga.v1', jsonb_build_object('patch', jsonb_build_object('properties', jsonb_build_object('title', n::text))))) FROM generate_series(1, 1000) n))),
+          '1000 1000 1001', 'a thousand requests for one item');
+SELECT is(pg_temp.outcomes(false, pg_temp.request('PATCH', repeat('x', 300), '{"patch": {}}'), pg_temp.request('PATCH', '', '{"patch": {}}'), pg_temp.request('PATCH', 'ga.v1', '{"patch": {}, "collection_id": ""}')),
+          '400 bad-request, 404  item-does-not-exist, 404 ga.v1 collection-does-not-exist', 'ids that no item has');
+
+-- However many are there, and however few were when a table was last looked at.
+CREATE FUNCTION pg_temp.did(VARIADIC requests jsonb[]) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    before CONSTANT bigint[] := (SELECT array_agg(n ORDER BY i) FROM pg_temp.counters() WITH ORDINALITY c(n, i));
+    refused bigint;
+BEGIN
+    SELECT count(problem) INTO refused FROM esgf_stac.transact(to_jsonb(requests), false);
+    RETURN concat_ws(' ', refused, (SELECT string_agg((n - before[i])::text, ' ' ORDER BY i) FROM pg_temp.counters() WITH ORDINALITY c(n, i)));
+END
+$$;
+-- Of item and dataset: how often they were read as a whole; of dataset: rows that were inserted, updated, deleted.
+CREATE FUNCTION pg_temp.counters() RETURNS SETOF bigint LANGUAGE sql AS $$
+    SELECT unnest(ARRAY[sum(seq_scan), sum(n_tup_ins) FILTER (WHERE relname = 'dataset'), sum(n_tup_upd) FILTER (WHERE relname = 'dataset'), sum(n_tup_del) FILTER (WHERE relname = 'dataset')])::bigint
+      FROM pg_stat_xact_user_tables WHERE schemaname = 'esgf_stac' AND relname IN ('item', 'dataset') $$;
+ANALYZE esgf_stac.item, esgf_stac.dataset;
+SET LOCAL session_replication_role = replica;
+INSERT INTO esgf_stac.dataset (collection_id, base_id, latest_id) SELECT 'CMIP6', 'many' || n, concat('many', n, '.v1') FROM generate_series(1, 100000) n;
+INSERT INTO esgf_stac.item (collection_id, id, version, base_id, dataset_version, latest, retracted, nodes, document, created, updated)
+    SELECT 'CMIP6', concat('many', n, '.v1'), 1, 'many' || n, '1', true, false, '{}', pg_temp.document(concat('many', n, '.v1'), '{"collection": "CMIP6", "links": []}'), now(), now() FROM generate_series(1, 100000) n;
+SET LOCAL session_replication_role = origin;
+SELECT is(pg_temp.did(VARIADIC (SELECT array_agg(pg_temp.post(concat('new', n, '.v1'))) FROM generate_series(1, 500) n)), '0 0 500 0 0', 'of 500 datasets that are made none is written again');
+SELECT is(pg_temp.did(VARIADIC (SELECT array_agg(pg_temp.request('PATCH', concat('many', n * 199, '.v1'), '{"patch": {"properties": {"title": "t"}}}')) FROM generate_series(1, 500) n)), '0 0 0 0 0', 'of 500 that are there none is written, and no table read as a whole');
+SELECT is(pg_temp.did(VARIADIC (SELECT array_agg(pg_temp.request('PATCH', concat('none', n, '.v1'), '{"patch": {}}')) FROM generate_series(1, 20) n)), '20 0 20 0 20', 'those of items that are not there go');
 
 -- What is no answer to one request ends the call, and is caught by whoever wants to.
 CREATE FUNCTION pg_temp.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'a trigger of the DBA'; END $$;
