@@ -144,7 +144,7 @@ $relay->signal('HUP');
 is_deeply([ messages($manager, 1) ], ['READY=1'], 'once it streams it is');
 like(slurp_file("$dir/relay.log"), qr/streaming from/, 'which its log says, too');
 is(scalar(read_lines("$dir/events")), 5, 'and its index is filled by then');
-$node->restart('immediate');
+$node->restart;
 add_events($node, 10, 10);
 wait_for('an event of the next session', sub { read_lines("$dir/events") == 6 });
 ok(!has_message($manager), 'that is told once; and by the relay, not by its worker, too');
