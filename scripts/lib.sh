@@ -19,8 +19,9 @@ tree='' bin='' job='' keep='' cluster_snippet=''
 major=${PG_MAJOR:-}
 
 ulimit -S -c 0
-# A PGHOST or PGOPTIONS of the caller's belongs to another server.
-for name in "${!PG@}" "${!MAKE@}" PERL5LIB TESTDIR; do
+# A PGHOST or PGOPTIONS of the caller's belongs to another server; and his Python may
+# write at once what that of a reader of our pages does not.
+for name in "${!PG@}" "${!MAKE@}" PERL5LIB PYTHONUNBUFFERED TESTDIR; do
 	unset "$name"
 done
 

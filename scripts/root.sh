@@ -99,6 +99,9 @@ inside() {
 		mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm"
 		ln -s pts/ptmx "$1/dev/ptmx"
 		ln -s /proc/self/fd "$1/dev/fd"
+		ln -s fd/0 "$1/dev/stdin"
+		ln -s fd/1 "$1/dev/stdout"
+		ln -s fd/2 "$1/dev/stderr"
 		exec chroot "$@"' bash "$root" env -i TERM="${TERM:-dumb}" HOME="$home" http_proxy="$http_proxy" \
 		https_proxy="$https_proxy" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
 }

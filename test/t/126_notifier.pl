@@ -62,7 +62,7 @@ while ($page =~ /^```sh\n(.*?)^```\n(?:```text\n(.*?)^```$)?/msg)
 # free, and listens before the first mail comes.
 my $port = PostgreSQL::Test::Cluster::get_free_port();
 my $script = join "echo -- end --\n", @commands;
-$script =~ s/^(python3 -m aiosmtpd .* &)$/$1\nuntil (: <>\/dev\/tcp\/127.0.0.1\/8025) 2>\/dev\/null; do sleep 0.1; done/m;
+$script =~ s/^(python3 -u -m aiosmtpd .* &)$/$1\nuntil (: <>\/dev\/tcp\/127.0.0.1\/8025) 2>\/dev\/null; do sleep 0.1; done/m;
 $script =~ s/\b8025\b/$port/g;
 my $output = '';
 IPC::Run::run([ qw(bash -uc), "cd '$dir'\ntrap 'kill \$(jobs -p) 2>/dev/null' EXIT\n$script" ],
