@@ -126,15 +126,16 @@ static void
 note_dataset(ItemRow *old, ItemRow *new, const CollectionSettings *settings)
 {
 	bool		becomes_candidate = is_candidate(new) && !(old && is_candidate(old));
+	Datum		latest_id = is_set(new, ITEM_LATEST) ? column(new, ITEM_ID) : (Datum) 0;
 
 	if (old == NULL || becomes_candidate || !same_institution(row_document(old), row_document(new), settings))
 	{
 		Institution institution = institution_of(row_document(new), settings);
 
-		touch_dataset(column(new, ITEM_COLLECTION_ID), column(new, ITEM_BASE_ID), &institution, is_set(new, ITEM_LATEST));
+		touch_dataset(column(new, ITEM_COLLECTION_ID), column(new, ITEM_BASE_ID), &institution, latest_id);
 	}
 	else if (is_set(old, ITEM_LATEST) != is_set(new, ITEM_LATEST))
-		touch_dataset(column(new, ITEM_COLLECTION_ID), column(new, ITEM_BASE_ID), NULL, is_set(new, ITEM_LATEST));
+		touch_dataset(column(new, ITEM_COLLECTION_ID), column(new, ITEM_BASE_ID), NULL, latest_id);
 }
 
 /* The rules of a change that are judged after its rights. */

@@ -64,10 +64,10 @@ typedef struct TouchedDataset
 {
 	SubTransactionId subxid;
 	bool		made;			/* for a version that is about to come */
-	bool		latest;			/* is the version latest? */
 	uint64		settlings;		/* so many were before */
 	Datum		collection_id;
 	Datum		base_id;
+	Datum		latest_id;		/* of the version, if it is latest; else 0 */
 	Institution institution;	/* what the version says, if all are to say
 								 * so; or without a value */
 } TouchedDataset;
@@ -132,9 +132,19 @@ keep_path(const char *path)
 	return before && strcmp(before, path) == 0 ? (char *) before : pstrdup(path);
 }
 
+/* The same of a collection's id. */
+static Datum
+keep_collection_id(Datum collection_id)
+{
+	const TouchedDataset *before = touched ? llast(touched) : NULL;
+
+	return before && compare_texts(DatumGetTextPP(before->collection_id), DatumGetTextPP(collection_id)) == 0 ?
+		before->collection_id : PointerGetDatum(PG_DETOAST_DATUM_COPY(collection_id));
+}
+
 /* Note a dataset, with what is said of a version. */
 static TouchedDataset *
-note_touched(Datum collection_id, Datum base_id, const Institution *institution, bool latest)
+note_touched(Datum collection_id, Datum base_id, const Institution *institution, Datum latest_id)
 {
 	MemoryContext old;
 	TouchedDataset *dataset;
@@ -143,10 +153,11 @@ note_touched(Datum collection_id, Datum base_id, const Institution *institution,
 	old = MemoryContextSwitchTo(touched_context);
 	dataset = palloc0(sizeof(TouchedDataset));
 	dataset->subxid = GetCurrentSubTransactionId();
-	dataset->latest = latest;
 	dataset->settlings = settlings;
-	dataset->collection_id = PointerGetDatum(PG_DETOAST_DATUM_COPY(collection_id));
+	dataset->collection_id = keep_collection_id(collection_id);
 	dataset->base_id = PointerGetDatum(PG_DETOAST_DATUM_COPY(base_id));
+	if (latest_id)
+		dataset->latest_id = PointerGetDatum(PG_DETOAST_DATUM_COPY(latest_id));
 	if (institution)
 	{
 		dataset->institution = *institution;
@@ -160,9 +171,9 @@ note_touched(Datum collection_id, Datum base_id, const Institution *institution,
 
 /* Note a dataset of which a version has changed, to settle it when the statement ends. */
 void
-touch_dataset(Datum collection_id, Datum base_id, const Institution *institution, bool latest)
+touch_dataset(Datum collection_id, Datum base_id, const Institution *institution, Datum latest_id)
 {
-	note_touched(collection_id, base_id, institution, latest);
+	note_touched(collection_id, base_id, institution, latest_id);
 }
 
 /* The base_id of an item as text. */
@@ -257,7 +268,7 @@ make_dataset(Datum collection_id, Datum base_id, const ParsedId *id, bool latest
 		SPI_finish();
 	}
 	if (made)
-		note_touched(collection_id, base_id, institution, latest)->made = true;
+		note_touched(collection_id, base_id, institution, latest ? values[2] : (Datum) 0)->made = true;
 	return made;
 }
 
@@ -725,6 +736,13 @@ is_settled(const ListCell *before, const ListCell *noted)
 	return compare_datasets(before, noted) == 0 && !a->made && (asked_institution(b) == NULL || same_asked(a, b));
 }
 
+/* Is the next cell of a list about the same dataset? */
+static bool
+goes_on(const List *list, int index)
+{
+	return index + 1 < list_length(list) && compare_datasets(list_nth_cell(list, index), list_nth_cell(list, index + 1)) == 0;
+}
+
 /*
  * Was a dataset made for the one version that the list has of it, from the given
  * cell on, and does its row say what this says? Then nothing is left to settle:
@@ -737,16 +755,18 @@ is_made_for_one(const List *list, int first, uint64 before)
 	const TouchedDataset *made = list_nth(list, first);
 	const TouchedDataset *version;
 
-	if (!made->made || made->settlings != before || first + 1 >= list_length(list) ||
-		compare_datasets(list_nth_cell(list, first), list_nth_cell(list, first + 1)) != 0)
+	if (!made->made || made->settlings != before || !goes_on(list, first))
 		return false;
 	version = list_nth(list, first + 1);
-	return !version->made && version->latest == made->latest && same_asked(made, version) &&
-		(first + 2 >= list_length(list) ||
-		 compare_datasets(list_nth_cell(list, first), list_nth_cell(list, first + 2)) != 0);
+	return !version->made && same_id((text *) DatumGetPointer(version->latest_id), (text *) DatumGetPointer(made->latest_id)) &&
+		same_asked(made, version) && !goes_on(list, first + 1);
 }
 
-/* Settle the datasets of a list, when so many lists were settled before. */
+/*
+ * Settle the datasets of a list, when so many lists were settled before. That one
+ * was made counts by itself only where its version did not come: a trigger kept
+ * it out, or is on its way still.
+ */
 static void
 settle_list(List *list, uint64 before)
 {
@@ -759,7 +779,7 @@ settle_list(List *list, uint64 before)
 		CHECK_FOR_INTERRUPTS();
 		if (is_made_for_one(list, i, before))
 			i++;
-		else if (!((TouchedDataset *) list_nth(list, i))->made &&
+		else if (!(((TouchedDataset *) list_nth(list, i))->made && goes_on(list, i)) &&
 				 (i == 0 || !is_settled(list_nth_cell(list, i - 1), list_nth_cell(list, i))))
 			settle_dataset(list_nth(list, i));
 		MemoryContextReset(scratch);

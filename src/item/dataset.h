@@ -40,7 +40,7 @@ extern void forget_dataset_if_empty(Datum collection_id, const ParsedId *id);
 extern bool may_be_latest(Datum collection_id, const ParsedId *id, bool keep_own);
 extern bool same_institution(const Jsonb *a, const Jsonb *b, const CollectionSettings *settings);
 extern Institution institution_of(const Jsonb *document, const CollectionSettings *settings);
-extern void touch_dataset(Datum collection_id, Datum base_id, const Institution *institution, bool latest);
+extern void touch_dataset(Datum collection_id, Datum base_id, const Institution *institution, Datum latest_id);
 extern void settle_datasets(void);
 
 #endif							/* ESGF_STAC_ITEM_DATASET_H */

@@ -6,7 +6,7 @@
 -- where their table is as we made it. What its owner adds is obeyed as ever:
 -- each test fails where that is not looked at. (No finish(): what it counts by is
 -- rolled back with what was tried; the numbers tell as much.)
-SELECT plan(32);
+SELECT plan(34);
 
 -- Publish an item.
 CREATE FUNCTION pg_temp.publish(id text) RETURNS text LANGUAGE sql AS $$
@@ -123,6 +123,21 @@ ROLLBACK TO one;
 ALTER TABLE esgf_stac.dataset ADD COLUMN mine text DEFAULT 'd';
 SELECT is((SELECT mine FROM pg_temp.publish('f2.v1'), esgf_stac.dataset WHERE base_id = 'f2'), NULL, 'a column of datasets, in the snapshot before');
 SELECT is((SELECT mine FROM esgf_stac.dataset WHERE base_id = 'f2'), 'd', 'and in that after');
+ROLLBACK TO one;
+
+-- The version that a dataset is made for need not come: a trigger keeps it out, and may bring another one.
+CREATE FUNCTION pg_temp.replace() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.id = 'g2.v1' THEN
+        PERFORM pg_temp.publish('g2.v2');
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER z_replace BEFORE INSERT ON esgf_stac.item FOR EACH ROW WHEN (NEW.id IN ('g1.v1', 'g2.v1')) EXECUTE FUNCTION pg_temp.replace();
+INSERT INTO esgf_stac.item (collection_id, id, document) VALUES ('CMIP6', 'g1.v1', pg_temp.document('g1.v1')), ('CMIP6', 'g2.v1', pg_temp.document('g2.v1'));
+SELECT is((SELECT latest_id FROM esgf_stac.dataset WHERE base_id = 'g1'), NULL, 'a version that a trigger keeps out is not latest');
+SELECT is((SELECT latest_id FROM esgf_stac.dataset WHERE base_id = 'g2'), 'g2.v2', 'nor is it where the trigger brings another one');
 ROLLBACK TO one;
 
 -- What a statement of many rows remembers of each until its end is small, and gone then.
