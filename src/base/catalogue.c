@@ -95,12 +95,20 @@ table_owner(Oid relid)
 	return owner;
 }
 
+/* Find a table of the catalogue; InvalidOid is none. */
+Oid
+table_oid(const char *name)
+{
+	Oid			schema = get_namespace_oid("esgf_stac", true);
+
+	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+}
+
 /* Find a table of the catalogue, and with it who owns them all; InvalidOid is none. */
 Oid
 find_table(const char *name)
 {
-	Oid			schema = get_namespace_oid("esgf_stac", true);
-	Oid			relid = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+	Oid			relid = table_oid(name);
 
 	if (OidIsValid(relid))
 		tables_owner = table_owner(relid);

@@ -41,13 +41,13 @@ has_columns(TupleDesc desc, const MadeTable *made)
 	return true;
 }
 
-/* Is a table as we made it, as far as insertions are concerned? */
+/* Is a table as we made it, as far as insertions are concerned? One of another owner asks for a right. */
 static bool
 is_as_made(Relation table, const MadeTable *made)
 {
 	TupleDesc	desc = RelationGetDescr(table);
 
-	return table->rd_rel->relkind == RELKIND_RELATION && !table->rd_rel->relispartition &&
+	return table->rd_rel->relowner == tables_owner && table->rd_rel->relkind == RELKIND_RELATION && !table->rd_rel->relispartition &&
 		!table->rd_rel->relrowsecurity && table->rd_rules == NULL && !has_insert_triggers(table->trigdesc) &&
 		(desc->constr ? desc->constr->num_check : 0) == made->checks && has_columns(desc, made);
 }
@@ -59,7 +59,7 @@ is_as_made(Relation table, const MadeTable *made)
 bool
 begin_insertion(Insertion *insertion, const MadeTable *made)
 {
-	Relation	table = table_open(find_table(made->name), RowExclusiveLock);
+	Relation	table = table_open(table_oid(made->name), RowExclusiveLock);
 
 	if (!is_as_made(table, made))
 	{

@@ -118,7 +118,7 @@ static void *
 find_defaults(void)
 {
 	OutboxDefaults *defaults = palloc0(sizeof(OutboxDefaults));
-	Relation	table = table_open(find_table(outbox.name), AccessShareLock);
+	Relation	table = table_open(table_oid(outbox.name), AccessShareLock);
 	Node	   *seq = build_column_default(table, OUTBOX_SEQ);
 	Node	   *xid = build_column_default(table, OUTBOX_XID);
 

@@ -6,7 +6,7 @@
 -- where their table is as we made it. What its owner adds is obeyed as ever:
 -- each test fails where that is not looked at. (No finish(): what it counts by is
 -- rolled back with what was tried; the numbers tell as much.)
-SELECT plan(34);
+SELECT plan(35);
 
 -- Publish an item.
 CREATE FUNCTION pg_temp.publish(id text) RETURNS text LANGUAGE sql AS $$
@@ -114,6 +114,13 @@ SELECT is((SELECT string_agg(id, ',') FROM copied), 'e5.v1', 'a rule');
 ROLLBACK TO one;
 ALTER TABLE esgf_stac.outbox ENABLE ROW LEVEL SECURITY;
 SELECT lives_ok($$SELECT pg_temp.publish('e6.v1')$$, 'policies, which do not concern the owner');
+ROLLBACK TO one;
+
+-- An owner of its own: the other tables are not his.
+CREATE ROLE outbox_owner;
+ALTER TABLE esgf_stac.outbox OWNER TO outbox_owner;
+SELECT pg_temp.publish('e7.v1') \g /dev/null
+SELECT lives_ok($$SELECT pg_temp.publish('e8.v1')$$, 'another owner, who is that of no other table');
 ROLLBACK TO one;
 
 -- Datasets.
