@@ -30,6 +30,7 @@
 #include "json/slice.h"
 #include "stac/item.h"
 #include "verbs/outcome.h"
+#include "verbs/perform.h"
 #include "verbs/problem_json.h"
 
 /* One document, and what became of it. */
@@ -207,8 +208,8 @@ import_item(Outcome *outcome)
 	if (outcome->collection_id == NULL || outcome->item_id == NULL)
 		refuse_unidentified(import);
 	SPI_connect();
-	while ((is_absent(import) || !find_item(import)) && !insert_item(import))
-		;
+	if ((is_absent(import) || !find_item(import)) && !insert_item(import) && !find_item(import))
+		refuse_kept_out(outcome->item_id);
 	SPI_finish();
 }
 

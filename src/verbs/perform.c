@@ -114,16 +114,15 @@ check_creation(const ItemRequest *request)
 				 errhint("Leave out if_match, or say 0, to create it.")));
 }
 
-/* Refuse an item that a trigger or a policy of the owner's keeps out: to try again would never end. */
-static void
-check_kept_out(const ItemRequest *request)
+/* Refuse an item that was neither inserted nor is there: to try again would never end. */
+void
+refuse_kept_out(const text *item_id)
 {
-	if (!item_exists(request))
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-				 err_generic_string(PG_DIAG_SCHEMA_NAME, "esgf_stac"), errtable_of("item"),
-				 errmsg("item \"%s\" is kept out of its table", text_to_cstring(request->item_id)),
-				 errhint("A trigger or a policy of yours does that: have it raise an error that says why.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 err_generic_string(PG_DIAG_SCHEMA_NAME, "esgf_stac"), errtable_of("item"),
+			 errmsg("item \"%s\" is kept out of its table", text_to_cstring(item_id)),
+			 errhint("A trigger or a policy of yours does that: have it raise an error that says why.")));
 }
 
 /* Create an item; false if one of that id is active. */
@@ -137,7 +136,8 @@ create_item(ItemRequest *request, const CollectionSettings *settings)
 		check_creation(request);
 		if (insert_item(request))
 			return true;
-		check_kept_out(request);
+		if (!item_exists(request))
+			refuse_kept_out(request->item_id);
 	}
 	lock_requested_item(request, settings, &current);
 	if (!current.deleted)

@@ -9,6 +9,7 @@
 #include "verbs/outcome.h"
 
 extern void item_missing(const ItemRequest *request);
+pg_noreturn extern void refuse_kept_out(const text *item_id);
 extern void check_request_lengths(const ItemRequest *request);
 extern Jsonb *describe_request(const ItemRequest *request);
 extern void perform_item_request(ItemRequest *request);

@@ -6,7 +6,7 @@
 -- where their table is as we made it. What its owner adds is obeyed as ever:
 -- each test fails where that is not looked at. (No finish(): what it counts by is
 -- rolled back with what was tried; the numbers tell as much.)
-SELECT plan(36);
+SELECT plan(37);
 
 -- Publish an item.
 CREATE FUNCTION pg_temp.publish(id text) RETURNS text LANGUAGE sql AS $$
@@ -144,6 +144,7 @@ $$;
 CREATE TRIGGER z_replace BEFORE INSERT ON esgf_stac.item FOR EACH ROW WHEN (NEW.id IN ('g1.v1', 'g2.v1')) EXECUTE FUNCTION pg_temp.replace();
 INSERT INTO esgf_stac.item (collection_id, id, document) VALUES ('CMIP6', 'g1.v1', pg_temp.document('g1.v1')), ('CMIP6', 'g2.v1', pg_temp.document('g2.v1'));
 SELECT throws_ok($$SELECT esgf_stac.create_item('CMIP6', pg_temp.document('g1.v1'))$$, '27000', 'item "g1.v1" is kept out of its table', 'a verb says that it is kept out');
+SELECT throws_ok($$SELECT esgf_stac.import_items(ARRAY[pg_temp.document('g1.v1', '{"collection": "CMIP6"}')])$$, '27000', 'item "g1.v1" is kept out of its table', 'an import, too');
 SELECT is((SELECT latest_id FROM esgf_stac.dataset WHERE base_id = 'g1'), NULL, 'a version that a trigger keeps out is not latest');
 SELECT is((SELECT latest_id FROM esgf_stac.dataset WHERE base_id = 'g2'), 'g2.v2', 'nor is it where the trigger brings another one');
 ROLLBACK TO one;
